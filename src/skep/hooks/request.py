@@ -1,0 +1,82 @@
+"""What a hook asks of the kernel: a target, an attach type, flags and options. One shape for nearly every hook."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from skep import model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterfaceTarget:
+    """A network interface, possibly in another network namespace."""
+
+    interface: model.InterfaceRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TracepointTarget:
+    """A kernel tracepoint, opened as a perf event (tracefs ``events/<group>/<name>/id``)."""
+
+    group: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UprobeTarget:
+    """A place in a user-space file, opened as an event of the uprobe PMU.
+
+    ``path`` is absolute or a library's bare name; ``symbol`` "" means ``offset`` counts from the file's start (bytes),
+    else from the symbol. ``pid`` None means every process; ``container_pid`` names the process (host pid) in whose
+    mount namespace ``path`` is resolved.
+    """
+
+    path: str
+    symbol: str
+    offset: int
+    retprobe: bool
+    pid: int | None = None
+    container_pid: int | None = None
+
+
+Target = InterfaceTarget | TracepointTarget | UprobeTarget
+
+
+class Place(enum.Enum):
+    """Which side of an anchor; without an anchor, which end of the list."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """Where in an ordered hook (TCX; Linux 6.6) the new link goes: beside one of our links, or at an end."""
+
+    place: Place
+    link: model.LinkPin | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cookie:
+    """The value that ``bpf_get_attach_cookie`` returns (Linux 5.15)."""
+
+    value: int
+
+
+Options = Anchor | Cookie | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkRequest:
+    """One BPF_LINK_CREATE. ``attach_type`` is ``enum bpf_attach_type``, ``flags`` the command's own.
+
+    ``label`` names the candidate to people ("drv", "skb").
+    """
+
+    target: Target
+    attach_type: int
+    flags: int = 0
+    options: Options = None
+    label: str = ""

@@ -1,0 +1,132 @@
+"""The kernel door: the one interface through which skep observes and changes Linux.
+
+Two implementations pass the same contract suite (``tests/contract``): ``kernel.linux.Linux`` and the fake in
+``tests/fake_kernel.py``. Every method blocks, is safe to call from several threads, leaves no file descriptor open, and
+raises only ``skep.errors``. Acting methods either do all they say or leave nothing behind; those marked *repeatable*
+succeed again on what they have already done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from skep import model, steps
+from skep.bytecode import relocated
+from skep.chain import linked
+from skep.hooks import request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookEntry:
+    """One program on an ordered hook, as BPF_PROG_QUERY tells; ``link_id`` 0 for an attachment without link."""
+
+    program_id: model.ProgramId
+    link_id: model.KernelLinkId
+
+
+class Kernel(Protocol):
+    """What skep needs of Linux. Pins are absolute paths below the host's bpffs."""
+
+    # ---- observe
+
+    def boot(self) -> model.Boot:
+        """This life of the kernel."""
+
+    def features(self) -> tuple[model.Feature, ...]:
+        """What this kernel can, each probed by trying, once per process."""
+
+    def programs(self) -> tuple[model.KernelProgram, ...]:
+        """Every program in the kernel, by ascending id (CAP_SYS_ADMIN)."""
+
+    def program_by_id(self, id: model.ProgramId) -> model.KernelProgram | None:
+        """One program with its map ids, None when there is none."""
+
+    def maps(self) -> tuple[model.KernelMap, ...]:
+        """Every map in the kernel, by ascending id."""
+
+    def links(self) -> tuple[model.KernelLink, ...]:
+        """Every link in the kernel, by ascending id."""
+
+    def program(self, pin: model.ProgramPin) -> model.KernelProgram | None:
+        """The program at a pin, None when the pin is not there."""
+
+    def map(self, pin: model.MapPin) -> model.KernelMap | None:
+        """The map at a pin, None when the pin is not there."""
+
+    def link(self, pin: model.LinkPin) -> model.KernelLink | None:
+        """The link at a pin, None when the pin is not there."""
+
+    def pins(self, directory: model.PinDir) -> tuple[str, ...]:
+        """Every pin and symbolic link below a directory, absolute and sorted; () when the directory is missing."""
+
+    def interface(self, ref: model.InterfaceRef) -> model.Interface:
+        """Find an interface. NotFound (with near misses) for the interface or its namespace path."""
+
+    def xdp_on(self, ref: model.InterfaceRef) -> tuple[model.ProgramId, ...]:
+        """Programs attached to an interface's XDP hook by anyone, by link or netlink; () when there is none."""
+
+    def tcx_on(self, ref: model.InterfaceRef, attach_type: int) -> tuple[HookEntry, ...]:
+        """Programs on a TCX hook in running order; ``attach_type`` 46 ingress, 47 egress (Linux 6.6)."""
+
+    def check_target(self, target: request.Target) -> None:
+        """Raise NotFound (near misses) or InvalidRequest when a target does not exist; cheaper than attaching."""
+
+    def read_counts(self, counts: model.MapPin) -> tuple[int, ...]:
+        """A per-CPU u64 array summed over CPUs, one number per slot; NotFound when the pin is gone."""
+
+    # ---- act: reversible
+
+    def make_directory(self, path: model.PinDir) -> None:
+        """mkdir -p below the pins, mode 0755; repeatable."""
+
+    def load_object(self, load: steps.ObjectLoad) -> dict[model.ProgramPin, steps.LoadedProgram]:
+        """Open, patch, relocate, load and pin. BadObject, Rejected (whole log), Conflict (a reused map differs,
+        with the difference), Exhausted, Unavailable (the worker died on it)."""
+
+    def load_linked(
+        self,
+        candidates: tuple[linked.Linked, ...],
+        pin: model.ProgramPin,
+        counts: model.MapPin,
+        slots: int,
+    ) -> steps.LoadedLinked:
+        """Load the first candidate that the verifier accepts; Rejected with the last one's log when none is."""
+
+    def load_member(self, member: relocated.Member, pin: model.ProgramPin) -> model.KernelProgram:
+        """Load one kept program again and pin it."""
+
+    def attach(
+        self, program: model.ProgramPin, candidates: tuple[request.LinkRequest, ...], pin: model.LinkPin
+    ) -> steps.Linked:
+        """Create and pin a link by the first candidate that works. NotFound, Conflict (hook taken: names by whom),
+        Unsupported, Rejected."""
+
+    def swap(self, link: model.LinkPin, old: model.ProgramPin, new: model.ProgramPin) -> None:
+        """Atomic BPF_LINK_UPDATE with the old program expected; Conflict when another program is there."""
+
+    def settle(self) -> None:
+        """Return when every CPU has left code that ran before the call (an RCU grace period)."""
+
+    # ---- act: irreversible, repeatable
+
+    def detach(self, pin: model.LinkPin) -> None:
+        """Unlink the pin first, then close the last fd: synchronous. A missing pin is fine."""
+
+    def point(self, link: model.LinkPin, program: model.ProgramPin) -> None:
+        """BPF_LINK_UPDATE without an expected old program; a missing link pin is fine."""
+
+    def unpin(self, pin: model.ProgramPin | model.MapPin) -> None:
+        """Unlink a pin; a missing one is fine."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a pin over another; fine when ``old`` is gone and ``new`` is there."""
+
+    def alias(self, path: str, target: str) -> None:
+        """Make the symbolic link ``path``, replacing an older one."""
+
+    def remove_alias(self, path: str) -> None:
+        """Remove a symbolic link; a missing one is fine."""
+
+    def remove_directory(self, path: model.PinDir) -> None:
+        """Remove a directory below the pins and the pins in it; a missing one is fine."""

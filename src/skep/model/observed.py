@@ -1,0 +1,119 @@
+"""What was seen in the kernel at one moment. Only ``kernel/`` (and its fake) makes these."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from skep.model import ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boot:
+    """Tells one life of the kernel from another.
+
+    ``boot_id`` is ``/proc/sys/kernel/random/boot_id``; ``release`` is ``uname -r``.
+    """
+
+    boot_id: str
+    release: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelProgram:
+    """``struct bpf_prog_info`` (linux/bpf.h), the fields skep uses. Times in ns, sizes in bytes."""
+
+    id: ids.ProgramId
+    type: int
+    """``enum bpf_prog_type``; names in ``model.program_types``."""
+    name: str
+    """At most 15 characters: the kernel truncates."""
+    tag: str
+    """16 hexadecimal digits."""
+    loaded_at_ns: int
+    """CLOCK_BOOTTIME at load."""
+    uid: int = 0
+    gpl_compatible: bool = False
+    map_ids: tuple[ids.MapId, ...] = ()
+    btf_id: int = 0
+    xlated_bytes: int = 0
+    jited_bytes: int = 0
+    memlock_bytes: int = 0
+    verified_insns: int = 0
+    run_count: int = 0
+    run_time_ns: int = 0
+    recursion_misses: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelMap:
+    """``struct bpf_map_info`` (linux/bpf.h). Sizes in bytes."""
+
+    id: ids.MapId
+    type: int
+    """``enum bpf_map_type``."""
+    name: str
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+    btf_id: int = 0
+    map_extra: int = 0
+    memlock_bytes: int = 0
+    frozen: bool = False
+
+    def difference(self, other: KernelMap) -> tuple[str, ...]:
+        """Why ``other`` cannot stand in for this map, as "value size 4 against 8" clauses; empty when it can."""
+        pairs = (
+            ("type", self.type, other.type),
+            ("key size", self.key_size, other.key_size),
+            ("value size", self.value_size, other.value_size),
+            ("max entries", self.max_entries, other.max_entries),
+            ("flags", self.flags, other.flags),
+        )
+        return tuple(f"{what} {mine} against {theirs}" for what, mine, theirs in pairs if mine != theirs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelLink:
+    """``struct bpf_link_info`` (linux/bpf.h)."""
+
+    id: ids.KernelLinkId
+    type: int
+    """``enum bpf_link_type``."""
+    program_id: ids.ProgramId
+    attach_type: int = 0
+    ifindex: ids.IfIndex = ids.IfIndex(0)
+    """0 for a link without interface and for a *defunct* one (device deleted or link force-detached)."""
+    detail: str = ""
+    """Function, tracepoint or path and offset for perf links; "" otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """A network interface found by name inside one network namespace."""
+
+    name: str
+    ifindex: ids.IfIndex
+    netns: ids.NetnsInode
+    mtu: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """Whether this kernel can, from a probe that tried. ``errno`` 0 when it can."""
+
+    name: str
+    available: bool
+    errno: int = 0
+    first: str = ""
+    """First Linux release that has it, "6.6"."""
+    note: str = ""
+
+
+class XdpMode(enum.StrEnum):
+    """How an XDP program is attached: in the driver, in the generic path, or on the card."""
+
+    DRV = "drv"
+    SKB = "skb"
+    HW = "hw"
