@@ -98,11 +98,19 @@ def layout(
     )
 
 
+TOP = ("progs", "sets", "private", "shared", "links", "chains", "maps")
+"""The directories that are made once, when an instance starts; plans make what is below them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pins:
     """The pins below one root directory."""
 
     root: str
+
+    def directories(self) -> tuple[model.PinDir, ...]:
+        """All of the fixed top directories."""
+        return tuple(self.directory(name) for name in TOP)
 
     def directory(self, name: str) -> model.PinDir:
         """One of the fixed top directories: progs, sets, private, shared, links, chains, maps."""

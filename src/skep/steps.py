@@ -247,7 +247,29 @@ class RemoveAlias:
     path: str
 
 
-Finish = DetachLink | Unpin | RemoveDirectory | RenamePin | PointLink | Alias | RemoveAlias
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absorb:
+    """Add what a retired counter map counted to the totals of ``links`` (by position), once per operation and pin.
+
+    Only in undo lists: packets that a revision counted before it was taken back are not lost. Links that are not in
+    the store (the one being attached) are left out, a missing pin is fine.
+    """
+
+    counts: model.MapPin
+    links: tuple[model.LinkId, ...]
+
+
+Finish = DetachLink | Unpin | RemoveDirectory | RenamePin | PointLink | Alias | RemoveAlias | Absorb
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A plan that was begun and is not done: to be undone, or with ``finish`` (it was committed) to be finished."""
+
+    operation: model.OperationId
+    verb: str
+    undo: tuple[Finish, ...]
+    finish: tuple[Finish, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

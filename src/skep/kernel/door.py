@@ -8,7 +8,6 @@ succeed again on what they have already done.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from skep import model, steps
@@ -17,12 +16,7 @@ from skep.chain import linked
 from skep.hooks import request
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HookEntry:
-    """One program on an ordered hook, as BPF_PROG_QUERY tells; ``link_id`` 0 for an attachment without link."""
-
-    program_id: model.ProgramId
-    link_id: model.KernelLinkId
+HookEntry = model.HookEntry
 
 
 class Kernel(Protocol):

@@ -37,6 +37,7 @@ from skep.model.link import (
 from skep.model.observed import (
     Boot,
     Feature,
+    HookEntry,
     Interface,
     KernelLink,
     KernelMap,
@@ -76,7 +77,7 @@ MAX_OBJECT_BYTES = 16 * 1024 * 1024
 
 __all__ = [
     "MAX_OBJECT_BYTES", "Adopt", "Attach", "Boot", "Caller", "ChainKey", "ChainMember", "ChainRecord", "ChainStatus",
-    "Counts", "Detach", "Digest", "Done", "Event", "Feature", "FileSource", "Finding", "ForeignProgram", "HookName",
+    "Counts", "Detach", "Digest", "Done", "Event", "Feature", "FileSource", "Finding", "ForeignProgram", "HookEntry", "HookName",
     "IfIndex", "ImageSource", "Interface", "InterfaceRef", "KernelLink", "KernelLinkId", "KernelMap", "KernelProgram",
     "Link", "LinkFilter", "LinkId", "LinkPin", "LinkRecord", "LinkState", "LinkStatus", "Load", "MapId", "MapPin",
     "MapRef", "MemberForm", "NetnsInode", "Operation", "OperationId", "Pin", "PinDir", "Preview", "Program",

@@ -90,6 +90,14 @@ class KernelLink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HookEntry:
+    """One program on an ordered hook, as BPF_PROG_QUERY tells; ``link_id`` 0 for an attachment without link."""
+
+    program_id: ids.ProgramId
+    link_id: ids.KernelLinkId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interface:
     """A network interface found by name inside one network namespace."""
 

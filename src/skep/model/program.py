@@ -58,12 +58,14 @@ class ProgramSpec:
 class MapRef:
     """One map of a program: its name in the ELF (``.rodata`` keeps its dot) and the pin that reaches it.
 
-    ``internal`` marks the compiler's data sections, which are pinned in a private directory.
+    ``internal`` marks the compiler's data sections, which are pinned in a private directory. ``shared`` marks
+    LIBBPF_PIN_BY_NAME maps, which have a second pin, one per host.
     """
 
     name: str
     pin: ids.MapPin
     internal: bool = False
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

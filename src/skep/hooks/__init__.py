@@ -1,0 +1,96 @@
+"""The table of program types. Pure. A new type is one file beside these and one entry in ``HOOKS``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skep import errors, model
+from skep.hooks import tcx, tracepoint, uprobe, uretprobe, xdp
+from skep.hooks.hook import Hook, Option, Ordering, Placing
+
+HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
+    xdp.HOOK,
+    tcx.HOOK,
+    tracepoint.HOOK,
+    uprobe.HOOK,
+    uretprobe.HOOK,
+)
+
+_ELSEWHERE = ("xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap")
+"""XDP programs for map entries: the kernel refuses them on an interface (BPF_XDP_DEVMAP, BPF_XDP_CPUMAP)."""
+
+_FOREIGN = (
+    "kprobe", "kretprobe", "kprobe.multi", "kretprobe.multi", "ksyscall", "kretsyscall", "kprobe.session",
+    "uprobe.multi", "uretprobe.multi", "uprobe.session", "usdt", "raw_tp", "raw_tracepoint", "raw_tp.w",
+    "raw_tracepoint.w", "tp_btf", "fentry", "fexit", "fmod_ret", "freplace", "lsm", "lsm_cgroup", "iter", "syscall",
+    "cgroup", "cgroup_", "socket", "sk_reuseport", "sk_reuseport_", "sk_msg", "sk_skb", "sk_skb_", "sk_lookup",
+    "sockops", "flow_dissector", "lirc_mode2", "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local", "perf_event",
+    "struct_ops", "netfilter", "netkit",
+)
+"""Section names of types that skep does not have: libbpf's ``section_defs`` (src/libbpf.c) less those in ``HOOKS``."""
+
+_BY_NAME = {hook.name: hook for hook in HOOKS}
+
+
+def by_name(name: str) -> Hook[Any]:  # Any: see HOOKS
+    """The program type called ``name``; a family's other name ("tc") gives the type that stands for it. NotFound."""
+    found = _BY_NAME.get(model.HookName(name))
+    if found is not None:
+        return found
+    for hook in HOOKS:
+        if hook.accepts(model.HookName(name)):
+            return hook
+    names = tuple(_BY_NAME)
+    raise errors.NotFound(
+        f"no program type {name!r}",
+        why="skep knows " + ", ".join(names),
+        near=errors.near_misses(name, names),
+    )
+
+
+def declarable() -> tuple[model.HookName, ...]:
+    """Every name a caller may declare."""
+    names: dict[model.HookName, None] = {}
+    for hook in HOOKS:
+        names.update(dict.fromkeys((hook.name, *hook.family)))
+    return tuple(names)
+
+
+def from_section(section: str) -> Hook[Any] | None:  # Any: see HOOKS
+    """The program type that an ELF section's name means to libbpf, None when skep has no such type.
+
+    A leading '?' (do not load by itself) is ignored; ".s" (sleepable) and ".frags" may follow the type.
+    """
+    word = section.removeprefix("?")
+    if word.startswith(_ELSEWHERE):
+        return None
+    for hook in HOOKS:
+        for prefix in hook.sections:
+            if _continues(word, prefix):
+                return hook
+    return None
+
+
+def is_foreign(section: str) -> bool:
+    """Whether a section's name belongs to a program type that skep does not have ("kprobe/do_sys_open", "lsm/...").
+
+    Other unknown names ("prog" in Debian's xdpfilt objects) say nothing: there the caller's declaration decides.
+    """
+    word = section.removeprefix("?")
+    return word.startswith(_ELSEWHERE) or any(_continues(word, prefix) for prefix in _FOREIGN)
+
+
+def _continues(word: str, prefix: str) -> bool:
+    if prefix.endswith("_"):
+        return word.startswith(prefix)
+    return word in (prefix, f"{prefix}.s", f"{prefix}.frags") or word.startswith(
+        (f"{prefix}/", f"{prefix}.s/", f"{prefix}.frags/")
+    )
+
+
+def has_frags(section: str) -> bool:
+    """Whether a section's name says that its program reads multi-buffer packets ("xdp.frags", "xdp.frags/name")."""
+    return section.removeprefix("?").split("/", 1)[0].endswith(".frags")
+
+
+__all__ = ["HOOKS", "Hook", "Option", "Ordering", "Placing", "by_name", "declarable", "from_section", "has_frags", "is_foreign"]

@@ -1,0 +1,91 @@
+"""What a program type is: one ``Hook`` value per type, from which flags, stored JSON, inference and docs are derived.
+
+A file beside this one holds the attachment's dataclass and ``HOOK = Hook(...)``; ``hooks/__init__.py`` lists it. Nothing
+here knows a particular type.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from skep import model
+from skep.hooks import request
+
+MAX_PRIORITY = 2**31 - 1
+"""``int32`` on the wire (bpfman.v1); smaller runs earlier, 0 first."""
+
+A = TypeVar("A")
+
+
+class Ordering(enum.Enum):
+    """How several programs share one place of a hook.
+
+    LINKED: the kernel takes one, so skep links them into one program. ANCHORED: the kernel keeps a list and takes
+    "before"/"after". NONE: each runs, in no order that anybody promises.
+    """
+
+    LINKED = "linked"
+    ANCHORED = "anchored"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One thing a user says about an attachment; the CLI's arguments are made from these.
+
+    ``field`` is the key under which the parsed value is handed to ``Hook.build``. Without ``flags`` it is positional.
+    ``parse`` raises ``InvalidRequest``.
+    """
+
+    field: str
+    metavar: str
+    help: str
+    parse: Callable[[str], object]
+    flags: tuple[str, ...] = ()
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placing:
+    """What the planner decides about a link, besides the attachment: its neighbour, and the XDP mode to try first."""
+
+    anchor: request.Anchor | None = None
+    mode: model.XdpMode = model.XdpMode.DRV
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook(Generic[A]):
+    """One program type.
+
+    ``bpfman``: ``enum BpfmanProgramType``. ``prog_type``: ``enum bpf_prog_type``. ``sections``: ELF section names, each
+    alone or followed by '/' or '.' and more. ``family``: names a caller may declare for a program of this type, which
+    the section then decides. ``build``: parsed options -> attachment. ``requests``: attachment -> candidates for
+    BPF_LINK_CREATE, best first. ``summary``: the attach point in a table's cell. ``interface``: the interface of an
+    attachment, None for hooks without.
+    """
+
+    name: model.HookName
+    bpfman: int
+    prog_type: int
+    sections: tuple[str, ...]
+    family: tuple[model.HookName, ...]
+    attachment: type[A]
+    build: Callable[[Mapping[str, Any]], A]  # Any: each option parses to a type of its own
+    requests: Callable[[A, Placing], tuple[request.LinkRequest, ...]]
+    summary: Callable[[A], str]
+    options: tuple[Option, ...]
+    doc: str
+    first: str
+    ordering: Ordering = Ordering.NONE
+    expected_attach_type: int = 0
+    """``enum bpf_attach_type`` at load; 0 where the kernel wants none."""
+    frags_flag: int = 0
+    """Program flag for sections that say ``.frags`` (BPF_F_XDP_HAS_FRAGS; Linux 5.18), 0 where there is none."""
+    interface: Callable[[A], model.InterfaceRef] | None = None
+
+    def accepts(self, declared: model.HookName) -> bool:
+        """Whether a program of this type may be declared as ``declared``."""
+        return declared in self.family

@@ -1,0 +1,62 @@
+"""Checks that attachments share: each returns the value or raises ``InvalidRequest`` with range and remedy."""
+
+from __future__ import annotations
+
+from skep import errors
+from skep.hooks import hook
+
+
+def priority(value: int) -> int:
+    """A place in an order: 0 to 2**31 - 1, smaller first."""
+    if not 0 <= value <= hook.MAX_PRIORITY:
+        raise errors.InvalidRequest(
+            f"priority {value} is out of range",
+            why=f"priorities go from 0 (first) to {hook.MAX_PRIORITY}",
+            do="choose one in that range",
+        )
+    return value
+
+
+def text(what: str, value: str) -> str:
+    """A name that must not be empty."""
+    if not value or "\0" in value:
+        raise errors.InvalidRequest(f"{what} is empty" if not value else f"{what} contains a NUL character")
+    return value
+
+
+def natural(what: str, value: int, limit: int) -> int:
+    """A whole number from 0 to ``limit``."""
+    if not 0 <= value <= limit:
+        raise errors.InvalidRequest(f"{what} {value} is out of range", why=f"it goes from 0 to {limit}")
+    return value
+
+
+def pid(what: str, value: int | None) -> int | None:
+    """A process id (1 to 2**31 - 1), or None."""
+    if value is not None and not 1 <= value < 2**31:
+        raise errors.InvalidRequest(f"{what} {value} is not a process id", why="process ids are positive")
+    return value
+
+
+def parse_text(value: str) -> str:
+    """Text as it is."""
+    return value
+
+
+def parse_int(value: str) -> int:
+    """A whole number, decimal or with 0x, 0o, 0b."""
+    try:
+        return int(value, 0)
+    except ValueError:
+        pass
+    try:
+        return int(value, 10)
+    except ValueError as error:
+        raise errors.InvalidRequest(f"{value!r} is not a whole number") from error
+
+
+def choice(what: str, value: str, allowed: tuple[str, ...]) -> str:
+    """One of a few words."""
+    if value not in allowed:
+        raise errors.InvalidRequest(f"{what} {value!r} is not known", why="it is one of " + ", ".join(allowed))
+    return value

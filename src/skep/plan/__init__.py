@@ -1,0 +1,33 @@
+"""Decisions as values: an operation, the world and fresh ids make a ``steps.Plan``. Pure; one module per verb."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from skep import model, steps
+from skep.plan import adopt, attach, detach, load, replace, unload, update
+from skep.plan.world import Fresh, World
+
+
+def decide(operation: model.Operation, world: World, fresh: Fresh) -> steps.Plan:
+    """The plan that carries ``operation`` out; raises what the verb's planner raises."""
+    match operation:
+        case model.Load():
+            return load.plan(operation, world, fresh)
+        case model.Unload():
+            return unload.plan(operation, world, fresh)
+        case model.Attach():
+            return attach.plan(operation, world, fresh)
+        case model.Detach():
+            return detach.plan(operation, world, fresh)
+        case model.UpdateLink():
+            return update.plan(operation, world, fresh)
+        case model.ReplaceProgram():
+            return replace.plan(operation, world, fresh)
+        case model.Adopt():
+            return adopt.plan(operation, world, fresh)
+        case _:
+            assert_never(operation)
+
+
+__all__ = ["Fresh", "World", "decide"]

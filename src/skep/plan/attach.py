@@ -1,0 +1,10 @@
+"""(being written)"""
+
+from __future__ import annotations
+
+from skep import model, steps
+from skep.plan.world import Fresh, World
+
+
+def plan(operation: model.Attach, world: World, fresh: Fresh) -> steps.Plan:
+    raise NotImplementedError

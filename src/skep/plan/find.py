@@ -1,0 +1,95 @@
+"""Looking things up in a ``World`` by what users type, and the relations between records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from skep import errors, hooks, model
+from skep.hooks import tcx
+from skep.plan.world import Fresh, World
+
+
+def program(world: World, fresh: Fresh, id: model.ProgramId) -> model.ProgramRecord:
+    """The managed program with a kernel id; one of this boot wins over a stale one. NotFound."""
+    found = [record for record in world.programs.values() if record.id == id]
+    for record in found:
+        if record.boot_id == fresh.boot.boot_id:
+            return record
+    if found:
+        return found[0]
+    raise errors.NotFound(f"no managed program {id}", do="see 'skep program list'")
+
+
+def live_program(world: World, fresh: Fresh, id: model.ProgramId) -> model.ProgramRecord:
+    """A program that is in the kernel now. NotFound; Conflict for one that did not survive a reboot or lost its pin."""
+    record = program(world, fresh, id)
+    if record.boot_id != fresh.boot.boot_id:
+        raise errors.Conflict(
+            f"program {id} ({record.name}) is not in the kernel",
+            why="it was loaded before the last reboot",
+            do=f"unload it with 'skep program unload {id}' and load it again",
+        )
+    kernel = world.programs_at.get(record.pin)
+    if kernel is None:
+        raise errors.Conflict(
+            f"program {id} ({record.name}) is not in the kernel",
+            why=f"nothing is pinned at {record.pin}",
+            do=f"unload it with 'skep program unload {id}' and load it again",
+        )
+    if (kernel.id, kernel.tag, kernel.loaded_at_ns) != (record.id, record.tag, record.loaded_at_ns):
+        raise errors.Broken(
+            f"program {id} ({record.name}) is not the one that skep loaded",
+            why=f"at {record.pin} is program {kernel.id} with tag {kernel.tag}, the store has tag {record.tag}",
+            do="see 'skep doctor'",
+        )
+    return record
+
+
+def link(world: World, id: model.LinkId) -> model.LinkRecord:
+    """The link with an id. NotFound."""
+    record = world.links.get(id)
+    if record is None:
+        raise errors.NotFound(f"no link {id}", do="see 'skep link list'")
+    return record
+
+
+def links_of(world: World, key: model.ProgramKey) -> tuple[model.LinkRecord, ...]:
+    """A program's links, by id."""
+    return tuple(world.links[id] for id in sorted(world.links) if world.links[id].program == key)
+
+
+def hook_of(record: model.LinkRecord) -> hooks.Hook[object]:
+    """The program type of a link."""
+    return hooks.by_name(record.hook)
+
+
+def users(world: World, key: model.SetKey) -> tuple[model.ProgramRecord, ...]:
+    """Programs that use a map set as their own or as borrowers, by key."""
+    programs: Mapping[model.ProgramKey, model.ProgramRecord] = world.programs
+    return tuple(programs[one] for one in sorted(programs) if key in (programs[one].set, programs[one].owner))
+
+
+def alive(link: model.KernelLink | None, hook: hooks.Hook[object]) -> bool:
+    """Whether a kernel link still runs its program: a link on an interface that went away has ifindex 0."""
+    return link is not None and (hook.interface is None or link.ifindex != 0)
+
+
+def xdp_chain(interface: model.Interface) -> model.ChainKey:
+    """The place of an interface's XDP chain."""
+    return model.ChainKey(type="xdp", netns=interface.netns, ifindex=interface.ifindex)
+
+
+def tcx_links(
+    world: World, netns: model.NetnsInode, ifindex: model.IfIndex, direction: tcx.Direction
+) -> tuple[model.LinkRecord, ...]:
+    """Our links on one TCX hook, by id. A record of another boot is left out: interface numbers start anew."""
+    found = []
+    for id in sorted(world.links):
+        record = world.links[id]
+        if (
+            isinstance(record.attachment, tcx.TcxAttachment)
+            and record.attachment.direction is direction
+            and (record.netns, record.ifindex) == (netns, ifindex)
+        ):
+            found.append(record)
+    return tuple(found)

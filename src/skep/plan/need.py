@@ -1,0 +1,118 @@
+"""What each verb must know before it can be planned: which pins, interface and hook to look at.
+
+The observer (``manager``) asks this with the store's records, looks, and fills ``World``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from skep import model, paths
+from skep.hooks import tcx, xdp
+from skep.plan import find
+from skep.plan.world import Fresh, World
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What to observe for one operation."""
+
+    links: tuple[model.LinkPin, ...] = ()
+    """-> ``World.links_at``."""
+    programs: tuple[model.ProgramPin, ...] = ()
+    """-> ``World.programs_at``."""
+    members: tuple[model.ProgramKey, ...] = ()
+    """-> ``World.members`` (a key without kept code is left out)."""
+    objects: tuple[model.Digest, ...] = ()
+    """-> ``World.objects``."""
+    tcx: tuple[model.InterfaceRef, int] | None = None
+    """Interface and attach type -> ``World.tcx_on``."""
+    shared: bool = False
+    """Whether to list the shared pins -> ``World.shared``."""
+
+
+def interface(operation: model.Operation) -> model.InterfaceRef | None:
+    """The interface to look up before anything else -> ``World.interface``; and for XDP also -> ``World.xdp_on``."""
+    match operation:
+        case model.Attach(attachment=xdp.XdpAttachment() | tcx.TcxAttachment() as attachment):
+            return attachment.interface
+        case _:
+            return None
+
+
+def of(
+    operation: model.Operation, records: World, fresh: Fresh, seen: model.Interface | None
+) -> Need:
+    """What to observe, given the store's ``records`` (a World without observations) and the interface found."""
+    match operation:
+        case model.Load():
+            return Need(shared=True)
+        case model.Attach():
+            return _attach(operation, records, fresh, seen)
+        case model.Detach():
+            return _links(records, (find.link(records, operation.link),), fresh.pins)
+        case model.UpdateLink():
+            return _links(records, (find.link(records, operation.link),), fresh.pins)
+        case model.Unload():
+            record = find.program(records, fresh, operation.program)
+            return _links(records, find.links_of(records, record.key), fresh.pins)
+        case model.ReplaceProgram():
+            record = find.program(records, fresh, operation.program)
+            links = _links(records, find.links_of(records, record.key), fresh.pins)
+            return Need(
+                links=links.links,
+                programs=(record.pin,),
+                members=links.members,
+                objects=(record.object,),
+                shared=True,
+            )
+        case model.Adopt():
+            return Need()
+        case _:
+            assert_never(operation)
+
+
+def _attach(operation: model.Attach, records: World, fresh: Fresh, seen: model.Interface | None) -> Need:
+    record = find.program(records, fresh, operation.program)
+    match operation.attachment:
+        case xdp.XdpAttachment():
+            assert seen is not None
+            key = find.xdp_chain(seen)
+            chain = records.chains.get(key)
+            members = tuple(member.program for member in chain.members) if chain is not None else ()
+            return Need(links=(fresh.pins.chain_link(key),), programs=(record.pin,), members=(record.key, *members))
+        case tcx.TcxAttachment() as attachment:
+            assert seen is not None
+            siblings = find.tcx_links(records, seen.netns, seen.ifindex, attachment.direction)
+            return Need(
+                links=tuple(pin for link in siblings for pin in link.pins),
+                programs=(record.pin,),
+                tcx=(attachment.interface, attachment.attach_type),
+            )
+        case _:
+            return Need(programs=(record.pin,))
+
+
+def _links(records: World, links: tuple[model.LinkRecord, ...], pins: paths.Pins) -> Need:
+    """Everything around some links: their own pins, their chains' links and members, the TCX hook of one."""
+    at: list[model.LinkPin] = []
+    members: list[model.ProgramKey] = []
+    ordered: tuple[model.InterfaceRef, int] | None = None
+    for link in links:
+        at.extend(link.pins)
+        if link.chain is not None and link.chain in records.chains:
+            at.append(pins.chain_link(link.chain))
+            members.extend(member.program for member in records.chains[link.chain].members)
+        if isinstance(link.attachment, tcx.TcxAttachment):
+            attachment = link.attachment
+            siblings = find.tcx_links(records, link.netns, link.ifindex, attachment.direction)
+            at.extend(pin for sibling in siblings for pin in sibling.pins)
+            ordered = (attachment.interface, attachment.attach_type)
+    programs = tuple(records.programs[link.program].pin for link in links if link.program in records.programs)
+    return Need(
+        links=tuple(dict.fromkeys(at)),
+        programs=tuple(dict.fromkeys(programs)),
+        members=tuple(dict.fromkeys(members)),
+        tcx=ordered,
+    )
