@@ -1,0 +1,84 @@
+"""What the verdicts of a hook are called and mean to a chain; one ``Hook`` value per kind of chain.
+
+Sources: ``enum xdp_action`` (linux/bpf.h), TC_ACT_* (linux/pkt_cls.h). The two ``dispatcher_return`` codes are those
+that libxdp's and bpfman's dispatchers give to an empty slot; a program may return one to say "no opinion".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NewType
+
+Mask = NewType("Mask", int)  # bit (code - lowest code) set: this verdict hands on to the next member
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """Everything that differs between chains of XDP and of TC programs.
+
+    ``codes``: name -> code; the consecutive real verdicts, then ``dispatcher_return``.
+    ``last``: the highest verdict the kernel knows; ``lowest`` the first (bit 0 of a mask).
+    ``fall_off``: verdict of a packet that every member handed on. ``abort``: verdict of a chain that a member ended
+    with a code the kernel does not know. ``default``: proceed-on when nothing is asked.
+    ``context``: the C struct that programs get. ``prog_type``, ``attach_type``: as for BPF_PROG_LOAD (linux/bpf.h).
+    """
+
+    name: str
+    codes: Mapping[str, int]
+    lowest: int
+    last: int
+    fall_off: int
+    abort: int
+    default: tuple[str, ...]
+    context: str
+    prog_type: int
+    attach_type: int
+
+    @property
+    def known(self) -> int:
+        """How many consecutive verdicts the kernel knows."""
+        return self.last - self.lowest + 1
+
+    def bit(self, code: int) -> Mask:
+        return Mask(1 << code - self.lowest)
+
+
+XDP: Final = Hook(
+    name="XDP",
+    codes={"aborted": 0, "drop": 1, "pass": 2, "tx": 3, "redirect": 4, "dispatcher_return": 31},
+    lowest=0,
+    last=4,
+    fall_off=2,
+    abort=0,
+    default=("pass", "dispatcher_return"),
+    context="xdp_md",
+    prog_type=6,
+    attach_type=37,
+)
+
+# A chain of TC programs that one of them ends with an unknown code drops the packet, as XDP_ABORTED does.
+TC: Final = Hook(
+    name="TC",
+    codes={
+        "unspec": -1,
+        "ok": 0,
+        "reclassify": 1,
+        "shot": 2,
+        "pipe": 3,
+        "stolen": 4,
+        "queued": 5,
+        "repeat": 6,
+        "redirect": 7,
+        "trap": 8,
+        "dispatcher_return": 30,
+    },
+    lowest=-1,
+    last=8,
+    fall_off=0,
+    abort=2,
+    default=("pipe", "dispatcher_return"),
+    context="__sk_buff",
+    prog_type=3,
+    attach_type=0,
+)

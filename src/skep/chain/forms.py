@@ -1,0 +1,117 @@
+"""Which form each member takes, in the order worth trying: what fits is predicted, the verifier decides.
+
+Trying costs a verification each (up to a second for heavy members), so forms that cannot fit are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from skep.bytecode.insn import Insn
+from skep.bytecode.relocated import Member
+from skep.chain import frames, functions, limits
+from skep.chain.frames import Function, Use
+from skep.chain.parts import Form
+
+SPILL: Final = 8  # bytes: the saved context, and at the end the key of the counter
+_LONGEST_INLINE: Final = 30_000  # instructions; the exits of an inlined body are short jumps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shape:
+    """What decides the form of one member."""
+
+    member: Member
+    functions: tuple[Function, ...]
+    leaves_chain: bool
+
+    @property
+    def main(self) -> Function:
+        return self.functions[0]
+
+    @property
+    def must_call(self) -> bool:
+        deep = not self.main.exact or spill_depth([self.main]) > frames.STACK
+        return self.leaves_chain or deep or self.main.end > _LONGEST_INLINE
+
+
+def spill_depth(inlined: Sequence[Function]) -> int:
+    """How far below the frame pointer the saved context is: under the deepest slot of the inlined main bodies."""
+    deepest = max((one.depth for one in inlined), default=0)
+    return (deepest + 7) // 8 * 8 + SPILL
+
+
+def candidates(members: Sequence[Member]) -> tuple[tuple[Form, ...], ...]:
+    """Best first: as much inlined as can be; big frames called; members with subprograms called; everything called.
+
+    ``Exhausted``: the stack or the nesting of calls fits in no form.
+    """
+    shapes = [_shape(member) for member in members]
+    first = tuple(Form.CALL if shape.must_call else Form.INLINE for shape in shapes)
+    tried = [
+        first,
+        _deep_called(shapes, first),
+        tuple(Form.CALL if len(shape.functions) > 1 else form for shape, form in zip(shapes, first, strict=True)),
+        (Form.CALL,) * len(shapes),
+    ]
+    fitting = tuple(dict.fromkeys(forms for forms in tried if _fits(shapes, forms)))
+    if not fitting:
+        raise _exhausted(shapes)
+    return fitting
+
+
+def _shape(member: Member) -> _Shape:
+    code: list[Insn] = member.decoded()
+    return _Shape(
+        member=member,
+        functions=frames.functions(code, [info.insn_off for info in member.func_info]),
+        leaves_chain=functions.leaves_chain(code),
+    )
+
+
+def _deep_called(shapes: Sequence[_Shape], forms: tuple[Form, ...]) -> tuple[Form, ...]:
+    """Call the deepest inlined members, one after the other, until the whole fits."""
+    chosen = list(forms)
+    order = sorted(range(len(shapes)), key=lambda index: shapes[index].main.depth, reverse=True)
+    for index in order:
+        if _fits(shapes, tuple(chosen)):
+            break
+        chosen[index] = Form.CALL
+    return tuple(chosen)
+
+
+def _fits(shapes: Sequence[_Shape], forms: Sequence[Form]) -> bool:
+    own = _main_depth(shapes, forms)
+    if frames.rounded(own) > frames.STACK:
+        return False
+    calls_tail = any(shape.leaves_chain for shape in shapes)
+    if calls_tail and frames.rounded(own) >= frames.BEFORE_TAIL_CALL:
+        return False
+    return all(_use(shape, form, own).fits for shape, form in zip(shapes, forms, strict=True))
+
+
+def _main_depth(shapes: Sequence[_Shape], forms: Sequence[Form]) -> int:
+    inlined = [shape.main for shape, form in zip(shapes, forms, strict=True) if form is Form.INLINE]
+    return spill_depth(inlined)
+
+
+def _use(shape: _Shape, form: Form, own: int) -> Use:
+    """Stack and frames of the deepest call that this member makes from a main function of ``own`` bytes."""
+    if form is Form.CALL:
+        return frames.under(own, frames.use(shape.functions))
+    below = [frames.under(own, frames.use(shape.functions, start)) for start in shape.main.calls]
+    return max(below, key=lambda use: use.stack, default=Use(stack=frames.rounded(own), frames=1, exact=True))
+
+
+def _exhausted(shapes: Sequence[_Shape]) -> Exception:
+    members = [shape.member for shape in shapes]
+    uses = {shape.member.name: _use(shape, Form.CALL, SPILL) for shape in shapes}
+    nested = max(use.frames for use in uses.values())
+    if nested > frames.FRAMES:
+        return limits.too_nested(members, nested, frames.FRAMES, lambda member: uses[member.name].frames)
+    deepest = max(use.stack for use in uses.values())
+    return limits.too_deep(members, deepest, frames.STACK, lambda member: uses[member.name].stack)
+
+
