@@ -1,0 +1,340 @@
+"""The store: what skep remembers, in one SQLite file. It never decides; ``plan/`` does.
+
+One connection writes, behind a lock; readers borrow connections of their own and, thanks to the write-ahead log, never
+wait for it. A write is one transaction: done whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from skep import errors, model, steps
+from skep.bytecode import relocated
+from skep.store import database, rows
+
+KEPT_EVENTS: Final = 10_000
+"""Events older than the last so many are dropped."""
+_IDLE_READERS: Final = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ids:
+    """Ids given out together; each tuple as long as was asked for."""
+
+    programs: tuple[model.ProgramKey, ...]
+    links: tuple[model.LinkId, ...]
+    sets: tuple[model.SetKey, ...]
+    operation: model.OperationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything that lists need, of one moment; each in ascending order of its key. Not to be changed."""
+
+    revision: int
+    """Grows with every change of what is here."""
+    programs: Mapping[model.ProgramKey, model.ProgramRecord]
+    links: Mapping[model.LinkId, model.LinkRecord]
+    chains: Mapping[model.ChainKey, model.ChainRecord]
+    counts: Mapping[model.LinkId, model.Counts]
+    """Totals of retired revisions, by link."""
+
+
+class Store:
+    """One store. Raises Exhausted (disk full; nothing is changed), Busy, Broken, Denied, Conflict (a newer store)."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.moved_aside = database.prepare(self.path)
+        """Where a corrupt file was moved to at this start, None when there was none."""
+        self._lock = threading.Lock()
+        self._readers: list[sqlite3.Connection] = []
+        self._readers_lock = threading.Lock()
+        self._closed = False
+        self._snapshot: Snapshot | None = None
+        with database.translated(self.path):
+            self._writer = database.connect(self.path, cache_kib=1024)
+
+    def close(self) -> None:
+        """Close every connection; the store is not used afterwards."""
+        with self._lock, self._readers_lock:
+            self._closed = True
+            for reader in self._readers:
+                reader.close()
+            self._readers.clear()
+            self._writer.close()
+
+    def set_aside(self) -> tuple[str, ...]:
+        """Corrupt files that were moved out of the way at this start or earlier, oldest first."""
+        return tuple(str(one) for one in database.set_aside(self.path))
+
+    # ---------------------------------------------------------------- ids
+
+    def take_ids(self, *, programs: int = 0, links: int = 0, sets: int = 0) -> Ids:
+        """Fresh ids and an operation id. They are never given out again, used or not."""
+        with self._write() as transaction:
+            return _ids(transaction, programs, links, sets, take=True)
+
+    def next_ids(self, *, programs: int = 0, links: int = 0, sets: int = 0) -> Ids:
+        """What ``take_ids`` would give now, for a preview; nothing is taken."""
+        with self._read() as transaction:
+            return _ids(transaction, programs, links, sets, take=False)
+
+    def skip_ids(self, *, program: int = 0, link: int = 0, map_set: int = 0) -> None:
+        """Never give out these ids or smaller ones: pins of a lost store carry them."""
+        with self._write() as transaction:
+            for name, used in (("next_program", program), ("next_link", link), ("next_map_set", map_set)):
+                transaction.execute("UPDATE meta SET value = max(value, ? + 1) WHERE name = ?", (used, name))
+
+    # ---------------------------------------------------------------- plans
+
+    def begin(self, operation: model.OperationId, verb: str, undo: tuple[steps.Finish, ...]) -> None:
+        """Write that a plan is under way and what undoes it, before its first step."""
+        with self._write() as transaction:
+            transaction.execute(
+                "INSERT INTO pending (operation, verb, committed, finish) VALUES (?, ?, 0, ?)",
+                (operation, verb, rows.finish_json(undo)),
+            )
+
+    def commit(
+        self, operation: model.OperationId, change: steps.StoreChange, finish: tuple[steps.Finish, ...] = ()
+    ) -> None:
+        """The point of no return: write all of ``change``, and what is left to do, in one transaction."""
+        with self._write() as transaction:
+            _write_change(transaction, change)
+            transaction.execute(
+                "UPDATE pending SET committed = 1, finish = ? WHERE operation = ?", (rows.finish_json(finish), operation)
+            )
+
+    def absorb(
+        self, operation: model.OperationId, counts: model.MapPin, add: Mapping[model.LinkId, model.Counts]
+    ) -> bool:
+        """Add what an aborted revision counted to the links' totals, once however often it is called.
+
+        False when that was done before, or when the operation is not pending.
+        """
+        with self._write() as transaction:
+            row = transaction.execute("SELECT absorbed FROM pending WHERE operation = ?", (operation,)).fetchone()
+            if row is None or counts in (absorbed := json.loads(row[0])):
+                return False
+            _bump(transaction)
+            _add_counts(transaction, add)
+            transaction.execute(
+                "UPDATE pending SET absorbed = ? WHERE operation = ?", (json.dumps([*absorbed, counts]), operation)
+            )
+            return True
+
+    def done(self, operation: model.OperationId) -> None:
+        """The plan is finished or undone: nothing is left to do."""
+        with self._write() as transaction:
+            transaction.execute("DELETE FROM pending WHERE operation = ?", (operation,))
+
+    def pending(self) -> tuple[steps.Pending, ...]:
+        """Plans that were begun and not done, newest first: the order to undo them in."""
+        with self._read() as transaction:
+            found = transaction.execute("SELECT operation, verb, committed, finish FROM pending ORDER BY operation DESC")
+            return tuple(
+                steps.Pending(operation=operation, verb=verb, committed=bool(committed), finish=rows.finish(finish))
+                for operation, verb, committed, finish in found
+            )
+
+    # ---------------------------------------------------------------- records
+
+    def snapshot(self) -> Snapshot:
+        """All programs, links, chains and totals, of one moment. Reads nothing when nothing has changed."""
+        with self._read() as transaction:
+            (revision,) = transaction.execute("SELECT value FROM meta WHERE name = 'records'").fetchone()
+            known = self._snapshot
+            if known is not None and known.revision == revision:
+                return known
+            found = Snapshot(
+                revision=revision,
+                programs={one.key: one for one in _programs(transaction)},
+                links={one.id: one for one in _links(transaction)},
+                chains={one.key: one for one in _chains(transaction)},
+                counts=_counts(transaction),
+            )
+        self._snapshot = found
+        return found
+
+    def member(self, key: model.ProgramKey) -> relocated.Member | None:
+        """The kept instructions of a program, None for an adopted one."""
+        with self._read() as transaction:
+            row = transaction.execute("SELECT header, insns, btf FROM members WHERE program = ?", (key,)).fetchone()
+            return None if row is None else rows.member(row)
+
+    def object(self, digest: model.Digest) -> bytes | None:
+        """The bytes of an object file."""
+        with self._read() as transaction:
+            row = transaction.execute("SELECT bytes FROM objects WHERE digest = ?", (digest,)).fetchone()
+            return None if row is None else bytes(row[0])
+
+    # ---------------------------------------------------------------- history
+
+    def add_event(self, event: model.Event) -> model.Event:
+        """Append an event; its id is given here. Ids grow and are never reused."""
+        with self._write() as transaction:
+            values = rows.event_row(event)
+            cursor = transaction.execute(
+                f"INSERT INTO events ({rows.EVENT_COLUMNS.removeprefix('id, ')}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values
+            )
+            id = int(cursor.lastrowid or 0)
+            transaction.execute("DELETE FROM events WHERE id <= ?", (id - KEPT_EVENTS,))
+            return rows.event((id, *values))
+
+    def events(self, after: int = 0, limit: int = 1000) -> tuple[model.Event, ...]:
+        """At most ``limit`` events with an id above ``after``, oldest first."""
+        with self._read() as transaction:
+            found = transaction.execute(
+                f"SELECT {rows.EVENT_COLUMNS} FROM events WHERE id > ? ORDER BY id LIMIT ?", (after, limit)
+            )
+            return tuple(rows.event(row) for row in found)
+
+    # ---------------------------------------------------------------- transactions
+
+    @contextlib.contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, database.translated(self.path):
+            if self._closed:
+                raise _closed()
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                # A full disk has rolled back already.
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    @contextlib.contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        with database.translated(self.path):
+            reader = self._borrow()
+            healthy = False
+            try:
+                reader.execute("BEGIN")
+                try:
+                    yield reader
+                finally:
+                    reader.execute("ROLLBACK")
+                healthy = True
+            finally:
+                self._give_back(reader, healthy)
+
+    def _borrow(self) -> sqlite3.Connection:
+        with self._readers_lock:
+            if self._closed:
+                raise _closed()
+            if self._readers:
+                return self._readers.pop()
+        return database.connect(self.path)
+
+    def _give_back(self, reader: sqlite3.Connection, healthy: bool) -> None:
+        with self._readers_lock:
+            if healthy and not self._closed and len(self._readers) < _IDLE_READERS:
+                self._readers.append(reader)
+                return
+        reader.close()
+
+
+def _closed() -> errors.Unavailable:
+    return errors.Unavailable("the store is closed", why="skep is stopping", do="try again when it runs")
+
+
+def _ids(transaction: sqlite3.Connection, programs: int, links: int, sets: int, *, take: bool) -> Ids:
+    first = dict(transaction.execute("SELECT name, value FROM meta"))
+    if take:
+        wanted = (("next_program", programs), ("next_link", links), ("next_map_set", sets), ("next_operation", 1))
+        transaction.executemany(
+            "UPDATE meta SET value = value + ? WHERE name = ?", [(number, name) for name, number in wanted if number]
+        )
+
+    def numbers(name: str, number: int) -> range:
+        return range(first[name], first[name] + number)
+
+    return Ids(
+        programs=tuple(map(model.ProgramKey, numbers("next_program", programs))),
+        links=tuple(map(model.LinkId, numbers("next_link", links))),
+        sets=tuple(map(model.SetKey, numbers("next_map_set", sets))),
+        operation=model.OperationId(first["next_operation"]),
+    )
+
+
+def _programs(transaction: sqlite3.Connection) -> Iterator[model.ProgramRecord]:
+    return map(rows.program_record, transaction.execute(f"SELECT {rows.PROGRAM_COLUMNS} FROM programs ORDER BY key"))
+
+
+def _links(transaction: sqlite3.Connection) -> Iterator[model.LinkRecord]:
+    return map(rows.link_record, transaction.execute(f"SELECT {rows.LINK_COLUMNS} FROM links ORDER BY id"))
+
+
+def _chains(transaction: sqlite3.Connection) -> Iterator[model.ChainRecord]:
+    found = transaction.execute(f"SELECT {rows.CHAIN_COLUMNS} FROM chains ORDER BY type, netns, ifindex")
+    return map(rows.chain_record, found)
+
+
+def _counts(transaction: sqlite3.Connection) -> dict[model.LinkId, model.Counts]:
+    found = transaction.execute("SELECT link, runs, proceeded, stopped FROM counts")
+    return {link: rows.counts(row) for link, *row in found}
+
+
+def _bump(transaction: sqlite3.Connection) -> None:
+    transaction.execute("UPDATE meta SET value = value + 1 WHERE name = 'records'")
+
+
+def _write_change(transaction: sqlite3.Connection, change: steps.StoreChange) -> None:
+    _bump(transaction)
+    # Referred-to rows first on the way in, last on the way out; an upsert keeps what refers to the row.
+    transaction.executemany("INSERT OR IGNORE INTO objects (digest, bytes) VALUES (?, ?)", change.objects.items())
+    _upsert(transaction, "programs", "key", rows.PROGRAM_COLUMNS, map(rows.program_row, change.programs))
+    transaction.executemany(
+        "INSERT OR REPLACE INTO members (program, header, insns, btf) VALUES (?, ?, ?, ?)",
+        [rows.member_row(key, one) for key, one in change.members.items()],
+    )
+    _upsert(transaction, "links", "id", rows.LINK_COLUMNS, map(rows.link_row, change.links))
+    _upsert(transaction, "chains", "type, netns, ifindex", rows.CHAIN_COLUMNS, map(rows.chain_row, change.chains))
+    _add_counts(transaction, change.add_counts)
+    transaction.executemany(
+        "DELETE FROM chains WHERE type = ? AND netns = ? AND ifindex = ?",
+        [(key.type, key.netns, key.ifindex) for key in change.drop_chains],
+    )
+    transaction.executemany("DELETE FROM links WHERE id = ?", [(id,) for id in change.drop_links])
+    transaction.executemany("DELETE FROM programs WHERE key = ?", [(key,) for key in change.drop_programs])
+    if change.programs or change.drop_programs or change.objects:
+        transaction.execute(
+            "DELETE FROM objects WHERE NOT EXISTS (SELECT 1 FROM programs WHERE programs.object = objects.digest)"
+        )
+
+
+def _upsert(transaction: sqlite3.Connection, table: str, key: str, columns: str, values: Iterator[rows.Row]) -> None:
+    names = columns.split(", ")
+    keys = key.split(", ")
+    changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
+    transaction.executemany(
+        f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(names))}) "
+        f"ON CONFLICT ({key}) DO UPDATE SET {changes}",
+        values,
+    )
+
+
+def _add_counts(transaction: sqlite3.Connection, add: Mapping[model.LinkId, model.Counts]) -> None:
+    for link, more in add.items():
+        known = transaction.execute(
+            "SELECT runs, proceeded, stopped FROM links LEFT JOIN counts ON counts.link = links.id WHERE links.id = ?",
+            (link,),
+        ).fetchone()
+        if known is None:
+            continue  # a link that is gone, or never came to be, has no totals
+        total = more if known[0] is None else rows.counts(known) + more
+        transaction.execute(
+            "INSERT OR REPLACE INTO counts (link, runs, proceeded, stopped) VALUES (?, ?, ?, ?)",
+            rows.counts_row(link, total),
+        )
