@@ -18,7 +18,6 @@ BPFMAN_FILE = "/etc/bpfman/bpfman.toml"
 FILE_ENVIRONMENT = ("SKEP_CONFIG", "BPFMAN_CONFIG")
 LEVELS = ("error", "warning", "info", "debug")
 MAX_FILE_BYTES = 1024 * 1024
-_INTERFACE_KEYS = ("xdp_mode",)
 _LEVEL_NAMES = {"warn": "warning", "trace": "debug", "err": "error", "critical": "error", "off": "error"}
 _MILLISECONDS = {"ms": 1.0, "s": 1000.0, "m": 60_000.0, "h": 3_600_000.0}
 
@@ -372,13 +371,13 @@ def _interfaces(tables: object, file: str) -> Mapping[str, model.XdpMode]:
         if not isinstance(table, dict):
             raise errors.InvalidRequest(f"bad value for interfaces.{name} in {file}", why="it wants a table")
         for key, value in table.items():
-            if key not in _INTERFACE_KEYS:
-                raise _unknown(f"interfaces.{name}.{key}", [f"interfaces.{name}.{known}" for known in _INTERFACE_KEYS], file)
+            if key != "xdp_mode":
+                raise _unknown(f"interfaces.{name}.{key}", (f"interfaces.{name}.xdp_mode",), file)
             modes[name] = model.XdpMode(str(_value(f"interfaces.{name}.{key} in {file}", _mode, value)))
     return modes
 
 
-def _unknown(key: str, known: tuple[str, ...] | list[str], file: str) -> errors.SkepError:
+def _unknown(key: str, known: tuple[str, ...], file: str) -> errors.SkepError:
     near = errors.near_misses(key, known) or errors.near_misses(key.rpartition(".")[2], known)
     advice = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
     return errors.InvalidRequest(f"unknown key {key} in {file}", why="skep has no such setting", do=advice)
