@@ -1,0 +1,1 @@
+"""Generated gRPC stubs: scripts/generate makes them from proto/. Never edited."""
