@@ -76,7 +76,10 @@ def test_a_wrong_command_is_not_understood(typed: str) -> None:
     ("text", "words"),
     [
         ("$ skep version\n0.1.0\n", [["skep", "version"]]),
-        ("$ sudo NO_COLOR=1 skep program list -o json | jq .\n", [["skep", "program", "list", "-o", "json"], ["jq", "."]]),
+        (
+            "$ sudo NO_COLOR=1 skep program list -o json | jq .\n",
+            [["skep", "program", "list", "-o", "json"], ["jq", "."]],
+        ),
         ("$ skep link get 1 \\\n> -o yaml\n", [["skep", "link", "get", "1", "-o", "yaml"]]),
         ("$ make demo && skep version  # both\n", [["make", "demo"], ["skep", "version"]]),
         ("output only\n", []),

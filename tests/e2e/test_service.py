@@ -18,6 +18,7 @@ from tests.e2e import installed
 from tests.unit.house import unit_file
 
 NOBODY = 65534
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 # PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN (linux/prctl.h; Linux 6.3): what MemoryDenyWriteExecute=yes means.
 REFUSE_EXECUTABLE_MEMORY = """
 import ctypes, os, sys
@@ -103,8 +104,7 @@ def test_a_file_is_opened_with_the_callers_rights(skep: installed.Daemon, tmp_pa
     )
     answers = [
         subprocess.run(
-            ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-            + [sys.executable, "-c", script, skep.socket, str(path)],
+            [*AS_NOBODY, sys.executable, "-c", script, skep.socket, str(path)],
             env=installed.environment(),
             capture_output=True,
             text=True,

@@ -19,8 +19,8 @@ def make_targets() -> set[str]:
 
 
 def named_targets(text: str) -> set[str]:
-    """Every X of a `make X` in inline code or at the start of a line of a code block."""
-    return set(re.findall(r"(?:`|^(?:\$ |sudo )*)(?:sudo )?make ([a-z][a-z-]*)", text, re.MULTILINE))
+    """Every X of a `make X` in inline code or at the start of a line of an indented or console block."""
+    return set(re.findall(r"(?:`|^    |^\$ )(?:sudo )?make ([a-z][a-z-]*)", text, re.MULTILINE))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(source_tree.ROOT).as_posix())
