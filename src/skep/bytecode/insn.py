@@ -50,7 +50,6 @@ JUMP: Final = 0x05
 JUMP_LONG: Final = 0x06  # ``gotol``: the distance is in imm; Linux 6.6
 LDX_DW: Final = 0x79
 STX_DW: Final = 0x7B
-STX_W: Final = 0x63
 ST_DW: Final = 0x7A
 ADD64_IMM: Final = 0x07
 ADD64_REG: Final = 0x0F
@@ -83,6 +82,7 @@ HELPER_TAIL_CALL: Final = 12
 FRAME: Final = 10  # r10, the read-only frame pointer
 
 _LITTLE: Final = sys.byteorder == "little"
+LOW_HALF: Final = 0 if _LITTLE else 4  # where in 8 bytes of memory the low 32 bits are
 _PACKED: Final = struct.Struct("<BBhi" if _LITTLE else ">BBhi")
 
 
@@ -197,11 +197,6 @@ def load64(dst: int, base: int, off: int) -> Insn:
 def store64(base: int, off: int, src: int) -> Insn:
     """``*(u64 *)(base + off) = src``"""
     return Insn(STX_DW, base, src, off)
-
-
-def store32(base: int, off: int, src: int) -> Insn:
-    """``*(u32 *)(base + off) = src``"""
-    return Insn(STX_W, base, src, off)
 
 
 def store64_imm(base: int, off: int, imm: int) -> Insn:
