@@ -174,7 +174,7 @@ def _chain(
     def finish(results: steps.Results) -> tuple[steps.Finish, ...]:
         return revision.finish(fresh.pins)
 
-    return steps.Plan(steps=revision.steps, commit=commit, finish=finish, warnings=revision.warnings)
+    return steps.Plan(steps=revision.todo, commit=commit, finish=finish, warnings=revision.warnings)
 
 
 def _first(

@@ -29,7 +29,7 @@ class Revision:
     number: int
     members: tuple[model.ChainMember, ...]
     old: model.ChainRecord | None
-    steps: tuple[steps.Step, ...]
+    todo: tuple[steps.Step, ...]
     base: model.ChainRecord
     """The record but for what only the kernel can tell."""
     candidates: tuple[request.LinkRequest, ...] = ()
@@ -116,7 +116,7 @@ def next_revision(
         steps.ReadCounts(counts=old.counts_pin),
     )
     return Revision(
-        key=old.key, number=number, members=tuple(members), old=old, steps=made, base=base,
+        key=old.key, number=number, members=tuple(members), old=old, todo=made, base=base,
         warnings=warnings(old.key.type, members),
     )
 
@@ -136,7 +136,7 @@ def first_revision(
         ),
     )
     return Revision(
-        key=base.key, number=base.revision, members=(member,), old=None, steps=made, base=base, candidates=candidates,
+        key=base.key, number=base.revision, members=(member,), old=None, todo=made, base=base, candidates=candidates,
         warnings=warnings(base.key.type, (member,)),
     )
 

@@ -19,7 +19,7 @@ from skep.plan.world import Fresh, World
 class Departure:
     """The parts of a plan that take links away."""
 
-    steps: tuple[steps.Step, ...]
+    todo: tuple[steps.Step, ...]
     revisions: tuple[chains.Revision, ...]
     shrunk: tuple[model.ChainRecord, ...]
     """Records of dead chains that still have members: they only forget the leaving ones."""
@@ -67,12 +67,12 @@ def depart(links: Sequence[model.LinkRecord], world: World, fresh: Fresh) -> Dep
         elif _runs(chain, world, fresh):
             revision = chains.next_revision(world, fresh.pins, rest, old=chain)
             revisions.append(revision)
-            made.extend(revision.steps)
+            made.extend(revision.todo)
         else:
             shrunk.append(dataclasses.replace(chain, members=rest))
     last.extend(steps.DetachLink(pin=pin) for link in links for pin in link.pins)
     return Departure(
-        steps=tuple(made),
+        todo=tuple(made),
         revisions=tuple(revisions),
         shrunk=tuple(shrunk),
         links=tuple(link.id for link in links),

@@ -15,5 +15,5 @@ def plan(operation: model.Detach, world: World, fresh: Fresh) -> steps.Plan:
         return departure.finish(fresh)
 
     return steps.Plan(
-        steps=departure.steps, commit=departure.change, finish=finish, warnings=departure.warnings
+        steps=departure.todo, commit=departure.change, finish=finish, warnings=departure.warnings
     )

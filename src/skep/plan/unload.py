@@ -34,7 +34,7 @@ def plan(operation: model.Unload, world: World, fresh: Fresh) -> steps.Plan:
     def finish(results: steps.Results) -> tuple[steps.Finish, ...]:
         return (*departure.finish(fresh), *last)
 
-    return steps.Plan(steps=departure.steps, commit=commit, finish=finish, warnings=departure.warnings)
+    return steps.Plan(steps=departure.todo, commit=commit, finish=finish, warnings=departure.warnings)
 
 
 def _gone_sets(record: model.ProgramRecord, world: World) -> tuple[model.SetKey, ...]:
