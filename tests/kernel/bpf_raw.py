@@ -77,7 +77,8 @@ def possible_cpus() -> int:
 def btf_load(blob: bytes) -> int:
     data, log = bytearray(blob), bytearray(1 << 16)
     try:
-        return bpf(_BTF_LOAD, bytearray(struct.pack("=QQIIIIi", address(data), address(log), len(data), len(log), 1, 0, 0)))
+        attributes = struct.pack("=QQIIIIi", address(data), address(log), len(data), len(log), 1, 0, 0)
+        return bpf(_BTF_LOAD, bytearray(attributes))
     except OSError as refused:
         raise Refused(refused.errno or 0, "BTF: " + bytes(log).split(b"\0")[0].decode()) from refused
 

@@ -3,8 +3,8 @@
 Goal: the same behaviour, fewer calls. Parts: the callee's code takes the place of the call; its frame lies below the
 caller's; the registers that a call would have kept (r6 to r9) are saved around it where the caller still needs them;
 its exits become jumps. Limits: a subprogram stays a call when its address is taken (a callback), when its frame is not
-known or would not fit, when it uses the frame pointer in a way that cannot be moved, or when the body would grow too long.
-The verifier checks the result like any program; when it refuses it, the linker's next candidate keeps the calls.
+known or would not fit, when it uses the frame pointer in a way that cannot be moved, or when the body would grow too
+long. The verifier checks the result like any program; if it refuses, the linker's next candidate keeps the calls.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ The linker must know it before the verifier does: it keeps the context just belo
 uses. The kernel does not tell the depth of a loaded program, so it is computed from the code.
 
 Goal: never too small for code that the verifier accepted. Parts: a data-flow pass that follows every register derived
-from the frame pointer and keeps the lowest offset it can have. Limits: what cannot be bounded (a pointer moved down in a
-loop) counts as the whole 512 bytes, with ``exact`` False; an index is taken to be positive. If the analysis were wrong
-nevertheless, the body would overwrite the saved context and the verifier would refuse the chain.
+from the frame pointer and keeps the lowest offset it can have. Limits: what cannot be bounded (a pointer moved down in
+a loop) counts as the whole 512 bytes, with ``exact`` False; an index is taken to be positive. If the analysis were
+wrong nevertheless, the body would overwrite the saved context and the verifier would refuse the chain.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ class Body:
 
 
 def prepare(number: int, part: Part, maps: Sequence[str]) -> Body:
-    """The body of ``part`` with map references renumbered to their place in ``maps``, flattened when its form says so."""
+    """The body of ``part``: flattened if its form says so, its map references renumbered to their place in ``maps``."""
     if part.form is Form.FLAT:
         part = replace(part, member=flatten.flatten(part.member) or part.member)
     places = {path: place for place, path in enumerate(maps)}
