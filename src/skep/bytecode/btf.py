@@ -18,6 +18,8 @@ VERSION: Final = 1
 _HEADER: Final = struct.Struct("=HBBIIIII")
 _TYPE: Final = struct.Struct("=III")
 
+_LONGEST_NAME: Final = 4_096  # bytes; the kernel takes 511 (KSYM_NAME_LEN)
+
 FUNC_STATIC: Final = 0
 FUNC_GLOBAL: Final = 1
 FUNC_EXTERN: Final = 2
@@ -295,7 +297,7 @@ def _name_reader(strings: bytes) -> Callable[[int], str]:
     def name(at: int) -> str:
         if at == 0:
             return ""
-        end = strings.find(b"\0", at)
+        end = strings.find(b"\0", at, at + _LONGEST_NAME)
         if at >= len(strings) or end < 0:
             raise _bad("a name lies outside its strings")
         return strings[at:end].decode("utf-8", "surrogateescape")

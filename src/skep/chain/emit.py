@@ -45,7 +45,7 @@ class Code:
         for at, label in self._uses:
             distance = self._labels[label] - at - 1
             one = result[at]
-            if one.is_local_call or one.is_function_address:
+            if one.is_local_call or one.is_function_address or one.code == insn.JUMP_LONG:
                 result[at] = one._replace(imm=distance)
             elif -REACH - 1 <= distance <= REACH:
                 result[at] = one._replace(off=distance)

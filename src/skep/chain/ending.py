@@ -10,25 +10,26 @@ from dataclasses import dataclass
 from typing import Final
 
 from skep.bytecode import insn
-from skep.bytecode.insn import FRAME, Insn
+from skep.bytecode.insn import FRAME
 from skep.chain import counts, emit
 from skep.chain.codes import Hook
 
 VERDICT: Final = 0  # r0, where a member leaves its verdict
-SLOT: Final = 7  # r7, the first counter slot of the member that ended the chain
-_RETURNED: Final = 6  # r6, survives the lookup
+_SLOT: Final = 2  # r2, the first counter slot of the member that ended the chain
 _FREE: Final = 1
+_KEY_BYTES: Final = 4
 
 
 @dataclass(slots=True, kw_only=True)
 class Ending:
     """Where members that end the chain jump to. It can be written several times, to stay in reach of short jumps.
 
-    ``key_at``: offset from the frame pointer of 8 bytes for the map key. ``counter_map``: map number.
+    ``frame``: offset from the frame pointer of 8 free bytes, for the map's key and the verdict during the lookup. No
+    callee-saved register is used: saving one costs every packet. ``counter_map``: map number.
     """
 
     hook: Hook
-    key_at: int
+    frame: int
     counter_map: int
     _number: int = 0
     _first_use: int | None = None
@@ -58,20 +59,22 @@ class Ending:
             out.add(insn.mov32(_FREE, VERDICT), insn.add32_imm(_FREE, -self.hook.lowest))
         bad, count = f"{self._label} unknown", f"{self._label} count"
         out.to(bad, emit.jump32_if(insn.JGT, index, self.hook.known - 1))
-        out.add(insn.add32(SLOT, index), insn.mov32(_RETURNED, VERDICT))
+        out.add(insn.add32(_SLOT, index))
         out.to(count, emit.jump())
         out.place(bad)
-        out.add(insn.mov32_imm(_RETURNED, self.hook.abort), insn.add32_imm(SLOT, self.hook.known))
+        out.add(insn.mov32_imm(VERDICT, self.hook.abort), insn.add32_imm(_SLOT, self.hook.known))
         out.place(count)
+        out.add(insn.store32(FRAME, self.frame, _SLOT), insn.store32(FRAME, self.frame + _KEY_BYTES, VERDICT))
         self._count(out)
+        out.add(insn.load32(VERDICT, FRAME, self.frame + _KEY_BYTES), insn.EXIT_INSN)
         self._number += 1
         self._first_use = None
 
     def fall_off(self, members: int, out: emit.Code) -> None:
         """All ``members`` handed the packet on."""
-        out.add(insn.mov32_imm(_RETURNED, self.hook.fall_off))
-        out.add(insn.mov32_imm(SLOT, counts.fall_off_slot(self.hook, members)))
+        out.add(insn.store32_imm(FRAME, self.frame, counts.fall_off_slot(self.hook, members)))
         self._count(out)
+        out.add(insn.mov32_imm(VERDICT, self.hook.fall_off), insn.EXIT_INSN)
         self._number += 1
 
     @property
@@ -79,19 +82,16 @@ class Ending:
         return f"end {self._number}"
 
     def _slot_of(self, member: int, out: emit.Code) -> None:
-        out.add(insn.mov32_imm(SLOT, counts.slot(self.hook, member, self.hook.lowest)))
+        out.add(insn.mov32_imm(_SLOT, counts.slot(self.hook, member, self.hook.lowest)))
 
     def _count(self, out: emit.Code) -> None:
-        uncounted = f"{self._label} return"
+        uncounted = f"{self._label} counted"
         out.add(
-            insn.store64_imm(FRAME, self.key_at, 0),  # the whole slot: it may hold the saved context
-            insn.store32(FRAME, self.key_at, SLOT),
             insn.mov64(2, FRAME),
-            insn.add64_imm(2, self.key_at),
+            insn.add64_imm(2, self.frame),
             *insn.map_address(1, self.counter_map),
             insn.call_helper(insn.HELPER_MAP_LOOKUP),
         )
         out.to(uncounted, emit.jump_if_null(0))
         out.add(insn.load64(_FREE, 0, 0), insn.add64_imm(_FREE, 1), insn.store64(0, 0, _FREE))
         out.place(uncounted)
-        out.add(insn.mov32(0, _RETURNED), Insn(insn.EXIT))

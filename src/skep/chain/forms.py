@@ -11,11 +11,12 @@ from typing import Final
 
 from skep.bytecode.insn import Insn
 from skep.bytecode.relocated import Member
-from skep.chain import frames, functions, limits
+from skep.chain import flatten, frames, functions, limits
 from skep.chain.frames import Function, Use
 from skep.chain.parts import Form
 
-SPILL: Final = 8  # bytes: the saved context, and at the end the key of the counter
+SPILL: Final = 16  # bytes of the chain's own: the saved context; the counter's key and the verdict
+CONTEXT: Final = 8  # the saved context, in the upper half of those
 _LONGEST_INLINE: Final = 30_000  # instructions; the exits of an inlined body are short jumps
 
 
@@ -25,7 +26,12 @@ class _Shape:
 
     member: Member
     functions: tuple[Function, ...]
+    flat: tuple[Function, ...]  # the same when flattened; empty when that changes nothing
     leaves_chain: bool
+
+    def of(self, form: Form) -> tuple[Function, ...]:
+        """The subprograms that there are in this form."""
+        return self.flat if form is Form.FLAT else self.functions
 
     @property
     def main(self) -> Function:
@@ -33,27 +39,32 @@ class _Shape:
 
     @property
     def must_call(self) -> bool:
-        deep = not self.main.exact or spill_depth([self.main]) > frames.STACK
+        """Whether only a call is right, or possible at all."""
+        deep = not self.main.exact or own_depth([self.main]) > frames.STACK
         return self.leaves_chain or deep or self.main.end > _LONGEST_INLINE
 
 
-def spill_depth(inlined: Sequence[Function]) -> int:
-    """How far below the frame pointer the saved context is: under the deepest slot of the inlined main bodies."""
+def own_depth(inlined: Sequence[Function]) -> int:
+    """The frame of the chain's main function: its own slots lie under the deepest slot of the inlined bodies."""
     deepest = max((one.depth for one in inlined), default=0)
     return (deepest + 7) // 8 * 8 + SPILL
 
 
 def candidates(members: Sequence[Member]) -> tuple[tuple[Form, ...], ...]:
-    """Best first: as much inlined as can be; big frames called; members with subprograms called; everything called.
+    """Best first: as much inlined as can be; own subprograms called; big frames called; members that have subprograms
+    called; everything called.
 
     ``Exhausted``: the stack or the nesting of calls fits in no form.
     """
     shapes = [_shape(member) for member in members]
     first = tuple(Form.CALL if shape.must_call else Form.INLINE for shape in shapes)
+    pairs = list(zip(shapes, first, strict=True))
+    flat = tuple(Form.FLAT if shape.flat and form is Form.INLINE else form for shape, form in pairs)
     tried = [
+        flat,
         first,
         _deep_called(shapes, first),
-        tuple(Form.CALL if len(shape.functions) > 1 else form for shape, form in zip(shapes, first, strict=True)),
+        tuple(Form.CALL if len(shape.functions) > 1 else form for shape, form in pairs),
         (Form.CALL,) * len(shapes),
     ]
     fitting = tuple(dict.fromkeys(forms for forms in tried if _fits(shapes, forms)))
@@ -64,11 +75,18 @@ def candidates(members: Sequence[Member]) -> tuple[tuple[Form, ...], ...]:
 
 def _shape(member: Member) -> _Shape:
     code: list[Insn] = member.decoded()
+    leaves_chain = functions.leaves_chain(code)
+    flat = None if leaves_chain else flatten.flatten(member)
     return _Shape(
         member=member,
-        functions=frames.functions(code, [info.insn_off for info in member.func_info]),
-        leaves_chain=functions.leaves_chain(code),
+        functions=_functions(member),
+        flat=() if flat is None else _functions(flat),
+        leaves_chain=leaves_chain,
     )
+
+
+def _functions(member: Member) -> tuple[Function, ...]:
+    return frames.functions(member.decoded(), [info.insn_off for info in member.func_info])
 
 
 def _deep_called(shapes: Sequence[_Shape], forms: tuple[Form, ...]) -> tuple[Form, ...]:
@@ -93,15 +111,15 @@ def _fits(shapes: Sequence[_Shape], forms: Sequence[Form]) -> bool:
 
 
 def _main_depth(shapes: Sequence[_Shape], forms: Sequence[Form]) -> int:
-    inlined = [shape.main for shape, form in zip(shapes, forms, strict=True) if form is Form.INLINE]
-    return spill_depth(inlined)
+    inlined = [shape.of(form)[0] for shape, form in zip(shapes, forms, strict=True) if form is not Form.CALL]
+    return own_depth(inlined)
 
 
 def _use(shape: _Shape, form: Form, own: int) -> Use:
     """Stack and frames of the deepest call that this member makes from a main function of ``own`` bytes."""
     if form is Form.CALL:
         return frames.under(own, frames.use(shape.functions))
-    below = [frames.under(own, frames.use(shape.functions, start)) for start in shape.main.calls]
+    below = [frames.under(own, frames.use(shape.of(form), start)) for start in shape.of(form)[0].calls]
     return max(below, key=lambda use: use.stack, default=Use(stack=frames.rounded(own), frames=1, exact=True))
 
 

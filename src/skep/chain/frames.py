@@ -4,9 +4,9 @@ The linker must know it before the verifier does: it keeps the context just belo
 uses. The kernel does not tell the depth of a loaded program, so it is computed from the code.
 
 Goal: never too small for code that the verifier accepted. Parts: a data-flow pass that follows every register derived
-from the frame pointer and keeps the lowest offset it can have. Limits: what cannot be bounded (a pointer moved down in a
-loop) counts as the whole 512 bytes, with ``exact`` False; an index is taken to be positive. If the analysis were wrong
-nevertheless, the body would overwrite the saved context and the verifier would refuse the chain.
+from the frame pointer and keeps the lowest offset it can have. Limits: what cannot be bounded (a pointer moved down in
+a loop) counts as the whole 512 bytes, with ``exact`` False; an index is taken to be positive. If the analysis were
+wrong nevertheless, the body would overwrite the saved context and the verifier would refuse the chain.
 """
 
 from __future__ import annotations
@@ -85,6 +85,22 @@ def rounded(depth: int) -> int:
     return (max(depth, 1) + _GRAIN - 1) // _GRAIN * _GRAIN
 
 
+def successors(one: Insn, at: int) -> tuple[int, ...]:
+    """Where control can go after the instruction at index ``at`` of a body."""
+    kind = one.code & 0x07
+    if one.code == insn.LD_IMM64:
+        return (at + 2,)
+    if kind not in (insn.CLASS_JMP, insn.CLASS_JMP32) or one.code == insn.CALL:
+        return (at + 1,)
+    if one.code == insn.EXIT:
+        return ()
+    if one.code == insn.JUMP:
+        return (at + 1 + one.off,)
+    if one.code == insn.JUMP_LONG:
+        return (at + 1 + one.imm,)
+    return (at + 1, at + 1 + one.off)
+
+
 def _use(by_start: dict[int, Function], start: int, path: tuple[int, ...]) -> Use:
     own = by_start.get(start)
     if own is None or start in path or len(path) > FRAMES + 1:
@@ -159,7 +175,7 @@ def _lowest(body: list[Insn], from_memory: int | None) -> tuple[int, int | None]
                 lowest = min(lowest, register)
         if lowest < -STACK:
             return None
-        for following in _successors(one, at):
+        for following in successors(one, at):
             known = states.get(following)
             joined = after if known is None else _join(known, after)
             if joined != known:
@@ -204,21 +220,6 @@ def _base(one: Insn, state: _Frame) -> int | None:
     if kind == insn.CLASS_LDX:
         return state[one.src]
     return None
-
-
-def _successors(one: Insn, at: int) -> tuple[int, ...]:
-    kind = one.code & 0x07
-    if one.code == insn.LD_IMM64:
-        return (at + 2,)
-    if kind not in (insn.CLASS_JMP, insn.CLASS_JMP32) or one.code == insn.CALL:
-        return (at + 1,)
-    if one.code == insn.EXIT:
-        return ()
-    if one.code == insn.JUMP:
-        return (at + 1 + one.off,)
-    if one.code == insn.JUMP_LONG:
-        return (at + 1 + one.imm,)
-    return (at + 1, at + 1 + one.off)
 
 
 def _join(left: _Frame, right: _Frame) -> _Frame:

@@ -6,8 +6,9 @@ that every member hands on gets ``hook.fall_off``. One slot of a per-CPU counter
 
 How a member gets in (``Form``):
 
-- INLINE: its main body is part of the chain's main function, every exit being a jump to what follows; its own
-  subprograms are appended. Calls cost more than small members do, so this is what is tried first.
+- FLAT: its main body, with its own subprograms in it, is part of the chain's main function, every exit being a jump
+  to what follows. Calls cost more than small members do, so this is what is tried first.
+- INLINE: the same, but its own subprograms are appended and called.
 - CALL: its main body is a subprogram like any other. Needed for members that can end the whole program from their
   midst (tail calls), for very long or deep ones, and as the fallback when the verifier refuses the inlined form.
 
@@ -34,7 +35,6 @@ __all__ = ["Form", "Linked", "Part", "XDP_HAS_FRAGS", "candidates", "link"]
 XDP_HAS_FRAGS: Final = 1 << 5  # BPF_F_XDP_HAS_FRAGS, linux/bpf.h; Linux 5.18
 
 _ARGUMENT: Final = 1  # r1
-_CONTEXT: Final = 6  # r6 holds the context when no member is inlined: nothing else writes it
 _JUMP_REACH: Final = 32_000  # instructions; a little less than a short jump can skip
 
 
@@ -151,17 +151,15 @@ def _flags(members: Sequence[Member]) -> int:
 
 
 def _write_main(hook: Hook, bodies: Sequence[Body], length: int, counter_map: int, out: emit.Code) -> None:
-    inlined = any(body.inline for body in bodies)
-    slot = -forms.spill_depth([body.main for body in bodies if body.inline])
-    ending = Ending(hook=hook, key_at=slot, counter_map=counter_map)
-    if not inlined:
-        out.add(insn.mov64(_CONTEXT, _ARGUMENT))
-    elif len(bodies) > 1:
-        out.add(insn.store64(FRAME, slot, _ARGUMENT))
+    frame = -forms.own_depth([body.main for body in bodies if body.inline])
+    context = frame + forms.SPILL - forms.CONTEXT
+    ending = Ending(hook=hook, frame=frame, counter_map=counter_map)
+    if len(bodies) > 1:
+        out.add(insn.store64(FRAME, context, _ARGUMENT))
     for position, body in enumerate(bodies):
         if position:
             out.place(_after(position - 1))
-            out.add(insn.load64(_ARGUMENT, FRAME, slot) if inlined else insn.mov64(_ARGUMENT, _CONTEXT))
+            out.add(insn.load64(_ARGUMENT, FRAME, context))
         if body.inline:
             parts.write_inline(body, out)
         else:

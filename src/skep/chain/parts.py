@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skep.bytecode import insn
 from skep.bytecode.insn import Insn
 from skep.bytecode.relocated import Member
-from skep.chain import emit, frames
+from skep.chain import emit, flatten, frames
 from skep.chain.codes import Mask
 from skep.chain.frames import Function
 
@@ -17,6 +17,7 @@ from skep.chain.frames import Function
 class Form(enum.Enum):
     """How a member is part of the linked program."""
 
+    FLAT = "flat"  # inlined, and its own subprograms with it
     INLINE = "inline"
     CALL = "call"
 
@@ -41,7 +42,7 @@ class Body:
 
     @property
     def inline(self) -> bool:
-        return self.part.form is Form.INLINE
+        return self.part.form is not Form.CALL
 
     @property
     def main(self) -> Function:
@@ -57,7 +58,9 @@ class Body:
 
 
 def prepare(number: int, part: Part, maps: Sequence[str]) -> Body:
-    """The body of ``part`` with map references renumbered to their place in ``maps``."""
+    """The body of ``part``: flattened if its form says so, its map references renumbered to their place in ``maps``."""
+    if part.form is Form.FLAT:
+        part = replace(part, member=flatten.flatten(part.member) or part.member)
     places = {path: place for place, path in enumerate(maps)}
     code = part.member.decoded()
     for index, one in insn.first_halves(code):

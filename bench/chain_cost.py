@@ -1,0 +1,101 @@
+"""What a linked chain costs per packet, as ratios: BPF_PROG_TEST_RUN, best of interleaved rounds, JSON on stdout.
+
+Compared in one run: an empty program (the floor of the harness), the bare member, the linked chain, and libxdp's
+``xdp-dispatcher.o`` with ten enabled, empty slots. Needs root and clang. The ratios carry over to other machines of the
+same kind, the nanoseconds do not. Run: ``PYTHONPATH=src:tests/kernel python bench/chain_cost.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import struct
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "kernel"))
+
+import bpf_build
+import bpf_raw
+
+from skep.chain import codes, linked, verdict
+from skep.chain.linked import Part
+
+ROUNDS = 15
+REPEAT = 300_000
+DISPATCHER = Path("/usr/lib/x86_64-linux-gnu/bpf/xdp-dispatcher.o")
+EMPTY = bytes.fromhex("b700000002000000") + bytes.fromhex("9500000000000000")  # r0 = XDP_PASS; exit
+
+
+def dispatcher(stack: ExitStack, enabled: int) -> int:
+    """libxdp's dispatcher with ``enabled`` slots, each returning at once."""
+    proceed = 1 << 2 | 1 << 31
+    conf = struct.pack("<BBBB10I", 236, 2, enabled, 0, *[proceed] * 10)
+    loaded = bpf_raw.load(
+        DISPATCHER, "d", only=["xdp_dispatcher"], prepare=lambda maps: bpf_raw.set_global(maps, ".rodata", 0, conf)
+    )
+    stack.callback(loaded.close)
+    return loaded.programs["xdp_dispatcher"]
+
+
+def chain(stack: ExitStack, source: str, program: str, length: int) -> int:
+    path = bpf_build.build(source)
+    members = []
+    fds: dict[str, int] = {}
+    for number in range(length):
+        loaded = bpf_raw.load(path, f"m{number}", only=[program])
+        stack.callback(loaded.close)
+        fds.update(loaded.maps)
+        members.append(loaded.members[program])
+    forms = linked.candidates(members)[0]
+    parts = [
+        Part(member=member, proceed=verdict.default(codes.XDP), form=form)
+        for member, form in zip(members, forms, strict=True)
+    ]
+    whole = linked.link(codes.XDP, parts, counter_map="counters", name="chain")
+    return stack.enter_context(bpf_raw.chain(whole, fds)).fd
+
+
+def main() -> None:
+    with ExitStack() as stack:
+        bare = bpf_raw.load(bpf_build.build("count"), "bare", only=["count"])
+        stack.callback(bare.close)
+        programs = {
+            "empty": bpf_raw.prog_load(EMPTY),
+            "bare": bare.programs["count"],
+            "linked_1": chain(stack, "count", "count", 1),
+            "linked_10": chain(stack, "count", "count", 10),
+            "linked_10_static": chain(stack, "subprogram", "with_static", 10),
+            "linked_10_global": chain(stack, "subprogram", "with_global", 10),
+            "libxdp_10": dispatcher(stack, 10),
+        }
+        best = dict.fromkeys(programs, 1 << 60)
+        for _ in range(ROUNDS):
+            for name, fd in programs.items():
+                best[name] = min(best[name], bpf_raw.test_run(fd, repeat=REPEAT)[1])
+        os.close(programs["empty"])
+    floor, peer = best["empty"], best["libxdp_10"]
+    ratios = {
+        "one_over_bare": (best["linked_1"] / best["bare"], 1.10),
+        "ten_gross": (best["linked_10"] / peer, 0.38),
+        "ten_net": ((best["linked_10"] - floor) / (peer - floor), 0.20),
+        "ten_static_subprograms": (best["linked_10_static"] / peer, 0.60),
+        "ten_global_subprograms": (best["linked_10_global"] / peer, 0.60),
+    }
+    print(
+        json.dumps(
+            {
+                "question": "what does a linked chain cost per packet",
+                "machine": {"kernel": platform.release(), "cpus": os.cpu_count()},
+                "nanoseconds": best,
+                "ratios": {name: {"value": round(value, 3), "limit": limit} for name, (value, limit) in ratios.items()},
+            },
+            indent=2,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
