@@ -81,16 +81,32 @@ class LoadObject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadLinked:
-    """Load the first of ``candidates`` the verifier accepts, with a fresh counter map. Undo: unpin both.
+class ChainPart:
+    """One member to link: its kept code, or the pin of a program that an earlier step of this plan loads.
 
-    The counter map is a PERCPU_ARRAY of ``slots`` u64 values pinned at ``counts``; candidates refer to it by that pin.
+    ``proceed_on`` is the mask of verdicts that hand on. ``name`` is for people.
     """
 
-    candidates: tuple[linked.Linked, ...]
+    member: relocated.Member | model.ProgramPin
+    proceed_on: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadLinked:
+    """Link ``parts`` and load the first form the verifier accepts, with a fresh counter map. Undo: unpin both.
+
+    The counter map is a PERCPU_ARRAY of u64 values pinned at ``counts``. ``first`` is the best form when it could be
+    linked beforehand; the others are linked when it is refused. ``links`` are the members' links by position when
+    there is an older revision, whose place this one may take before it is undone: its counts are absorbed then.
+    """
+
+    parts: tuple[ChainPart, ...]
     pin: model.ProgramPin
     counts: model.MapPin
-    slots: int
+    name: str
+    first: linked.Linked | None = field(default=None, repr=False)
+    links: tuple[model.LinkId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,20 +119,25 @@ class LoadMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateLink:
-    """Attach a program by the first of ``candidates`` the kernel accepts, and pin the link. Undo: detach."""
+    """Attach a program by the first of ``candidates`` the kernel accepts, and pin the link. Undo: detach.
+
+    ``hint`` is told with a refusal: what the plan knows and the kernel's errno does not say.
+    """
 
     program: model.ProgramPin
     candidates: tuple[request.LinkRequest, ...]
     pin: model.LinkPin
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwapLink:
-    """BPF_LINK_UPDATE ``link`` from ``old`` to ``new``, atomically. Undo: the other way round."""
+    """BPF_LINK_UPDATE ``link`` from ``old`` to ``new``, atomically. Undo: the other way round. ``hint``: see CreateLink."""
 
     link: model.LinkPin
     old: model.ProgramPin
     new: model.ProgramPin
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +163,15 @@ class LoadedProgram:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedLinked:
-    """What LoadLinked made: the candidate taken (its index) and why those before it were not ("call: E2BIG …")."""
+    """What LoadLinked made: the candidate taken (its index) and why those before it were not ("call: E2BIG …").
+
+    ``forms``: how each member that can run got in.
+    """
 
     kernel: model.KernelProgram
     taken: int
     refused: tuple[str, ...] = ()
+    forms: tuple[model.MemberForm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,258 @@
-"""(being written)"""
+"""Attach a loaded program to a hook.
+
+XDP: the program joins the interface's chain, whose next revision is linked and swapped in. TCX: the program's link is
+put beside a neighbour. Other hooks: one link.
+"""
 
 from __future__ import annotations
 
-from skep import model, steps
+from typing import Any
+
+from skep import errors, hooks, model, steps
+from skep.chain import codes, order, verdict
+from skep.hooks import request, tcx, xdp
+from skep.plan import chains, find
 from skep.plan.world import Fresh, World
 
 
 def plan(operation: model.Attach, world: World, fresh: Fresh) -> steps.Plan:
-    raise NotImplementedError
+    """Attach ``operation.program``. NotFound, Conflict (not in the kernel, wrong type, foreign program on the hook,
+    chain that must be detached first), AlreadyExists (same program on the same chain or TCX hook)."""
+    record = find.live_program(world, fresh, operation.program)
+    hook = hooks.by_name(record.hook)
+    if not isinstance(operation.attachment, hook.attachment):
+        raise errors.Conflict(
+            f"program {record.id} ({record.name}) cannot be attached that way",
+            why=f"it is of type {hook.name}",
+            do=f"use 'skep link attach {hook.name}'",
+        )
+    match operation.attachment:
+        case xdp.XdpAttachment() as attachment:
+            return _chain(operation, attachment, record, world, fresh)
+        case tcx.TcxAttachment() as attachment:
+            return _anchored(operation, attachment, record, world, fresh)
+        case _:
+            return _single(operation, hook, hooks.Placing(), record, fresh, model.IfIndex(0), model.NetnsInode(0))
+
+
+# ---------------------------------------------------------------- one link of its own
+
+
+def _single(
+    operation: model.Attach,
+    hook: hooks.Hook[Any],  # Any: the table's element type
+    placing: hooks.Placing,
+    program: model.ProgramRecord,
+    fresh: Fresh,
+    ifindex: model.IfIndex,
+    netns: model.NetnsInode,
+) -> steps.Plan:
+    pin = fresh.pins.link(fresh.link)
+    candidates = hook.requests(operation.attachment, placing)
+    step = steps.CreateLink(program=program.pin, candidates=candidates, pin=pin)
+
+    def commit(results: steps.Results) -> steps.StoreChange:
+        made = results.links[pin]
+        record = model.LinkRecord(
+            id=fresh.link,
+            program=program.key,
+            hook=hook.name,
+            attachment=operation.attachment,
+            pins=(pin,),
+            kernel_ids=(made.kernel.id,),
+            netns=netns,
+            ifindex=ifindex,
+            priority=getattr(operation.attachment, "priority", None),
+            fallback="; ".join(made.refused),
+            metadata=operation.metadata,
+            boot_id=fresh.boot.boot_id,
+            created_at=fresh.now,
+        )
+        return steps.StoreChange(links=(record,))
+
+    return steps.Plan(steps=(step,), commit=commit, finish=_nothing)
+
+
+def _anchored(
+    operation: model.Attach,
+    attachment: tcx.TcxAttachment,
+    program: model.ProgramRecord,
+    world: World,
+    fresh: Fresh,
+) -> steps.Plan:
+    assert world.interface is not None
+    netns, ifindex = world.interface.netns, world.interface.ifindex
+    live = own_order(world, fresh, netns, ifindex, attachment.direction)
+    for link in live:
+        if link.program == program.key:
+            raise errors.AlreadyExists(
+                f"program {program.id} ({program.name}) is already attached to {attachment.interface.name} "
+                f"{attachment.direction}",
+                why=f"link {link.id} does that",
+                do=f"detach it first with 'skep link detach {link.id}'",
+            )
+    placing = hooks.Placing(anchor=anchor(live, attachment.priority))
+    return _single(operation, tcx.HOOK, placing, program, fresh, ifindex, netns)
+
+
+def own_order(
+    world: World, fresh: Fresh, netns: model.NetnsInode, ifindex: model.IfIndex, direction: tcx.Direction
+) -> tuple[model.LinkRecord, ...]:
+    """Our live links on a TCX hook, in the order in which the kernel runs them."""
+    position = {entry.link_id: number for number, entry in enumerate(world.tcx_on) if entry.link_id}
+    live = []
+    for link in find.tcx_links(world, netns, ifindex, direction):
+        seen = world.links_at.get(link.pins[0]) if link.boot_id == fresh.boot.boot_id and link.pins else None
+        if seen is not None and seen.id in position:
+            live.append((position[seen.id], link))
+    return tuple(link for _, link in sorted(live, key=lambda one: one[0]))
+
+
+def anchor(live: tuple[model.LinkRecord, ...], priority: int) -> request.Anchor:
+    """Before the first with a greater priority, else after the last; without any of ours, at the list's head."""
+    where = order.tcx_anchor([(link.pins[0], link.priority or 0) for link in live], priority)
+    match where:
+        case order.Before():
+            return request.Anchor(place=request.Place.BEFORE, link=where.key)
+        case order.After():
+            return request.Anchor(place=request.Place.AFTER, link=where.key)
+        case _:
+            return request.Anchor(place=request.Place.BEFORE)
+
+
+# ---------------------------------------------------------------- linked chains
+
+
+def _chain(
+    operation: model.Attach,
+    attachment: xdp.XdpAttachment,
+    program: model.ProgramRecord,
+    world: World,
+    fresh: Fresh,
+) -> steps.Plan:
+    assert world.interface is not None
+    key = find.xdp_chain(world.interface)
+    old = _usable(world, fresh, key, attachment)
+    _refuse_foreign(world, attachment.interface, old)
+    member = model.ChainMember(
+        link=fresh.link,
+        program=program.key,
+        name=program.name,
+        priority=attachment.priority,
+        proceed_on=verdict.parse_codes(codes.XDP, attachment.proceed_on),
+    )
+    if old is None:
+        revision = _first(attachment, member, key, world, fresh)
+    else:
+        _refuse_twice(old, program)
+        _refuse_mode(old, attachment)
+        members = chains.sort((*old.members, member), new=member.link)
+        revision = chains.next_revision(world, fresh.pins, members, old=old)
+
+    def commit(results: steps.Results) -> steps.StoreChange:
+        chain = revision.record(results)
+        fallback = ""
+        if revision.old is None:
+            fallback = "; ".join(results.links[chain.link_pin].refused)
+        record = model.LinkRecord(
+            id=fresh.link,
+            program=program.key,
+            hook=program.hook,
+            attachment=attachment,
+            netns=key.netns,
+            ifindex=key.ifindex,
+            chain=key,
+            priority=attachment.priority,
+            mode=chain.mode,
+            fallback=fallback,
+            metadata=operation.metadata,
+            boot_id=fresh.boot.boot_id,
+            created_at=fresh.now,
+        )
+        return steps.StoreChange(links=(record,), chains=(chain,), add_counts=revision.retired(results))
+
+    def finish(results: steps.Results) -> tuple[steps.Finish, ...]:
+        return revision.finish(fresh.pins)
+
+    return steps.Plan(steps=revision.todo, commit=commit, finish=finish, warnings=revision.warnings)
+
+
+def _first(
+    attachment: xdp.XdpAttachment, member: model.ChainMember, key: model.ChainKey, world: World, fresh: Fresh
+) -> chains.Revision:
+    base = model.ChainRecord(
+        key=key,
+        revision=1,
+        interface=attachment.interface.name,
+        netns_path=attachment.interface.netns,
+        members=(member,),
+        link_pin=fresh.pins.chain_link(key),
+        program_pin=fresh.pins.revision_program(key, 1),
+        counts_pin=fresh.pins.revision_counts(key, 1),
+        program_id=model.ProgramId(0),
+        link_id=model.KernelLinkId(0),
+        mode=None,
+        boot_id=fresh.boot.boot_id,
+    )
+    candidates = xdp.requests(attachment, hooks.Placing(mode=world.xdp_mode))
+    return chains.first_revision(world, fresh.pins, member, base=base, candidates=candidates)
+
+
+def _usable(
+    world: World, fresh: Fresh, key: model.ChainKey, attachment: xdp.XdpAttachment
+) -> model.ChainRecord | None:
+    """The chain to extend; None when there is none, or one that a reboot ended and a new one may supersede."""
+    record = world.chains.get(key)
+    seen = world.links_at.get(fresh.pins.chain_link(key))
+    name = attachment.interface.name
+    if record is None or record.boot_id != fresh.boot.boot_id:
+        if seen is not None:
+            raise errors.Conflict(
+                f"the chain of {name} is not in the store",
+                why=f"its pins are still at {fresh.pins.chain(key)}",
+                do="adopt it; see 'skep doctor'",
+            )
+        return None
+    if not find.alive(seen, xdp.HOOK):
+        links = " ".join(str(member.link) for member in record.members)
+        raise errors.Conflict(
+            f"the chain of {name} no longer runs",
+            why="its interface was deleted or its kernel link was taken away from outside",
+            do=f"detach its links first: skep link detach {links}",
+        )
+    return record
+
+
+def _refuse_foreign(world: World, interface: model.InterfaceRef, old: model.ChainRecord | None) -> None:
+    own = old.program_id if old is not None else None
+    foreign = [id for id in world.xdp_on if id != own]
+    if foreign:
+        told = ", ".join(f"{id} ({world.foreign[id]})" if id in world.foreign else str(id) for id in foreign)
+        raise errors.Conflict(
+            f"another XDP program holds {interface.name}",
+            why=f"program {told} was attached by somebody else",
+            do=f"detach it first, for example with 'ip link set dev {interface.name} xdp off'",
+        )
+
+
+def _refuse_twice(old: model.ChainRecord, program: model.ProgramRecord) -> None:
+    for member in old.members:
+        if member.program == program.key:
+            raise errors.AlreadyExists(
+                f"program {program.id} ({program.name}) is already in the chain of {old.interface}",
+                why=f"link {member.link} does that",
+                do=f"detach it first with 'skep link detach {member.link}', or load it a second time",
+            )
+
+
+def _refuse_mode(old: model.ChainRecord, attachment: xdp.XdpAttachment) -> None:
+    if attachment.mode is not None and old.mode is not None and attachment.mode is not old.mode:
+        raise errors.Conflict(
+            f"{old.interface} cannot have mode {attachment.mode}",
+            why=f"its chain is attached in mode {old.mode}",
+            do="leave the mode out, or detach the whole chain first",
+        )
+
+
+def _nothing(results: steps.Results) -> tuple[steps.Finish, ...]:
+    return ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from skep import errors, hooks, model
 from skep.hooks import tcx
@@ -58,7 +59,7 @@ def links_of(world: World, key: model.ProgramKey) -> tuple[model.LinkRecord, ...
     return tuple(world.links[id] for id in sorted(world.links) if world.links[id].program == key)
 
 
-def hook_of(record: model.LinkRecord) -> hooks.Hook[object]:
+def hook_of(record: model.LinkRecord) -> hooks.Hook[Any]:
     """The program type of a link."""
     return hooks.by_name(record.hook)
 
@@ -69,7 +70,7 @@ def users(world: World, key: model.SetKey) -> tuple[model.ProgramRecord, ...]:
     return tuple(programs[one] for one in sorted(programs) if key in (programs[one].set, programs[one].owner))
 
 
-def alive(link: model.KernelLink | None, hook: hooks.Hook[object]) -> bool:
+def alive(link: model.KernelLink | None, hook: hooks.Hook[Any]) -> bool:
     """Whether a kernel link still runs its program: a link on an interface that went away has ifindex 0."""
     return link is not None and (hook.interface is None or link.ifindex != 0)
 
