@@ -132,9 +132,7 @@ def _described(
     return tuple(found)
 
 
-def tcx_positions(
-    kernel: door.Kernel, links: list[model.LinkRecord], sight: Sight
-) -> Mapping[model.LinkId, int]:
+def tcx_positions(kernel: door.Kernel, links: list[model.LinkRecord], sight: Sight) -> Mapping[model.LinkId, int]:
     """The places of TCX links among all programs on their hooks, foreign ones included; each hook is asked once."""
     hooks_of: dict[tuple[model.InterfaceRef, int], list[model.LinkRecord]] = {}
     for record in links:

@@ -32,7 +32,9 @@ def observe(
         programs_at={pin: kernel.program(pin) for pin in wanted.programs},
         interface=seen,
         tcx_on=() if wanted.tcx is None else kernel.tcx_on(*wanted.tcx),
-        shared=frozenset(map(model.MapPin, kernel.pins(fresh.pins.directory("shared")))) if wanted.shared else frozenset(),
+        shared=frozenset(map(model.MapPin, kernel.pins(fresh.pins.directory("shared"))))
+        if wanted.shared
+        else frozenset(),
     )
     if interface is not None and wanted.tcx is None:
         world = replace(world, xdp_on=kernel.xdp_on(interface), xdp_mode=xdp_mode(interface.name))

@@ -60,12 +60,12 @@ def patched(
         counts.pop(link, None)
     for chain in change.drop_chains:
         chains.pop(chain, None)
-    return Snapshot(revision=revision, programs=programs, links=links, chains=dict(sorted(chains.items())), counts=counts)
+    return Snapshot(
+        revision=revision, programs=programs, links=links, chains=dict(sorted(chains.items())), counts=counts
+    )
 
 
-def write(
-    transaction: sqlite3.Connection, change: steps.StoreChange
-) -> Mapping[model.LinkId, model.Counts]:
+def write(transaction: sqlite3.Connection, change: steps.StoreChange) -> Mapping[model.LinkId, model.Counts]:
     """Write everything; the new totals of the links in ``add_counts``."""
     # Referred-to rows first on the way in, last on the way out; an upsert keeps what refers to the row.
     transaction.executemany("INSERT OR IGNORE INTO objects (digest, bytes) VALUES (?, ?)", change.objects.items())

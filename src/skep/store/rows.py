@@ -17,9 +17,7 @@ PROGRAM_COLUMNS: Final = (
     "key, generation, id, tag, loaded_at_ns, boot_id, name, hook, section, prog_type, object, pin, map_set, owner_set, "
     "owner_id, attach_func, license, gpl_compatible, created_at, updated_at, detail"
 )
-LINK_COLUMNS: Final = (
-    "id, program, kind, attachment, netns, ifindex, priority, mode, boot_id, created_at, detail"
-)
+LINK_COLUMNS: Final = "id, program, kind, attachment, netns, ifindex, priority, mode, boot_id, created_at, detail"
 CHAIN_COLUMNS: Final = "type, netns, ifindex, revision, program_id, link_id, boot_id, detail"
 EVENT_COLUMNS: Final = "id, at, operation, verb, subject, caller, outcome, detail, duration_ms"
 
@@ -235,7 +233,9 @@ def finish(text: str) -> tuple[steps.Finish, ...]:
         kind = _FINISHES.get(name)
         if kind is None:
             raise errors.Broken(
-                "a pending plan cannot be read", why=f"this skep knows no step {name!r}", do="start the newer skep again"
+                "a pending plan cannot be read",
+                why=f"this skep knows no step {name!r}",
+                do="start the newer skep again",
             )
         found.append(kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}))
     return tuple(found)

@@ -38,7 +38,8 @@ class Ids:
 class Store:
     """One store. Raises Exhausted (disk full; nothing is changed), Busy, Broken, Denied, Conflict (a newer store)."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, kept_events: int = KEPT_EVENTS) -> None:
+        self._kept_events = kept_events
         self.path = Path(path)
         self.moved_aside = database.prepare(self.path)
         """Where a corrupt file was moved to at this start, None when there was none."""
@@ -170,10 +171,11 @@ class Store:
         with self._write() as transaction:
             values = rows.event_row(event)
             cursor = transaction.execute(
-                f"INSERT INTO events ({rows.EVENT_COLUMNS.removeprefix('id, ')}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values
+                f"INSERT INTO events ({rows.EVENT_COLUMNS.removeprefix('id, ')}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
             )
             id = int(cursor.lastrowid or 0)
-            transaction.execute("DELETE FROM events WHERE id <= ?", (id - KEPT_EVENTS,))
+            transaction.execute("DELETE FROM events WHERE id <= ?", (id - self._kept_events,))
             return rows.event((id, *values))
 
     def events(self, after: int = 0, limit: int = 1000) -> tuple[model.Event, ...]:
