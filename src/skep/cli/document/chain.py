@@ -1,0 +1,83 @@
+"""A chain as bpfman's dispatcher JSON, and as skep's own with counters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from skep import model
+from skep.cli.document import link
+from skep.hooks import xdp
+
+Links = Mapping[model.LinkId, model.Link]
+
+
+def key(record: model.ChainRecord) -> dict[str, object]:
+    """Type, network namespace and interface."""
+    return {"type": record.key.type, "nsid": record.key.netns, "ifindex": record.key.ifindex}
+
+
+def dispatcher(chain: model.ChainStatus, links: Links) -> dict[str, object]:
+    """What ``dispatcher get`` answers."""
+    return {
+        "key": key(chain.record),
+        "revision": chain.record.revision,
+        "runtime": _runtime(chain.record),
+        "members": [_member(chain, index, links) for index in range(len(chain.record.members))],
+    }
+
+
+def dispatcher_row(chain: model.ChainStatus) -> dict[str, object]:
+    """One entry of ``dispatcher list``."""
+    return {
+        "key": key(chain.record),
+        "revision": chain.record.revision,
+        "runtime": _runtime(chain.record),
+        "member_count": len(chain.record.members),
+    }
+
+
+def full(chain: model.ChainStatus, links: Links) -> dict[str, object]:
+    """What ``chain get`` answers: the dispatcher's document with packets and every member's counters."""
+    document = dispatcher(chain, links)
+    document["interface"] = chain.record.interface
+    document["mode"] = None if chain.record.mode is None else chain.record.mode.value
+    document["state"] = chain.state.value
+    document["packets"] = chain.packets
+    document["warnings"] = list(chain.warnings)
+    return document
+
+
+def verdicts(mask: int) -> tuple[str, ...]:
+    """The names in a proceed-on mask, by code."""
+    return tuple(name for name, code in sorted(xdp.VERDICTS.items(), key=lambda pair: pair[1]) if mask & 1 << code)
+
+
+def _runtime(record: model.ChainRecord) -> dict[str, object]:
+    return {
+        "program_id": record.program_id,
+        "kernel_link_id": record.link_id or None,
+        "filter_priority": None,
+        "filter_handle": None,
+        "netns_path": record.netns_path or "",
+    }
+
+
+def _member(chain: model.ChainStatus, position: int, links: Links) -> dict[str, object]:
+    member, record = chain.record.members[position], chain.record
+    found = links.get(member.link)
+    return {
+        "program_id": 0 if found is None else found.program_id,
+        "program_name": member.name,
+        "prog_pin_path": record.program_pin,
+        "link_id": member.link,
+        "kernel_link_id": record.link_id,
+        "link_pin_path": record.link_pin,
+        "position": position,
+        "priority": member.priority,
+        "proceed_on": member.proceed_on,
+        "ifname": record.interface,
+        "metadata": None if found is None else dict(found.record.metadata) or None,
+        "proceed_on_names": list(verdicts(member.proceed_on)),
+        "form": member.form.value,
+        "counts": link.counts(chain.counts[position]) if position < len(chain.counts) else None,
+    }

@@ -1,0 +1,134 @@
+"""What a command talks to: the daemon through ``rpc.client.Client``, or a Manager in this process through ``Direct``.
+
+Both have the methods of ``Skep``; a command does not know which it holds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from skep import model
+
+
+class Skep(Protocol):
+    """The Manager's use cases without the caller; see ``manager.Manager`` for what they do and raise."""
+
+    def run(self, op: model.Operation, *, wait: float | None = None) -> model.Done:
+        """Do it; Busy when the lock is not free within ``wait`` seconds."""
+
+    def preview(self, op: model.Operation) -> model.Preview:
+        """What it would do."""
+
+    def program(self, id: model.ProgramId) -> model.Program | model.ForeignProgram:
+        """One program."""
+
+    def programs(self, filter: model.ProgramFilter) -> tuple[model.Program | model.ForeignProgram, ...]:
+        """Programs by ascending id."""
+
+    def link(self, id: model.LinkId) -> model.Link:
+        """One link."""
+
+    def links(self, filter: model.LinkFilter) -> tuple[model.Link, ...]:
+        """Links by ascending id."""
+
+    def chains(self) -> tuple[model.ChainStatus, ...]:
+        """Every linked chain."""
+
+    def chain(self, type: str, interface: model.InterfaceRef) -> model.ChainStatus:
+        """What runs on one hook of an interface."""
+
+    def maps(self) -> tuple[model.MapView, ...]:
+        """Maps by ascending id."""
+
+    def map(self, id: model.MapId) -> model.MapView:
+        """One map."""
+
+    def events(self, after: int = 0, limit: int = 1000) -> tuple[model.Event, ...]:
+        """History after an event's id."""
+
+    def wait_events(self, after: int, timeout: float) -> tuple[model.Event, ...]:
+        """History, waiting up to ``timeout`` seconds for something to tell."""
+
+    def doctor(self) -> tuple[model.Finding, ...]:
+        """What differs between kernel, pins and store."""
+
+    def features(self) -> tuple[model.Feature, ...]:
+        """What this kernel can."""
+
+
+class Direct:
+    """A Manager in this process, called as the user who runs the command line."""
+
+    def __init__(self, manager: object) -> None:
+        from skep import manager as managers
+
+        assert isinstance(manager, managers.Manager)
+        self._manager = manager
+        self._caller = model.Caller(
+            uid=os.getuid(), gid=os.getgid(), pid=os.getpid(), groups=tuple(os.getgroups()), origin="direct"
+        )
+
+    def run(self, op: model.Operation, *, wait: float | None = None) -> model.Done:
+        """See ``Skep``."""
+        return self._manager.run(self._caller, op, wait=wait)
+
+    def preview(self, op: model.Operation) -> model.Preview:
+        """See ``Skep``."""
+        return self._manager.preview(self._caller, op)
+
+    def program(self, id: model.ProgramId) -> model.Program | model.ForeignProgram:
+        """See ``Skep``."""
+        return self._manager.program(id)
+
+    def programs(self, filter: model.ProgramFilter) -> tuple[model.Program | model.ForeignProgram, ...]:
+        """See ``Skep``."""
+        return self._manager.programs(filter)
+
+    def link(self, id: model.LinkId) -> model.Link:
+        """See ``Skep``."""
+        return self._manager.link(id)
+
+    def links(self, filter: model.LinkFilter) -> tuple[model.Link, ...]:
+        """See ``Skep``."""
+        return self._manager.links(filter)
+
+    def chains(self) -> tuple[model.ChainStatus, ...]:
+        """See ``Skep``."""
+        return self._manager.chains()
+
+    def chain(self, type: str, interface: model.InterfaceRef) -> model.ChainStatus:
+        """See ``Skep``."""
+        return self._manager.chain(type, interface)
+
+    def maps(self) -> tuple[model.MapView, ...]:
+        """See ``Skep``."""
+        return self._manager.maps()
+
+    def map(self, id: model.MapId) -> model.MapView:
+        """See ``Skep``."""
+        return self._manager.map(id)
+
+    def events(self, after: int = 0, limit: int = 1000) -> tuple[model.Event, ...]:
+        """See ``Skep``."""
+        return self._manager.events(after, limit)
+
+    def wait_events(self, after: int, timeout: float) -> tuple[model.Event, ...]:
+        """See ``Skep``."""
+        return self._manager.wait_events(after, timeout)
+
+    def doctor(self) -> tuple[model.Finding, ...]:
+        """See ``Skep``."""
+        return self._manager.doctor()
+
+    def features(self) -> tuple[model.Feature, ...]:
+        """See ``Skep``."""
+        return self._manager.features()
+
+
+@contextmanager
+def opened(skep: Skep) -> Iterator[Skep]:
+    """A door that needs no closing, as a context manager."""
+    yield skep
