@@ -467,35 +467,39 @@ class XdpAttachment(_message.Message):
     NETNS_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     PROCEED_ON_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
     interface: _builtins.str
     netns: _builtins.str
     """Path of a network namespace; absent: the daemon's own."""
     priority: _builtins.int
-    """0 to 2^31-1; lower runs first. Absent: the default."""
+    """0 to 2^31-1; lower runs first."""
+    mode: _builtins.str
+    """"drv", "skb" or "hw"; absent: as configured, with skb as fallback."""
     @_builtins.property
     def proceed_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """XDP verdicts after which the chain goes on; empty: the default."""
+        """XDP verdicts after which the chain goes on; empty: the default (pass, dispatcher_return)."""
 
     def __init__(
         self,
         *,
         interface: _builtins.str = ...,
         netns: _builtins.str | None = ...,
-        priority: _builtins.int | None = ...,
+        priority: _builtins.int = ...,
         proceed_on: _abc.Iterable[_builtins.int] | None = ...,
+        mode: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "_priority", b"_priority", "netns", b"netns", "priority", b"priority"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_netns", b"_netns", "mode", b"mode", "netns", b"netns"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "_priority", b"_priority", "interface", b"interface", "netns", b"netns", "priority", b"priority", "proceed_on", b"proceed_on"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_netns", b"_netns", "interface", b"interface", "mode", b"mode", "netns", b"netns", "priority", b"priority", "proceed_on", b"proceed_on"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__mode: _TypeAlias = _typing.Literal["mode"]  # noqa: Y015
+    _WhichOneofArgType__mode: _TypeAlias = _typing.Literal["_mode", b"_mode"]  # noqa: Y015
     _WhichOneofReturnType__netns: _TypeAlias = _typing.Literal["netns"]  # noqa: Y015
     _WhichOneofArgType__netns: _TypeAlias = _typing.Literal["_netns", b"_netns"]  # noqa: Y015
-    _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
-    _WhichOneofArgType__priority: _TypeAlias = _typing.Literal["_priority", b"_priority"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mode) -> _WhichOneofReturnType__mode | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__netns) -> _WhichOneofReturnType__netns | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__priority) -> _WhichOneofReturnType__priority | None: ...
 
 Global___XdpAttachment: _TypeAlias = XdpAttachment  # noqa: Y015
 
@@ -509,29 +513,26 @@ class TcxAttachment(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     interface: _builtins.str
     netns: _builtins.str
+    """Path of a network namespace; absent: the daemon's own."""
     direction: _builtins.str
     """"ingress" or "egress"."""
     priority: _builtins.int
+    """0 to 2^31-1; lower runs first."""
     def __init__(
         self,
         *,
         interface: _builtins.str = ...,
         netns: _builtins.str | None = ...,
         direction: _builtins.str = ...,
-        priority: _builtins.int | None = ...,
+        priority: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "_priority", b"_priority", "netns", b"netns", "priority", b"priority"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "netns", b"netns"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "_priority", b"_priority", "direction", b"direction", "interface", b"interface", "netns", b"netns", "priority", b"priority"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "direction", b"direction", "interface", b"interface", "netns", b"netns", "priority", b"priority"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__netns: _TypeAlias = _typing.Literal["netns"]  # noqa: Y015
     _WhichOneofArgType__netns: _TypeAlias = _typing.Literal["_netns", b"_netns"]  # noqa: Y015
-    _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
-    _WhichOneofArgType__priority: _TypeAlias = _typing.Literal["_priority", b"_priority"]  # noqa: Y015
-    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__netns) -> _WhichOneofReturnType__netns | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__priority) -> _WhichOneofReturnType__priority | None: ...
 
 Global___TcxAttachment: _TypeAlias = TcxAttachment  # noqa: Y015
 
@@ -559,17 +560,19 @@ Global___TracepointAttachment: _TypeAlias = TracepointAttachment  # noqa: Y015
 
 @_typing.final
 class UprobeAttachment(_message.Message):
+    """Also for uretprobe programs."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     TARGET_FIELD_NUMBER: _builtins.int
-    SYMBOL_FIELD_NUMBER: _builtins.int
+    FN_NAME_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     PID_FIELD_NUMBER: _builtins.int
     CONTAINER_PID_FIELD_NUMBER: _builtins.int
     target: _builtins.str
     """Absolute path, or a library's bare name."""
-    symbol: _builtins.str
-    """Symbol; "": offset counts from the start of the file."""
+    fn_name: _builtins.str
+    """Symbol; absent: offset counts from the start of the file."""
     offset: _builtins.int
     """Bytes."""
     pid: _builtins.int
@@ -580,21 +583,25 @@ class UprobeAttachment(_message.Message):
         self,
         *,
         target: _builtins.str = ...,
-        symbol: _builtins.str = ...,
+        fn_name: _builtins.str | None = ...,
         offset: _builtins.int = ...,
         pid: _builtins.int | None = ...,
         container_pid: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_container_pid", b"_container_pid", "_pid", b"_pid", "container_pid", b"container_pid", "pid", b"pid"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_container_pid", b"_container_pid", "_fn_name", b"_fn_name", "_pid", b"_pid", "container_pid", b"container_pid", "fn_name", b"fn_name", "pid", b"pid"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_container_pid", b"_container_pid", "_pid", b"_pid", "container_pid", b"container_pid", "offset", b"offset", "pid", b"pid", "symbol", b"symbol", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_container_pid", b"_container_pid", "_fn_name", b"_fn_name", "_pid", b"_pid", "container_pid", b"container_pid", "fn_name", b"fn_name", "offset", b"offset", "pid", b"pid", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__container_pid: _TypeAlias = _typing.Literal["container_pid"]  # noqa: Y015
     _WhichOneofArgType__container_pid: _TypeAlias = _typing.Literal["_container_pid", b"_container_pid"]  # noqa: Y015
+    _WhichOneofReturnType__fn_name: _TypeAlias = _typing.Literal["fn_name"]  # noqa: Y015
+    _WhichOneofArgType__fn_name: _TypeAlias = _typing.Literal["_fn_name", b"_fn_name"]  # noqa: Y015
     _WhichOneofReturnType__pid: _TypeAlias = _typing.Literal["pid"]  # noqa: Y015
     _WhichOneofArgType__pid: _TypeAlias = _typing.Literal["_pid", b"_pid"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__container_pid) -> _WhichOneofReturnType__container_pid | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fn_name) -> _WhichOneofReturnType__fn_name | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pid) -> _WhichOneofReturnType__pid | None: ...
 
