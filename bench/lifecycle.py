@@ -34,15 +34,18 @@ def main() -> None:
     measure.need_root()
     figures: list[dict[str, object]] = []
     detail: dict[str, object] = {}
-    with instance.network("skep-life") as network, instance.instance("skep-life", enter=network.enter) as daemon:
-        with api.connect(daemon) as client:
-            for hook in arguments.hook or list(PROGRAMS):
-                # A tracepoint's detach alone takes 70 ms in the kernel; its ratio needs no hundred pairs.
-                pairs = min(arguments.pairs, 30) if hook == "tracepoint" else arguments.pairs
-                measure.progress(f"lifecycle {hook}: {pairs} pairs")
-                figures_of, detail_of = compare(client, network, hook, pairs)
-                figures += figures_of
-                detail[hook] = detail_of
+    with (
+        instance.network("skep-life") as network,
+        instance.instance("skep-life", enter=network.enter) as daemon,
+        api.connect(daemon) as client,
+    ):
+        for hook in arguments.hook or list(PROGRAMS):
+            # A tracepoint's detach alone takes 70 ms in the kernel; its ratio needs no hundred pairs.
+            pairs = min(arguments.pairs, 30) if hook == "tracepoint" else arguments.pairs
+            measure.progress(f"lifecycle {hook}: {pairs} pairs")
+            figures_of, detail_of = compare(client, network, hook, pairs)
+            figures += figures_of
+            detail[hook] = detail_of
     measure.report(arguments, QUESTION, figures, detail)
 
 

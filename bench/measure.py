@@ -120,26 +120,28 @@ def report(
 
 def machine() -> dict[str, object]:
     """Where the figures were taken: a figure without its machine means nothing."""
-    model = next((line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "?")
-    memory = next(int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal"))
+    memory = _value("/proc/meminfo", "MemTotal", ":").split()[0]
     return {
         "kernel": platform.release(),
-        "system": next((line.split("=", 1)[1].strip('"') for line in _lines("/etc/os-release")
-                        if line.startswith("PRETTY_NAME")), "?"),
-        "cpu": model,
+        "system": _value("/etc/os-release", "PRETTY_NAME", "="),
+        "cpu": _value("/proc/cpuinfo", "model name", ":"),
         "cpus": len(os.sched_getaffinity(0)),
-        "memory_mib": memory // 1024,
+        "memory_mib": int(memory) // 1024,
         "load_average": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "libbpf": _package("libbpf1"),
         "bpftool": _words("bpftool", "version").partition("\n")[0],
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "commit": _words("git", "-C", str(REPOSITORY), "rev-parse", "--short", "HEAD"),
-    }  # fmt: skip
+    }
 
 
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text().splitlines()
+def _value(path: str, key: str, separator: str) -> str:
+    """The value of the first line that starts with ``key``, or "0"."""
+    for line in Path(path).read_text().splitlines():
+        if line.startswith(key):
+            return line.partition(separator)[2].strip(' "')
+    return "0"
 
 
 def _package(name: str) -> str:

@@ -26,11 +26,13 @@ COLD_BUILD_SECONDS = 3600
 RUST_AT_LEAST = (1, 85)  # rust-version of bpfman-api 0.6.0
 
 # The crate is older than bpfman's LSM support; everything that LSM added is named here, and nothing else may differ.
+LSM_ATTACH = schema.Field(name="lsm_attach_info", number=9, type="bpfman.v1.LsmAttachInfo", oneof="info")
+LSM_LOAD = schema.Field(name="lsm_load_info", number=3, type="bpfman.v1.LsmLoadInfo", oneof="info")
 LSM = (
-    "+ bpfman.v1.AttachInfo: Field(name='lsm_attach_info', number=9, type='bpfman.v1.LsmAttachInfo', label='', oneof='info')",
+    f"+ bpfman.v1.AttachInfo: {LSM_ATTACH}",
+    f"+ bpfman.v1.ProgSpecificInfo: {LSM_LOAD}",
     "+ message bpfman.v1.LsmAttachInfo",
     "+ message bpfman.v1.LsmLoadInfo",
-    "+ bpfman.v1.ProgSpecificInfo: Field(name='lsm_load_info', number=3, type='bpfman.v1.LsmLoadInfo', label='', oneof='info')",
     "+ bpfman.v1.BpfmanProgramType: ('LSM', 8)",
 )
 
@@ -50,16 +52,20 @@ def _cargo(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, cwd=CLIENT, capture_output=True, text=True, check=False)
 
 
+def _words(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
 @pytest.fixture(scope="module")
 def crate() -> Path:
     """The source of bpfman-api 0.6.0 in cargo's cache. Skips only where cargo is missing, too old or has no network."""
     if shutil.which("cargo") is None:
         pytest.skip("cargo is not on the PATH")
-    version = subprocess.run(["cargo", "--version"], capture_output=True, text=True, check=False).stdout
+    version = _words("cargo", "--version")
     found = re.match(r"cargo (\d+)\.(\d+)", version)
     if found is None or (int(found[1]), int(found[2])) < RUST_AT_LEAST:
         pytest.skip(f"the crate needs Rust {RUST_AT_LEAST[0]}.{RUST_AT_LEAST[1]}; here is {version.strip() or 'none'}")
-    host = re.search(r"^host: (\S+)", subprocess.run(["rustc", "-vV"], capture_output=True, text=True).stdout, re.M)
+    host = re.search(r"^host: (\S+)", _words("rustc", "-vV"), re.MULTILINE)
     assert host is not None, "cargo without rustc"
     done = _cargo("metadata", "--format-version", "1", "--filter-platform", host[1])
     if done.returncode and re.search(r"failed to (download|get|fetch)|spurious network|Could not resolve", done.stderr):
@@ -104,7 +110,8 @@ def test_a_client_on_the_crate_loads_gets_attaches_lists_detaches_and_unloads(cl
             [client, daemon.layout.socket, source, program, hook, *place], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        calls = {line.split()[0]: dict(re.findall(r"(\w+)=(.*?)(?= \w+=|$)", line)) for line in done.stdout.splitlines()}
+        lines = [line.partition(" ") for line in done.stdout.splitlines()]
+        calls = {call: dict(re.findall(r"(\w+)=(.*?)(?= \w+=|$)", values)) for call, _, values in lines}
         assert list(calls) == ["load", "get", "attach", "list", "detach", "unload"]
         assert calls["load"]["type"] == str(kernel_type)
         assert calls["list"] == {"programs": "1", "links": f"[{calls['attach']['link']}]"}
