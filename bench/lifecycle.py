@@ -7,16 +7,11 @@ many pairs say anything.
 
 from __future__ import annotations
 
-import measure  # isort: split
-
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from bench import api
+from bench import api, measure
 from tests import instance
-
-if TYPE_CHECKING:
-    from bench.api import Api
 
 QUESTION = "Load+Attach+Detach+Unload over gRPC, as a multiple of a C libbpf program that pins the same"
 PHASES = ("load", "attach", "detach", "unload")
@@ -27,7 +22,7 @@ TRACEPOINT = "syscalls/sys_enter_getppid"
 
 def main() -> None:
     """Runs the pairs and reports."""
-    parser = measure.parser(QUESTION, ["bench/lifecycle.py", "bench/lifecycle.py --hook tcx --pairs 30"])
+    parser = measure.parser(QUESTION, ["python -m bench.lifecycle", "python -m bench.lifecycle --hook tcx --pairs 30"])
     parser.add_argument("--pairs", type=int, default=100, help="pairs of one life each (default 100)")
     parser.add_argument("--hook", choices=sorted(PROGRAMS), action="append", help="default: all three")
     arguments = parser.parse_args()
@@ -50,7 +45,7 @@ def main() -> None:
 
 
 def compare(
-    client: Api, network: instance.Network, hook: str, pairs: int
+    client: api.Api, network: instance.Network, hook: str, pairs: int
 ) -> tuple[list[dict[str, object]], dict[str, object]]:
     """The ratio of ``hook``, and both sides' times by phase."""
     place = TRACEPOINT if hook == "tracepoint" else network.near
@@ -89,7 +84,7 @@ def compare(
     }
 
 
-def life(client: Api, source: object, program: str, hook: str, place: str, times: dict[str, list[float]]) -> None:
+def life(client: api.Api, source: Path, program: str, hook: str, place: str, times: dict[str, list[float]]) -> None:
     """One life over gRPC; each phase's seconds are appended to ``times``."""
     clock = time.perf_counter
     start = clock()

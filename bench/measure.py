@@ -8,6 +8,7 @@ a build: a missed target is reported (``"met": false``) and is not an exit code.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -21,11 +22,6 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 BUILD = REPOSITORY / "build/bench"
-
-# Run as `python bench/x.py` from a checkout: the product, the generated stubs and tests/instance.py are beside us.
-for _path in (str(REPOSITORY), str(REPOSITORY / "src")):
-    if _path not in sys.path:
-        sys.path.insert(0, _path)
 
 
 def parser(question: str, examples: Sequence[str]) -> argparse.ArgumentParser:
@@ -108,7 +104,7 @@ def report(
         "question": question,
         "figures": list(figures),
         "detail": detail,
-        "command": " ".join(["python", os.path.relpath(sys.argv[0], REPOSITORY), *sys.argv[1:]]),
+        "command": " ".join(["python -m bench." + Path(sys.argv[0]).stem, *sys.argv[1:]]),
         "machine": machine(),
     }
     text = json.dumps(document, indent=2) + "\n"
@@ -202,6 +198,19 @@ class Rounds:
             raise RuntimeError(f"{self._process.args!r} ended with {self._process.wait(5)}")
         answer: dict[str, int] = json.loads(line)
         return answer
+
+
+@contextlib.contextmanager
+def foreign(count: int) -> Iterator[None]:
+    """``count`` programs that no manager knows, held by a child process (bench/c/foreign.c)."""
+    words = [str(compiled("foreign.c", "-lbpf")), str(count)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        if holder.stdout.readline() != b"ready\n":
+            raise RuntimeError(f"{words} ended with {holder.wait(5)}")
+        yield
+        holder.stdin.close()
 
 
 def progress(text: str) -> None:
