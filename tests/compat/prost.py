@@ -7,6 +7,7 @@ the field it stands on is an error, so that a field can never be overlooked.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from tests.compat.schema import Field, Method, Schema
 
@@ -27,11 +28,6 @@ _CALL = re.compile(
     re.DOTALL,
 )
 _RESPONSE = re.compile(r"tonic::Response<(tonic::codec::Streaming<)?([\w:]+)>")
-
-
-def camel(name: str) -> str:
-    """``xdp_attach_info`` as prost spells it in Rust's types: ``XdpAttachInfo``."""
-    return "".join(part.capitalize() for part in name.split("_"))
 
 
 def snake(name: str) -> str:
@@ -60,6 +56,26 @@ def parse(source: str, package: str) -> Schema:
         messages={f"{package}.{name}": frozenset(fields) for name, fields in found.items()},
         enums=enums,
         services=_services(source, package),
+    )
+
+
+def spelled(schema: Schema) -> Schema:
+    """The same schema with the names of its messages as prost spells them: ``XDPAttachInfo`` is ``XdpAttachInfo``."""
+
+    def rust(name: str) -> str:
+        *scope, last = name.split(".")
+        return ".".join([*scope, re.sub(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]+", lambda word: word[0].capitalize(), last)])
+
+    return Schema(
+        messages={
+            rust(name): frozenset(replace(field, type=rust(field.type)) for field in fields)
+            for name, fields in schema.messages.items()
+        },
+        enums={rust(name): values for name, values in schema.enums.items()},
+        services={
+            name: frozenset(replace(call, request=rust(call.request), response=rust(call.response)) for call in calls)
+            for name, calls in schema.services.items()
+        },
     )
 
 

@@ -24,7 +24,8 @@ def _object() -> bytes:
     )
     content, headers = bytearray(64), []
     for name, kind, flags, body in bodies:
-        headers.append(struct.pack("<IIQQQQIIQQ", NAMES.index(name), kind, flags, 0, len(content), len(body), 0, 0, 8, 0))
+        header = (NAMES.index(name), kind, flags, 0, len(content), len(body), 0, 0, 8, 0)
+        headers.append(struct.pack("<IIQQQQIIQQ", *header))
         content += body
     head = b"\x7fELF\x02\x01\x01" + bytes(9)
     head += struct.pack("<HHIQQQIHHHHHH", 1, 247, 1, 0, 0, len(content), 0, 64, 0, 0, 64, len(headers), 6)

@@ -1,0 +1,105 @@
+"""What does a life of a program cost over gRPC, against a C program on libbpf that pins the same?
+
+One life is Load, Attach, Detach, Unload of one program. The C program (bench/c/lifecycle.c) does the kernel's part of
+it and nothing else. Most of both is the kernel waiting for grace periods, in steps of about 4 ms, so only medians over
+many pairs say anything.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from bench import api, measure
+from tests import instance
+
+QUESTION = "Load+Attach+Detach+Unload over gRPC, as a multiple of a C libbpf program that pins the same"
+PHASES = ("load", "attach", "detach", "unload")
+PROGRAMS = {"xdp": "xdp_count", "tcx": "tcx_count", "tracepoint": "tp_getppid"}
+TARGET = {"xdp": 1.3}
+TRACEPOINT = "syscalls/sys_enter_getppid"
+
+
+def main() -> None:
+    """Runs the pairs and reports."""
+    parser = measure.parser(QUESTION, ["python -m bench.lifecycle", "python -m bench.lifecycle --hook tcx --pairs 30"])
+    parser.add_argument("--pairs", type=int, default=100, help="pairs of one life each (default 100)")
+    parser.add_argument("--hook", choices=sorted(PROGRAMS), action="append", help="default: all three")
+    arguments = parser.parse_args()
+    measure.need_root()
+    figures: list[dict[str, object]] = []
+    detail: dict[str, object] = {}
+    with (
+        instance.network("skep-life") as network,
+        instance.instance("skep-life", enter=network.enter) as daemon,
+        api.connect(daemon) as client,
+    ):
+        for hook in arguments.hook or list(PROGRAMS):
+            # A tracepoint's detach alone takes 70 ms in the kernel; its ratio needs no hundred pairs.
+            pairs = min(arguments.pairs, 30) if hook == "tracepoint" else arguments.pairs
+            measure.progress(f"lifecycle {hook}: {pairs} pairs")
+            figures_of, detail_of = compare(client, network, hook, pairs)
+            figures += figures_of
+            detail[hook] = detail_of
+    measure.report(arguments, QUESTION, figures, detail)
+
+
+def compare(
+    client: api.Api, network: instance.Network, hook: str, pairs: int
+) -> tuple[list[dict[str, object]], dict[str, object]]:
+    """The ratio of ``hook``, and both sides' times by phase."""
+    place = TRACEPOINT if hook == "tracepoint" else network.near
+    program = PROGRAMS[hook]
+    source = instance.EXAMPLES / f"{program}.bpf.o"
+    ours: dict[str, list[float]] = {phase: [] for phase in PHASES}
+    theirs: dict[str, list[float]] = {phase: [] for phase in PHASES}
+    pins = f"/sys/fs/bpf/{network.name}-c"
+    words = [*network.enter, str(measure.compiled("lifecycle.c", "-lbpf")), str(source), program, pins, hook, place]
+
+    def over_grpc() -> float:
+        life(client, source, program, hook, place, ours)
+        return sum(times[-1] for times in ours.values())
+
+    def in_c() -> float:
+        answer = peer.round()
+        for phase in PHASES:
+            extra = answer["open"] if phase == "load" else 0
+            theirs[phase].append((answer[phase] + extra) / 1e9)
+        return answer["total"] / 1e9
+
+    with measure.Rounds(words) as peer:
+        measure.in_turns(3, over_grpc, in_c)  # first use: files into the cache, libraries mapped
+        for times in (*ours.values(), *theirs.values()):
+            times.clear()
+        mine, other = measure.in_turns(pairs, over_grpc, in_c)
+    medians = measure.quotient_of_medians(mine, other)
+    figures = [measure.figure(f"lifecycle {hook}", medians, TARGET.get(hook))]
+    phases = {
+        phase: {"skep": measure.summary(ours[phase]), "libbpf": measure.summary(theirs[phase])} for phase in PHASES
+    }
+    return figures, {
+        "total": {"skep": measure.summary(mine), "libbpf": measure.summary(other)},
+        "median of the pairs' ratios": measure.ratio(mine, other),
+        "phases": phases,
+    }
+
+
+def life(client: api.Api, source: Path, program: str, hook: str, place: str, times: dict[str, list[float]]) -> None:
+    """One life over gRPC; each phase's seconds are appended to ``times``."""
+    clock = time.perf_counter
+    start = clock()
+    loaded = client.load(source, program, hook)
+    times["load"].append(clock() - start)
+    start = clock()
+    link = client.attach(loaded, hook, place)
+    times["attach"].append(clock() - start)
+    start = clock()
+    client.detach(link)
+    times["detach"].append(clock() - start)
+    start = clock()
+    client.unload(loaded)
+    times["unload"].append(clock() - start)
+
+
+if __name__ == "__main__":
+    main()
