@@ -49,14 +49,8 @@ EXIT: Final = 0x95
 JUMP: Final = 0x05
 JUMP_LONG: Final = 0x06  # ``gotol``: the distance is in imm; Linux 6.6
 LDX_DW: Final = 0x79
-LDX_W: Final = 0x61
 STX_DW: Final = 0x7B
-<<<<<<< HEAD
 ST_DW: Final = 0x7A
-=======
-STX_W: Final = 0x63
-ST_W: Final = 0x62
->>>>>>> core
 ADD64_IMM: Final = 0x07
 ADD64_REG: Final = 0x0F
 SUB64_IMM: Final = 0x17
@@ -200,30 +194,14 @@ def load64(dst: int, base: int, off: int) -> Insn:
     return Insn(LDX_DW, dst, base, off)
 
 
-def load32(dst: int, base: int, off: int) -> Insn:
-    """``dst = *(u32 *)(base + off)``"""
-    return Insn(LDX_W, dst, base, off)
-
-
 def store64(base: int, off: int, src: int) -> Insn:
     """``*(u64 *)(base + off) = src``"""
     return Insn(STX_DW, base, src, off)
 
 
-<<<<<<< HEAD
 def store64_imm(base: int, off: int, imm: int) -> Insn:
     """``*(u64 *)(base + off) = imm``"""
     return Insn(ST_DW, base, 0, off, imm)
-=======
-def store32(base: int, off: int, src: int) -> Insn:
-    """``*(u32 *)(base + off) = src``"""
-    return Insn(STX_W, base, src, off)
-
-
-def store32_imm(base: int, off: int, imm: int) -> Insn:
-    """``*(u32 *)(base + off) = imm``"""
-    return Insn(ST_W, base, 0, off, imm)
->>>>>>> core
 
 
 def map_address(dst: int, reference: int) -> tuple[Insn, Insn]:

@@ -17,35 +17,22 @@ from skep.chain.codes import Hook
 VERDICT: Final = 0  # r0, where a member leaves its verdict
 _SLOT: Final = 2  # r2, the first counter slot of the member that ended the chain
 _FREE: Final = 1
-<<<<<<< HEAD
 # At the end everything on the stack is dead, the members' slots and the saved context: the first 16 bytes are reused.
 # Whole 8-byte slots are written, because part of one that holds a pointer may not be without CAP_PERFMON.
 FRAME_BYTES: Final = 16
 _KEY: Final = -8
 _VERDICT_SLOT: Final = -16
-=======
-_KEY_BYTES: Final = 4
->>>>>>> core
 
 
 @dataclass(slots=True, kw_only=True)
 class Ending:
     """Where members that end the chain jump to. It can be written several times, to stay in reach of short jumps.
 
-<<<<<<< HEAD
     ``counter_map``: map number. The verdict waits on the stack during the lookup and not in a callee-saved register:
     saving one of those costs every packet.
     """
 
     hook: Hook
-=======
-    ``frame``: offset from the frame pointer of 8 free bytes, for the map's key and the verdict during the lookup. No
-    callee-saved register is used: saving one costs every packet. ``counter_map``: map number.
-    """
-
-    hook: Hook
-    frame: int
->>>>>>> core
     counter_map: int
     _number: int = 0
     _first_use: int | None = None
@@ -80,25 +67,15 @@ class Ending:
         out.place(bad)
         out.add(insn.mov32_imm(VERDICT, self.hook.abort), insn.add32_imm(_SLOT, self.hook.known))
         out.place(count)
-<<<<<<< HEAD
         out.add(insn.store64(FRAME, _KEY, _SLOT), insn.store64(FRAME, _VERDICT_SLOT, VERDICT))
         self._count(out)
         out.add(insn.load64(VERDICT, FRAME, _VERDICT_SLOT), insn.mov32(VERDICT, VERDICT), insn.EXIT_INSN)
-=======
-        out.add(insn.store32(FRAME, self.frame, _SLOT), insn.store32(FRAME, self.frame + _KEY_BYTES, VERDICT))
-        self._count(out)
-        out.add(insn.load32(VERDICT, FRAME, self.frame + _KEY_BYTES), insn.EXIT_INSN)
->>>>>>> core
         self._number += 1
         self._first_use = None
 
     def fall_off(self, members: int, out: emit.Code) -> None:
         """All ``members`` handed the packet on."""
-<<<<<<< HEAD
         out.add(insn.store64_imm(FRAME, _KEY, counts.fall_off_slot(self.hook, members)))
-=======
-        out.add(insn.store32_imm(FRAME, self.frame, counts.fall_off_slot(self.hook, members)))
->>>>>>> core
         self._count(out)
         out.add(insn.mov32_imm(VERDICT, self.hook.fall_off), insn.EXIT_INSN)
         self._number += 1
@@ -114,11 +91,7 @@ class Ending:
         uncounted = f"{self._label} counted"
         out.add(
             insn.mov64(2, FRAME),
-<<<<<<< HEAD
             insn.add64_imm(2, _KEY + insn.LOW_HALF),
-=======
-            insn.add64_imm(2, self.frame),
->>>>>>> core
             *insn.map_address(1, self.counter_map),
             insn.call_helper(insn.HELPER_MAP_LOOKUP),
         )

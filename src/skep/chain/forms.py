@@ -11,20 +11,11 @@ from typing import Final
 
 from skep.bytecode.insn import Insn
 from skep.bytecode.relocated import Member
-<<<<<<< HEAD
 from skep.chain import ending, flatten, frames, functions, limits
 from skep.chain.frames import Function, Use
 from skep.chain.parts import Form
 
 _CONTEXT_BYTES: Final = 8
-=======
-from skep.chain import flatten, frames, functions, limits
-from skep.chain.frames import Function, Use
-from skep.chain.parts import Form
-
-SPILL: Final = 16  # bytes of the chain's own: the saved context; the counter's key and the verdict
-CONTEXT: Final = 8  # the saved context, in the upper half of those
->>>>>>> core
 _LONGEST_INLINE: Final = 30_000  # instructions; the exits of an inlined body are short jumps
 
 
@@ -45,7 +36,6 @@ class _Shape:
     def main(self) -> Function:
         return self.functions[0]
 
-<<<<<<< HEAD
     def must_call(self, alone: bool) -> bool:
         """Whether only a call is right, or possible at all. ``alone``: the chain has no other member."""
         deep = not alone and (not self.main.exact or context_depth([self.main]) > frames.STACK)
@@ -54,17 +44,6 @@ class _Shape:
 
 def context_depth(inlined: Sequence[Function]) -> int:
     """How far below the frame pointer the context is saved: just under the deepest slot of the inlined bodies."""
-=======
-    @property
-    def must_call(self) -> bool:
-        """Whether only a call is right, or possible at all."""
-        deep = not self.main.exact or own_depth([self.main]) > frames.STACK
-        return self.leaves_chain or deep or self.main.end > _LONGEST_INLINE
-
-
-def own_depth(inlined: Sequence[Function]) -> int:
-    """The frame of the chain's main function: its own slots lie under the deepest slot of the inlined bodies."""
->>>>>>> core
     deepest = max((one.depth for one in inlined), default=0)
     return (deepest + 7) // 8 * 8 + _CONTEXT_BYTES
 
@@ -76,11 +55,7 @@ def candidates(members: Sequence[Member]) -> tuple[tuple[Form, ...], ...]:
     ``Exhausted``: the stack or the nesting of calls fits in no form.
     """
     shapes = [_shape(member) for member in members]
-<<<<<<< HEAD
     first = tuple(Form.CALL if shape.must_call(len(shapes) == 1) else Form.INLINE for shape in shapes)
-=======
-    first = tuple(Form.CALL if shape.must_call else Form.INLINE for shape in shapes)
->>>>>>> core
     pairs = list(zip(shapes, first, strict=True))
     flat = tuple(Form.FLAT if shape.flat and form is Form.INLINE else form for shape, form in pairs)
     tried = [
@@ -135,13 +110,9 @@ def _fits(shapes: Sequence[_Shape], forms: Sequence[Form]) -> bool:
 
 def _main_depth(shapes: Sequence[_Shape], forms: Sequence[Form]) -> int:
     inlined = [shape.of(form)[0] for shape, form in zip(shapes, forms, strict=True) if form is not Form.CALL]
-<<<<<<< HEAD
     if len(shapes) == 1:  # nobody needs the context again
         return max(ending.FRAME_BYTES, *(one.depth for one in inlined), 0)
     return max(ending.FRAME_BYTES, context_depth(inlined))
-=======
-    return own_depth(inlined)
->>>>>>> core
 
 
 def _use(shape: _Shape, form: Form, own: int) -> Use:

@@ -151,14 +151,8 @@ def _flags(members: Sequence[Member]) -> int:
 
 
 def _write_main(hook: Hook, bodies: Sequence[Body], length: int, counter_map: int, out: emit.Code) -> None:
-<<<<<<< HEAD
     context = -forms.context_depth([body.main for body in bodies if body.inline])
     ending = Ending(hook=hook, counter_map=counter_map)
-=======
-    frame = -forms.own_depth([body.main for body in bodies if body.inline])
-    context = frame + forms.SPILL - forms.CONTEXT
-    ending = Ending(hook=hook, frame=frame, counter_map=counter_map)
->>>>>>> core
     if len(bodies) > 1:
         out.add(insn.store64(FRAME, context, _ARGUMENT))
     for position, body in enumerate(bodies):
