@@ -42,6 +42,7 @@ from skep.model.observed import (
     KernelLink,
     KernelMap,
     KernelProgram,
+    MapView,
     XdpMode,
 )
 from skep.model.operation import (
@@ -80,7 +81,7 @@ __all__ = [
     "Counts", "Detach", "Digest", "Done", "Event", "Feature", "FileSource", "Finding", "ForeignProgram", "HookEntry", "HookName",
     "IfIndex", "ImageSource", "Interface", "InterfaceRef", "KernelLink", "KernelLinkId", "KernelMap", "KernelProgram",
     "Link", "LinkFilter", "LinkId", "LinkPin", "LinkRecord", "LinkState", "LinkStatus", "Load", "MapId", "MapPin",
-    "MapRef", "MemberForm", "NetnsInode", "Operation", "OperationId", "Pin", "PinDir", "Preview", "Program",
+    "MapRef", "MapView", "MemberForm", "NetnsInode", "Operation", "OperationId", "Pin", "PinDir", "Preview", "Program",
     "ProgramFilter", "ProgramId", "ProgramKey", "ProgramPin", "ProgramRecord", "ProgramSpec", "ProgramStatus",
     "ReplaceProgram", "SetKey", "Source", "Unload", "UpdateLink", "XdpMode",
 ]

@@ -75,6 +75,15 @@ class KernelMap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MapView:
+    """A map in the kernel: its pins below ours, and the managed programs that use it, ascending."""
+
+    kernel: KernelMap
+    pins: tuple[ids.MapPin, ...] = ()
+    programs: tuple[ids.ProgramId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KernelLink:
     """``struct bpf_link_info`` (linux/bpf.h)."""
 

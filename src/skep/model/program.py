@@ -131,9 +131,11 @@ class Program:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignProgram:
-    """A program in the kernel that skep did not load."""
+    """A program in the kernel that is not managed: somebody else's, or the linked program of a chain of ours."""
 
     kernel: observed.KernelProgram
+    chain: str = ""
+    """The chain whose linked program it is ("xdp-4026531840-2"), "" for somebody else's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

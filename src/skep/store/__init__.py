@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from skep.store.sqlite import Ids, Snapshot, Store
+from skep.store.change import Snapshot
+from skep.store.sqlite import Ids, Store
 
 __all__ = ["Ids", "Snapshot", "Store"]

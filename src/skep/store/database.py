@@ -208,5 +208,8 @@ def _newer(path: Path, version: int) -> errors.Conflict:
 
 def _cannot_open(path: Path, why: str, errno: int) -> errors.Denied:
     return errors.Denied(
-        f"cannot open the store {path}", why=why, do="run as root, or choose a state directory you can write", errno=errno
+        f"cannot open the store {path}",
+        why=why,
+        do="run as root, or choose a state directory you can write",
+        errno=errno,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from skep import errors, model, steps
@@ -17,9 +17,7 @@ PROGRAM_COLUMNS: Final = (
     "key, generation, id, tag, loaded_at_ns, boot_id, name, hook, section, prog_type, object, pin, map_set, owner_set, "
     "owner_id, attach_func, license, gpl_compatible, created_at, updated_at, detail"
 )
-LINK_COLUMNS: Final = (
-    "id, program, kind, attachment, netns, ifindex, priority, mode, boot_id, created_at, detail"
-)
+LINK_COLUMNS: Final = "id, program, kind, attachment, netns, ifindex, priority, mode, boot_id, created_at, detail"
 CHAIN_COLUMNS: Final = "type, netns, ifindex, revision, program_id, link_id, boot_id, detail"
 EVENT_COLUMNS: Final = "id, at, operation, verb, subject, caller, outcome, detail, duration_ms"
 
@@ -28,7 +26,7 @@ def program_row(record: model.ProgramRecord) -> Row:
     """One row of ``programs``."""
     detail = {
         "source": _source_json(record.source),
-        "maps": [[one.name, one.pin, one.internal] for one in record.maps],
+        "maps": [[one.name, one.pin, one.internal, one.shared] for one in record.maps],
         "metadata": dict(record.metadata),
         "global_data": {name: data.hex() for name, data in record.global_data.items()},
         "loaded_by": _caller_json(record.loaded_by),
@@ -63,7 +61,10 @@ def program_record(row: Row) -> model.ProgramRecord:
         source=_source(detail["source"]),
         pin=pin,
         set=map_set,
-        maps=tuple(model.MapRef(name=one[0], pin=one[1], internal=one[2]) for one in detail["maps"]),
+        maps=tuple(
+            model.MapRef(name=name, pin=pin, internal=internal, shared=shared)
+            for name, pin, internal, shared in detail["maps"]
+        ),
         owner=owner_set,
         owner_id=owner_id,
         attach_func=attach_func,
@@ -211,17 +212,17 @@ def event(row: Row) -> model.Event:
     )
 
 
-_FINISHES: Final[Mapping[str, type[steps.Finish]]] = {
+_FINISHES: Final[Mapping[str, Callable[..., steps.Finish]]] = {
     one.__name__: one
     for one in (
         steps.DetachLink, steps.Unpin, steps.RemoveDirectory, steps.RenamePin, steps.PointLink, steps.Alias,
-        steps.RemoveAlias,
+        steps.RemoveAlias, steps.Absorb,
     )
 }  # fmt: skip
 
 
 def finish_json(finish: tuple[steps.Finish, ...]) -> str:
-    """Repeatable steps as a JSON list: ``[["Unpin", {"pin": "/…"}], …]``. Their fields are all text."""
+    """Repeatable steps as a JSON list: ``[["Unpin", {"pin": "/…"}], …]``. Their fields are text or lists of numbers."""
     return _dump([[type(one).__name__, {name: getattr(one, name) for name in one.__slots__}] for one in finish])
 
 
@@ -232,9 +233,11 @@ def finish(text: str) -> tuple[steps.Finish, ...]:
         kind = _FINISHES.get(name)
         if kind is None:
             raise errors.Broken(
-                "a pending plan cannot be read", why=f"this skep knows no step {name!r}", do="start the newer skep again"
+                "a pending plan cannot be read",
+                why=f"this skep knows no step {name!r}",
+                do="start the newer skep again",
             )
-        found.append(kind(**fields))
+        found.append(kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}))
     return tuple(found)
 
 

@@ -17,7 +17,8 @@ from typing import Final
 
 from skep import errors, model, steps
 from skep.bytecode import relocated
-from skep.store import database, rows
+from skep.store import change, database, rows
+from skep.store.change import Snapshot
 
 KEPT_EVENTS: Final = 10_000
 """Events older than the last so many are dropped."""
@@ -34,23 +35,11 @@ class Ids:
     operation: model.OperationId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """Everything that lists need, of one moment; each in ascending order of its key. Not to be changed."""
-
-    revision: int
-    """Grows with every change of what is here."""
-    programs: Mapping[model.ProgramKey, model.ProgramRecord]
-    links: Mapping[model.LinkId, model.LinkRecord]
-    chains: Mapping[model.ChainKey, model.ChainRecord]
-    counts: Mapping[model.LinkId, model.Counts]
-    """Totals of retired revisions, by link."""
-
-
 class Store:
     """One store. Raises Exhausted (disk full; nothing is changed), Busy, Broken, Denied, Conflict (a newer store)."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, kept_events: int = KEPT_EVENTS) -> None:
+        self._kept_events = kept_events
         self.path = Path(path)
         self.moved_aside = database.prepare(self.path)
         """Where a corrupt file was moved to at this start, None when there was none."""
@@ -99,19 +88,23 @@ class Store:
         """Write that a plan is under way and what undoes it, before its first step."""
         with self._write() as transaction:
             transaction.execute(
-                "INSERT INTO pending (operation, verb, committed, finish) VALUES (?, ?, 0, ?)",
+                "INSERT INTO pending (operation, verb, undo) VALUES (?, ?, ?)",
                 (operation, verb, rows.finish_json(undo)),
             )
 
     def commit(
-        self, operation: model.OperationId, change: steps.StoreChange, finish: tuple[steps.Finish, ...] = ()
+        self, operation: model.OperationId, records: steps.StoreChange, finish: tuple[steps.Finish, ...] = ()
     ) -> None:
-        """The point of no return: write all of ``change``, and what is left to do, in one transaction."""
+        """The point of no return: write all of ``records``, and what is left to do, in one transaction."""
         with self._write() as transaction:
-            _write_change(transaction, change)
+            totals = change.write(transaction, records)
+            revision = change.bump(transaction)
             transaction.execute(
-                "UPDATE pending SET committed = 1, finish = ? WHERE operation = ?", (rows.finish_json(finish), operation)
+                "UPDATE pending SET finish = ? WHERE operation = ?", (rows.finish_json(finish), operation)
             )
+        known = self._snapshot
+        if known is not None and known.revision == revision - 1:
+            self._snapshot = change.patched(known, revision, records, totals)
 
     def absorb(
         self, operation: model.OperationId, counts: model.MapPin, add: Mapping[model.LinkId, model.Counts]
@@ -124,8 +117,8 @@ class Store:
             row = transaction.execute("SELECT absorbed FROM pending WHERE operation = ?", (operation,)).fetchone()
             if row is None or counts in (absorbed := json.loads(row[0])):
                 return False
-            _bump(transaction)
-            _add_counts(transaction, add)
+            change.bump(transaction)
+            change.add_counts(transaction, add)
             transaction.execute(
                 "UPDATE pending SET absorbed = ? WHERE operation = ?", (json.dumps([*absorbed, counts]), operation)
             )
@@ -139,10 +132,15 @@ class Store:
     def pending(self) -> tuple[steps.Pending, ...]:
         """Plans that were begun and not done, newest first: the order to undo them in."""
         with self._read() as transaction:
-            found = transaction.execute("SELECT operation, verb, committed, finish FROM pending ORDER BY operation DESC")
+            found = transaction.execute("SELECT operation, verb, undo, finish FROM pending ORDER BY operation DESC")
             return tuple(
-                steps.Pending(operation=operation, verb=verb, committed=bool(committed), finish=rows.finish(finish))
-                for operation, verb, committed, finish in found
+                steps.Pending(
+                    operation=operation,
+                    verb=verb,
+                    undo=rows.finish(undo),
+                    finish=None if finish is None else rows.finish(finish),
+                )
+                for operation, verb, undo, finish in found
             )
 
     # ---------------------------------------------------------------- records
@@ -150,17 +148,7 @@ class Store:
     def snapshot(self) -> Snapshot:
         """All programs, links, chains and totals, of one moment. Reads nothing when nothing has changed."""
         with self._read() as transaction:
-            (revision,) = transaction.execute("SELECT value FROM meta WHERE name = 'records'").fetchone()
-            known = self._snapshot
-            if known is not None and known.revision == revision:
-                return known
-            found = Snapshot(
-                revision=revision,
-                programs={one.key: one for one in _programs(transaction)},
-                links={one.id: one for one in _links(transaction)},
-                chains={one.key: one for one in _chains(transaction)},
-                counts=_counts(transaction),
-            )
+            found = change.read(transaction, self._snapshot)
         self._snapshot = found
         return found
 
@@ -183,10 +171,11 @@ class Store:
         with self._write() as transaction:
             values = rows.event_row(event)
             cursor = transaction.execute(
-                f"INSERT INTO events ({rows.EVENT_COLUMNS.removeprefix('id, ')}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values
+                f"INSERT INTO events ({rows.EVENT_COLUMNS.removeprefix('id, ')}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                values,
             )
             id = int(cursor.lastrowid or 0)
-            transaction.execute("DELETE FROM events WHERE id <= ?", (id - KEPT_EVENTS,))
+            transaction.execute("DELETE FROM events WHERE id <= ?", (id - self._kept_events,))
             return rows.event((id, *values))
 
     def events(self, after: int = 0, limit: int = 1000) -> tuple[model.Event, ...]:
@@ -266,75 +255,3 @@ def _ids(transaction: sqlite3.Connection, programs: int, links: int, sets: int, 
         sets=tuple(map(model.SetKey, numbers("next_map_set", sets))),
         operation=model.OperationId(first["next_operation"]),
     )
-
-
-def _programs(transaction: sqlite3.Connection) -> Iterator[model.ProgramRecord]:
-    return map(rows.program_record, transaction.execute(f"SELECT {rows.PROGRAM_COLUMNS} FROM programs ORDER BY key"))
-
-
-def _links(transaction: sqlite3.Connection) -> Iterator[model.LinkRecord]:
-    return map(rows.link_record, transaction.execute(f"SELECT {rows.LINK_COLUMNS} FROM links ORDER BY id"))
-
-
-def _chains(transaction: sqlite3.Connection) -> Iterator[model.ChainRecord]:
-    found = transaction.execute(f"SELECT {rows.CHAIN_COLUMNS} FROM chains ORDER BY type, netns, ifindex")
-    return map(rows.chain_record, found)
-
-
-def _counts(transaction: sqlite3.Connection) -> dict[model.LinkId, model.Counts]:
-    found = transaction.execute("SELECT link, runs, proceeded, stopped FROM counts")
-    return {link: rows.counts(row) for link, *row in found}
-
-
-def _bump(transaction: sqlite3.Connection) -> None:
-    transaction.execute("UPDATE meta SET value = value + 1 WHERE name = 'records'")
-
-
-def _write_change(transaction: sqlite3.Connection, change: steps.StoreChange) -> None:
-    _bump(transaction)
-    # Referred-to rows first on the way in, last on the way out; an upsert keeps what refers to the row.
-    transaction.executemany("INSERT OR IGNORE INTO objects (digest, bytes) VALUES (?, ?)", change.objects.items())
-    _upsert(transaction, "programs", "key", rows.PROGRAM_COLUMNS, map(rows.program_row, change.programs))
-    transaction.executemany(
-        "INSERT OR REPLACE INTO members (program, header, insns, btf) VALUES (?, ?, ?, ?)",
-        [rows.member_row(key, one) for key, one in change.members.items()],
-    )
-    _upsert(transaction, "links", "id", rows.LINK_COLUMNS, map(rows.link_row, change.links))
-    _upsert(transaction, "chains", "type, netns, ifindex", rows.CHAIN_COLUMNS, map(rows.chain_row, change.chains))
-    _add_counts(transaction, change.add_counts)
-    transaction.executemany(
-        "DELETE FROM chains WHERE type = ? AND netns = ? AND ifindex = ?",
-        [(key.type, key.netns, key.ifindex) for key in change.drop_chains],
-    )
-    transaction.executemany("DELETE FROM links WHERE id = ?", [(id,) for id in change.drop_links])
-    transaction.executemany("DELETE FROM programs WHERE key = ?", [(key,) for key in change.drop_programs])
-    if change.programs or change.drop_programs or change.objects:
-        transaction.execute(
-            "DELETE FROM objects WHERE NOT EXISTS (SELECT 1 FROM programs WHERE programs.object = objects.digest)"
-        )
-
-
-def _upsert(transaction: sqlite3.Connection, table: str, key: str, columns: str, values: Iterator[rows.Row]) -> None:
-    names = columns.split(", ")
-    keys = key.split(", ")
-    changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
-    transaction.executemany(
-        f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(names))}) "
-        f"ON CONFLICT ({key}) DO UPDATE SET {changes}",
-        values,
-    )
-
-
-def _add_counts(transaction: sqlite3.Connection, add: Mapping[model.LinkId, model.Counts]) -> None:
-    for link, more in add.items():
-        known = transaction.execute(
-            "SELECT runs, proceeded, stopped FROM links LEFT JOIN counts ON counts.link = links.id WHERE links.id = ?",
-            (link,),
-        ).fetchone()
-        if known is None:
-            continue  # a link that is gone, or never came to be, has no totals
-        total = more if known[0] is None else rows.counts(known) + more
-        transaction.execute(
-            "INSERT OR REPLACE INTO counts (link, runs, proceeded, stopped) VALUES (?, ?, ?, ?)",
-            rows.counts_row(link, total),
-        )

@@ -87,12 +87,12 @@ CREATE TABLE chains (
     PRIMARY KEY (type, netns, ifindex)
 ) STRICT, WITHOUT ROWID;
 
--- Plans that were begun and not done: what undoes one, or (committed) what is still to finish.
+-- Plans that were begun and not done. Both lists are JSON lists of repeatable steps.
 CREATE TABLE pending (
     operation INTEGER PRIMARY KEY,
     verb TEXT NOT NULL,
-    committed INTEGER NOT NULL CHECK (committed IN (0, 1)),
-    finish TEXT NOT NULL,               -- a JSON list of repeatable steps
+    undo TEXT NOT NULL,
+    finish TEXT,                        -- NULL: not committed
     absorbed TEXT NOT NULL DEFAULT '[]' -- counter pins whose numbers were taken into `counts` already
 ) STRICT;
 

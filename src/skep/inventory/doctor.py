@@ -1,0 +1,170 @@
+"""The doctor: what differs between the store, the kernel and the pins. It reports; nothing is mended by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skep import errors, model, paths, store
+from skep.inventory import links, seen
+from skep.kernel import door
+
+
+def examine(kernel: door.Kernel, remembered: store.Store, pins: paths.Pins) -> tuple[model.Finding, ...]:
+    """Everything that is not as it should be; () when all is well."""
+    sight = seen.look(kernel, remembered, pins)
+    links_sight = links.look(kernel, pins)
+    return (
+        *_store(remembered),
+        *_pending(remembered),
+        *_programs(sight),
+        *_links(sight.records, links_sight),
+        *_foreign(kernel, sight),
+        *_unknown_pins(kernel, sight, links_sight),
+        *_aliases(kernel, sight),
+    )
+
+
+def _store(remembered: store.Store) -> Iterator[model.Finding]:
+    for path in remembered.set_aside():
+        yield model.Finding(
+            kind="damaged store",
+            subject=path,
+            explanation="this store could not be read and was set aside; an empty one was begun",
+            remedy="adopt what is pinned ('skep adopt'), then remove the file",
+        )
+
+
+def _pending(remembered: store.Store) -> Iterator[model.Finding]:
+    for pending in remembered.pending():
+        how = "taken back" if pending.finish is None else "finished"
+        yield model.Finding(
+            kind="leftover operation",
+            subject=f"operation {pending.operation}",
+            explanation=f"'{pending.verb}' was interrupted and not yet {how}",
+            remedy="the next change, or a restart of skep, does it; see the log if it stays",
+        )
+
+
+def _programs(sight: seen.Seen) -> Iterator[model.Finding]:
+    for record in sight.records.programs.values():
+        state = sight.status(record)
+        subject = f"program {record.id} ({record.name})"
+        if record.boot_id != sight.boot.boot_id:
+            yield model.Finding(
+                kind="program of an earlier boot",
+                subject=subject,
+                explanation="it was loaded before the last reboot and is not in the kernel",
+                remedy=f"load it again, or forget it with 'skep program unload {record.id}'",
+            )
+        elif state.kernel is None:
+            reused = record.id in sight.kernel
+            yield model.Finding(
+                kind="reused program id" if reused else "missing program",
+                subject=subject,
+                explanation=state.stale,
+                remedy=f"unload it ('skep program unload {record.id}') and load it again",
+            )
+        elif not state.pin_present:
+            yield model.Finding(
+                kind="missing pin",
+                subject=subject,
+                explanation=f"its pin {record.pin} was removed: it goes when its last link does",
+                remedy="load it again and unload this one",
+            )
+
+
+def _links(records: store.Snapshot, sight: links.Sight) -> Iterator[model.Finding]:
+    for record in records.links.values():
+        program = records.programs[record.program]
+        if record.boot_id != sight.boot.boot_id:
+            continue  # told with its program
+        chain = None if record.chain is None else records.chains.get(record.chain)
+        state = links.status(record, chain, sight)
+        if state.state is not model.LinkState.ATTACHED:
+            yield model.Finding(
+                kind=f"{state.state} link",
+                subject=f"link {record.id} of program {program.id} ({program.name})",
+                explanation=state.reason,
+                remedy=f"detach it with 'skep link detach {record.id}'",
+            )
+        elif not state.pin_present:
+            yield model.Finding(
+                kind="missing pin",
+                subject=f"link {record.id} of program {program.id} ({program.name})",
+                explanation="its pin was removed",
+                remedy=f"detach it with 'skep link detach {record.id}' and attach the program again",
+            )
+
+
+def _foreign(kernel: door.Kernel, sight: seen.Seen) -> Iterator[model.Finding]:
+    """Programs of others on an XDP hook that the store says is ours."""
+    for chain in sight.records.chains.values():
+        if chain.boot_id != sight.boot.boot_id:
+            continue
+        try:
+            there = kernel.xdp_on(model.InterfaceRef(name=chain.interface, netns=chain.netns_path))
+        except (errors.NotFound, errors.Denied):
+            continue  # the interface is gone: its links are defunct, and told as such
+        for id in there:
+            if id != chain.program_id:
+                name = sight.kernel[id].name if id in sight.kernel else ""
+                yield model.Finding(
+                    kind="foreign program on a hook",
+                    subject=f"program {id} ({name or 'no name'}) on {chain.interface}",
+                    explanation=f"the chain {chain.key} should run here",
+                    remedy=f"take it away, for example with 'ip link set dev {chain.interface} xdp off'",
+                )
+
+
+def _unknown_pins(kernel: door.Kernel, sight: seen.Seen, links_sight: links.Sight) -> Iterator[model.Finding]:
+    """Pins below ours that no record knows: what a lost store leaves behind."""
+    records = sight.records
+    pins = sight.pins
+    known: set[str] = {one.pin for one in records.programs.values()}
+    known.update(pin for one in records.links.values() for pin in one.pins)
+    for chain in records.chains.values():
+        known.update((chain.link_pin, chain.program_pin, chain.counts_pin))
+    for pin in sorted(sight.pinned - known):
+        program = kernel.program(model.ProgramPin(pin))
+        if program is not None:
+            yield _unknown(pin, f"program {program.id} ({program.name})", adoptable=True)
+    for pin in sorted(links_sight.pinned - known):
+        if pin.startswith(pins.directory("links") + "/") or pin.endswith("/link"):
+            yield _unknown(pin, _link_subject(kernel, model.LinkPin(pin)), adoptable=True)
+    used = {str(one) for record in records.programs.values() for one in (record.set, record.owner) if one is not None}
+    for directory in ("sets", "private"):
+        top = pins.directory(directory)
+        owners = {pin.removeprefix(f"{top}/").split("/", 1)[0] for pin in kernel.pins(top)}
+        for owner in sorted(owners - used):
+            yield _unknown(f"{top}/{owner}", f"map set {owner}", adoptable=False)
+
+
+def _link_subject(kernel: door.Kernel, pin: model.LinkPin) -> str:
+    link = kernel.link(pin)
+    return "a link" if link is None else f"link of program {link.program_id}"
+
+
+def _unknown(pin: str, subject: str, *, adoptable: bool) -> model.Finding:
+    return model.Finding(
+        kind="unknown pin",
+        subject=pin,
+        explanation=f"the store does not know this pin ({subject})",
+        remedy=f"adopt it with 'skep adopt {pin}'" if adoptable else "adopt the programs that use it",
+        adoptable=adoptable,
+    )
+
+
+def _aliases(kernel: door.Kernel, sight: seen.Seen) -> Iterator[model.Finding]:
+    """bpfman's names for our pins, which other programs (a CSI driver, scripts) rely on."""
+    there = frozenset(kernel.pins(model.PinDir(sight.pins.root)))
+    for record in sight.records.programs.values():
+        if sight.status(record).kernel is None:
+            continue
+        for alias in (sight.pins.alias_program(record.id),):
+            if alias not in there:
+                yield model.Finding(
+                    kind="missing alias",
+                    subject=f"program {record.id} ({record.name})",
+                    explanation=f"the symbolic link {alias} is not there",
+                    remedy=f"make it again: ln -s {record.pin} {alias}",
+                )

@@ -1,0 +1,153 @@
+"""Links with what has become of them: kernel link, pin, place in the order, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from skep import errors, hooks, model, paths, store
+from skep.hooks import tcx
+from skep.inventory import chains
+from skep.kernel import door
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What is needed to judge links: the kernel's links and our links' pins."""
+
+    boot: model.Boot
+    kernel: Mapping[model.KernelLinkId, model.KernelLink]
+    pinned: frozenset[str]
+
+
+def look(kernel: door.Kernel, pins: paths.Pins) -> Sight:
+    """One enumeration and two directory listings, however many links."""
+    return Sight(
+        boot=kernel.boot(),
+        kernel={one.id: one for one in kernel.links()},
+        pinned=frozenset((*kernel.pins(pins.directory("links")), *kernel.pins(pins.directory("chains")))),
+    )
+
+
+def listed(
+    kernel: door.Kernel, remembered: store.Store, pins: paths.Pins, wanted: model.LinkFilter
+) -> tuple[model.Link, ...]:
+    """Links by ascending id. Those of an earlier boot are not listed: ``doctor`` tells of them."""
+    records = remembered.snapshot()
+    sight = look(kernel, pins)
+    chosen = [one for one in records.links.values() if matches(one, records, wanted)]
+    chosen = [one for one in chosen if one.boot_id == sight.boot.boot_id]
+    return _described(kernel, remembered, records, sight, chosen)
+
+
+def one(kernel: door.Kernel, remembered: store.Store, pins: paths.Pins, id: model.LinkId) -> model.Link:
+    """One link, also one of an earlier boot. NotFound."""
+    records = remembered.snapshot()
+    record = records.links.get(id)
+    if record is None:
+        raise errors.NotFound(f"no link {id}", why="the store has none with this id", do="see 'skep link list'")
+    return _described(kernel, remembered, records, look(kernel, pins), [record])[0]
+
+
+def matches(link: model.LinkRecord, records: store.Snapshot, wanted: model.LinkFilter) -> bool:
+    """Whether a link is what a filter asks for; ``metadata`` is its program's."""
+    program = records.programs[link.program]
+    return (
+        wanted.program_id in (None, program.id)
+        and (not wanted.hooks or link.hook in wanted.hooks)
+        and all(program.metadata.get(key) == value for key, value in wanted.metadata.items())
+    )
+
+
+def status(record: model.LinkRecord, chain: model.ChainRecord | None, sight: Sight) -> model.LinkStatus:
+    """State, kernel links, pins and the place in a chain; counts and TCX places are added by the caller."""
+    if record.boot_id != sight.boot.boot_id:
+        return model.LinkStatus(
+            state=model.LinkState.DEFUNCT, pin_present=False, reason="attached before the last reboot"
+        )
+    expected = record.kernel_ids
+    pins = record.pins
+    position = None
+    if record.chain is not None:
+        if chain is None:
+            return model.LinkStatus(state=model.LinkState.DEFUNCT, pin_present=False, reason="its chain is not there")
+        expected, pins = (chain.link_id,), (chain.link_pin,)
+        position = next((place for place, one in enumerate(chain.members) if one.link == record.id), None)
+    found = tuple(sight.kernel[id] for id in expected if id in sight.kernel)
+    on_interface = hooks.by_name(record.hook).interface is not None
+    # A link whose device was deleted, or that was detached from outside, stays as a husk with interface number 0.
+    alive = [one for one in found if not on_interface or one.ifindex]
+    present = bool(pins) and all(pin in sight.pinned for pin in pins)
+    reason = ""
+    if len(found) < len(expected):
+        reason = "its kernel link is gone"
+    elif len(alive) < len(found):
+        reason = "its interface was deleted or it was detached from outside"
+    elif not present:
+        reason = "its pin is gone"
+    return model.LinkStatus(
+        state=_state(len(alive), len(expected)), kernel=found, position=position, pin_present=present, reason=reason
+    )
+
+
+def _state(alive: int, expected: int) -> model.LinkState:
+    if not alive:
+        return model.LinkState.DEFUNCT
+    return model.LinkState.ATTACHED if alive == expected else model.LinkState.PARTIAL
+
+
+def _described(
+    kernel: door.Kernel,
+    remembered: store.Store,
+    records: store.Snapshot,
+    sight: Sight,
+    chosen: list[model.LinkRecord],
+) -> tuple[model.Link, ...]:
+    counts: dict[model.LinkId, model.Counts] = {}
+    for key in {one.chain for one in chosen if one.chain is not None}:
+        seen = chains.read(kernel, remembered, key)
+        if seen is not None:
+            counts.update(zip((member.link for member in seen.record.members), seen.counts, strict=True))
+    ordered = tcx_positions(kernel, chosen, sight)
+    found = []
+    for record in chosen:
+        chain = None if record.chain is None else records.chains.get(record.chain)
+        state = status(record, chain, sight)
+        program = records.programs[record.program]
+        found.append(
+            model.Link(
+                record=record,
+                status=model.LinkStatus(
+                    state=state.state,
+                    kernel=state.kernel,
+                    position=ordered.get(record.id, state.position),
+                    counts=counts.get(record.id),
+                    pin_present=state.pin_present,
+                    reason=state.reason,
+                ),
+                program_id=program.id,
+                program_name=program.name,
+            )
+        )
+    return tuple(found)
+
+
+def tcx_positions(kernel: door.Kernel, links: list[model.LinkRecord], sight: Sight) -> Mapping[model.LinkId, int]:
+    """The places of TCX links among all programs on their hooks, foreign ones included; each hook is asked once."""
+    hooks_of: dict[tuple[model.InterfaceRef, int], list[model.LinkRecord]] = {}
+    for record in links:
+        if isinstance(record.attachment, tcx.TcxAttachment) and record.boot_id == sight.boot.boot_id:
+            place = (record.attachment.interface, record.attachment.attach_type)
+            hooks_of.setdefault(place, []).append(record)
+    positions: dict[model.LinkId, int] = {}
+    for (interface, attach_type), records in hooks_of.items():
+        try:
+            entries = kernel.tcx_on(interface, attach_type)
+        except (errors.NotFound, errors.Unsupported):
+            continue  # the interface or its namespace went away; the link's state tells that
+        order = {entry.link_id: place for place, entry in enumerate(entries) if entry.link_id}
+        for record in records:
+            for id in record.kernel_ids:
+                if id in order:
+                    positions[record.id] = order[id]
+    return positions

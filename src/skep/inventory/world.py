@@ -1,0 +1,53 @@
+"""What a planner may see: the store's records and, of the kernel, just what the verb asks for (``plan.need``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from skep import model, store
+from skep.kernel import door
+from skep.plan import need
+from skep.plan.world import Fresh, World
+
+
+def observe(
+    kernel: door.Kernel,
+    remembered: store.Store,
+    operation: model.Operation,
+    fresh: Fresh,
+    xdp_mode: Callable[[str], model.XdpMode],
+) -> World:
+    """Fill a world for one operation. NotFound for its interface, and what ``plan.need`` raises."""
+    records = remembered.snapshot()
+    world = World(programs=records.programs, links=records.links, chains=records.chains)
+    interface = need.interface(operation)
+    seen = None if interface is None else kernel.interface(interface)
+    wanted = need.of(operation, world, fresh, seen)
+    world = replace(
+        world,
+        members={key: one for key in wanted.members if (one := remembered.member(key)) is not None},
+        objects={digest: one for digest in wanted.objects if (one := remembered.object(digest)) is not None},
+        links_at={pin: kernel.link(pin) for pin in wanted.links},
+        programs_at={pin: kernel.program(pin) for pin in wanted.programs},
+        interface=seen,
+        tcx_on=() if wanted.tcx is None else kernel.tcx_on(*wanted.tcx),
+        shared=frozenset(map(model.MapPin, kernel.pins(fresh.pins.directory("shared"))))
+        if wanted.shared
+        else frozenset(),
+    )
+    if interface is not None and wanted.tcx is None:
+        world = replace(world, xdp_on=kernel.xdp_on(interface), xdp_mode=xdp_mode(interface.name))
+    return replace(world, foreign=_foreign(kernel, records, world, fresh.boot))
+
+
+def _foreign(
+    kernel: door.Kernel, records: store.Snapshot, world: World, boot: model.Boot
+) -> dict[model.ProgramId, str]:
+    here = (*world.xdp_on, *(entry.program_id for entry in world.tcx_on))
+    if not here:
+        return {}
+    ours = {one.program_id for one in records.chains.values() if one.boot_id == boot.boot_id}
+    ours.update(one.id for one in records.programs.values() if one.boot_id == boot.boot_id)
+    found = {id: kernel.program_by_id(id) for id in here if id not in ours}
+    return {id: program.name for id, program in found.items() if program is not None}

@@ -1,0 +1,299 @@
+"""The use cases: authorise, lock, observe, plan, apply, answer. No other logic.
+
+One writer at a time: a lock among this process's threads here, and the instance's flock, which whoever builds a
+``Manager`` holds for its life. Readers take no lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from skep import apply, errors, model, paths, plan, policy, steps, store
+from skep.inventory import chains, doctor, leftover, links, maps, programs, seen, world
+from skep.kernel import door
+
+log = logging.getLogger("skep.manager")
+
+VERBS: Final[Mapping[type, str]] = {
+    model.Load: "load",
+    model.Unload: "unload",
+    model.Attach: "attach",
+    model.Detach: "detach",
+    model.UpdateLink: "update",
+    model.ReplaceProgram: "replace",
+    model.Adopt: "adopt",
+}
+
+
+class Manager:
+    """One instance of skep. Every method blocks, may be called from any thread and raises only ``skep.errors``."""
+
+    def __init__(
+        self,
+        kernel: door.Kernel,
+        remembered: store.Store,
+        pins: paths.Pins,
+        *,
+        access: policy.Access = policy.ANYBODY,
+        xdp_mode: Callable[[str], model.XdpMode] = lambda interface: model.XdpMode.DRV,
+        clock: Callable[[], float] = time.time,
+        fault: Callable[[str], None] = apply.no_fault,
+    ) -> None:
+        """``xdp_mode``: interface -> the mode to try first. ``clock``: seconds since the epoch. ``fault``: tests."""
+        self._kernel = kernel
+        self._store = remembered
+        self._pins = pins
+        self._access = access
+        self._xdp_mode = xdp_mode
+        self._clock = clock
+        self._fault = fault
+        self._lock = threading.Lock()
+        self._news = threading.Condition()
+        self._unfinished = bool(remembered.pending())
+
+    # ---------------------------------------------------------------- change
+
+    def run(self, caller: model.Caller, op: model.Operation, *, wait: float | None = None) -> model.Done:
+        """Do ``op``, or raise and leave everything as it was. Busy when others change things for ``wait`` seconds."""
+        verb = VERBS[type(op)]
+        began = time.monotonic()
+        operation = model.OperationId(0)
+        try:
+            self._access.check(caller, verb)
+            with self._writing(wait):
+                fresh = self._fresh(caller, op, take=True)
+                operation = fresh.operation
+                done = self._change(op, verb, fresh)
+        except Exception as failed:
+            error = _ours(failed, verb)
+            self._record(caller, verb, operation, subject_of(op, None), began, error)
+            if error is failed:
+                raise
+            raise error from failed
+        self._record(caller, verb, operation, subject_of(op, done), began, None)
+        return done
+
+    def preview(self, caller: model.Caller, op: model.Operation) -> model.Preview:
+        """What ``run`` would do now; nothing is changed, no id is used up."""
+        with self._writing(None):
+            fresh = self._fresh(caller, op, take=False)
+            decided = plan.decide(op, world.observe(self._kernel, self._store, op, fresh, self._xdp_mode), fresh)
+        return model.Preview(steps=tuple(map(str, decided.steps)), warnings=decided.warnings)
+
+    def sweep(self) -> tuple[str, ...]:
+        """Undo or finish what a killed process left half done; call it before anything else. One line for each."""
+        with self._lock:
+            self._store.skip_ids(**leftover.highest(self._kernel, self._pins))
+            return self._sweep()
+
+    def read_object(self, caller: model.Caller, path: str) -> bytes:
+        """The file at ``path``, opened with the caller's rights, never with ours. NotFound, Denied, Exhausted."""
+        return self._kernel.read_file(caller, path, model.MAX_OBJECT_BYTES)
+
+    # ---------------------------------------------------------------- look
+
+    def program(self, id: model.ProgramId) -> model.Program | model.ForeignProgram:
+        """The program with a kernel id. NotFound."""
+        return programs.one(self._kernel, self._store.snapshot(), self._pins, id)
+
+    def programs(self, filter: model.ProgramFilter) -> tuple[model.Program | model.ForeignProgram, ...]:
+        """Programs in the kernel, by ascending id; all of them without a filter."""
+        return programs.listed(seen.look(self._kernel, self._store, self._pins), filter)
+
+    def link(self, id: model.LinkId) -> model.Link:
+        """One link. NotFound."""
+        return links.one(self._kernel, self._store, self._pins, id)
+
+    def links(self, filter: model.LinkFilter) -> tuple[model.Link, ...]:
+        """Links by ascending id."""
+        return links.listed(self._kernel, self._store, self._pins, filter)
+
+    def chains(self) -> tuple[model.ChainStatus, ...]:
+        """Every linked chain with its counts."""
+        return chains.listed(self._kernel, self._store)
+
+    def chain(self, type: str, interface: model.InterfaceRef) -> model.ChainStatus:
+        """The chain of an interface: "xdp", or for "tcx-ingress" and "tcx-egress" all that runs there. NotFound."""
+        return chains.one(self._kernel, self._store, type, interface)
+
+    def maps(self) -> tuple[model.MapView, ...]:
+        """Every map in the kernel, by ascending id."""
+        return maps.listed(self._kernel, seen.look(self._kernel, self._store, self._pins))
+
+    def map(self, id: model.MapId) -> model.MapView:
+        """One map. NotFound."""
+        return maps.one(self._kernel, seen.look(self._kernel, self._store, self._pins), id)
+
+    def events(self, after: int = 0, limit: int = 1000) -> tuple[model.Event, ...]:
+        """History: events with an id above ``after``, oldest first."""
+        return self._store.events(after, limit)
+
+    def wait_events(self, after: int, timeout: float) -> tuple[model.Event, ...]:
+        """Like ``events``, but waits up to ``timeout`` seconds for the first one."""
+        deadline = time.monotonic() + timeout
+        with self._news:
+            while not (found := self._store.events(after)):
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return ()
+                self._news.wait(left)
+        return found
+
+    def doctor(self) -> tuple[model.Finding, ...]:
+        """What differs between kernel, pins and store."""
+        return doctor.examine(self._kernel, self._store, self._pins)
+
+    def features(self) -> tuple[model.Feature, ...]:
+        """What this kernel can."""
+        return self._kernel.features()
+
+    # ---------------------------------------------------------------- inside
+
+    @contextlib.contextmanager
+    def _writing(self, wait: float | None) -> Iterator[None]:
+        """The right to write, with nothing half done."""
+        if not self._lock.acquire(timeout=-1 if wait is None else max(wait, 0.0)):
+            raise errors.Busy(
+                "another change is under way", why=f"it did not end within {wait:g} s", do="try again, or wait longer"
+            )
+        try:
+            # What could not be undone (a full disk, say) must be, before anything is built on top of it.
+            if self._unfinished and (told := self._sweep()) and self._unfinished:
+                raise errors.Broken(
+                    "an earlier operation is half done", why="; ".join(told), do="remove the cause, then try again"
+                )
+            yield
+        finally:
+            self._lock.release()
+
+    def _fresh(self, caller: model.Caller, op: model.Operation, *, take: bool) -> plan.Fresh:
+        ids = self._store.take_ids if take else self._store.next_ids
+        given = ids(
+            programs=len(op.programs) if isinstance(op, model.Load) else int(isinstance(op, model.Adopt)),
+            links=int(isinstance(op, (model.Attach, model.Adopt))),
+            sets=int(isinstance(op, (model.Load, model.Adopt))),
+        )
+        return plan.Fresh(
+            operation=given.operation,
+            boot=self._kernel.boot(),
+            now=self._clock(),
+            caller=caller,
+            pins=self._pins,
+            programs=given.programs,
+            set=given.sets[0] if given.sets else model.SetKey(0),
+            link=given.links[0] if given.links else model.LinkId(0),
+        )
+
+    def _change(self, op: model.Operation, verb: str, fresh: plan.Fresh) -> model.Done:
+        seen_world = world.observe(self._kernel, self._store, op, fresh, self._xdp_mode)
+        decided = plan.decide(op, seen_world, fresh)
+        try:
+            results = apply.apply(decided, self._kernel, self._store, fresh.operation, verb=verb, fault=self._fault)
+        except BaseException:
+            self._unfinished = bool(self._store.pending())
+            raise
+        return self._done(fresh, decided, results)
+
+    def _done(self, fresh: plan.Fresh, decided: steps.Plan, results: steps.Results) -> model.Done:
+        change = decided.commit(results)
+        records = self._store.snapshot()
+        by_program = programs.links_by_program(records)
+        by_set = programs.users_by_set(records, fresh.boot)
+        made = []
+        for record in change.programs:
+            loaded = results.programs.get(record.pin)
+            state = model.ProgramStatus(kernel=None if loaded is None else loaded.kernel, pin_present=True)
+            made.append(programs.managed(record, state, self._pins, by_program, by_set))
+        return model.Done(
+            operation=fresh.operation,
+            programs=tuple(made),
+            links=tuple(link.id for link in change.links),
+            warnings=decided.warnings,
+        )
+
+    def _sweep(self) -> tuple[str, ...]:
+        told = apply.resume(self._kernel, self._store, fault=self._fault)
+        for line in told:
+            log.warning("%s", line, extra={"verb": "sweep"})
+        self._unfinished = bool(self._store.pending())
+        return told
+
+    def _record(
+        self,
+        caller: model.Caller,
+        verb: str,
+        operation: model.OperationId,
+        subject: str,
+        began: float,
+        failed: errors.SkepError | None,
+    ) -> None:
+        """One log line and one event for an operation that ended."""
+        outcome = "ok" if failed is None else type(failed).__name__
+        duration = (time.monotonic() - began) * 1000
+        log.log(
+            logging.INFO if failed is None else logging.WARNING,
+            "%s %s: %s",
+            verb,
+            subject,
+            outcome if failed is None else failed,
+            extra={
+                "operation": operation,
+                "verb": verb,
+                "subject": subject,
+                "caller_uid": caller.uid,
+                "caller_gid": caller.gid,
+                "caller_pid": caller.pid,
+                "duration_ms": round(duration, 3),
+                "outcome": outcome,
+            },
+        )
+        event = model.Event(
+            id=0,
+            at=self._clock(),
+            operation=operation,
+            verb=verb,
+            subject=subject,
+            caller=caller,
+            outcome=outcome,
+            detail="" if failed is None else str(failed),
+            duration_ms=duration,
+        )
+        try:
+            self._store.add_event(event)
+        except errors.SkepError as lost:
+            # The operation's own outcome stands; a full disk only costs the line of history.
+            log.warning("event not written: %s", lost, extra={"operation": operation})
+        with self._news:
+            self._news.notify_all()
+
+
+def subject_of(op: model.Operation, done: model.Done | None) -> str:
+    """What an operation is about: "program 42", "link 7", or the object when no program came of it."""
+    match op:
+        case model.Load():
+            if done is not None:
+                return ", ".join(f"program {one.record.id}" for one in done.programs)
+            return f"object {op.source.path if isinstance(op.source, model.FileSource) else op.source.url}"
+        case model.Unload() | model.ReplaceProgram():
+            return f"program {op.program}"
+        case model.Attach():
+            return f"link {done.links[0]}" if done is not None and done.links else f"program {op.program}"
+        case model.Detach() | model.UpdateLink():
+            return f"link {op.link}"
+        case model.Adopt():
+            return f"pin {op.pin}"
+
+
+def _ours(failed: Exception, verb: str) -> errors.SkepError:
+    """The error as a caller may see it; one that is not ours is a bug, told with its traceback in the log."""
+    if isinstance(failed, errors.SkepError):
+        return failed
+    log.error("%s failed in a way nobody foresaw", verb, exc_info=failed)
+    return errors.Broken(
+        f"{verb} failed", why=f"a bug in skep: {type(failed).__name__}: {failed}", do="report it with the log"
+    )
