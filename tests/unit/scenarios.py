@@ -1,0 +1,183 @@
+"""One situation and operation for every kind of plan, for the tests that break each of them at every point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from skep import model
+from tests.unit import host
+from tests.unit.host import Host, on_tcx, on_xdp
+
+DROP = 1
+
+
+def load(one: Host) -> model.Operation:
+    return host.load("first", "packet", limit=b"\x03\0\0\0")
+
+
+def load_named(one: Host) -> model.Operation:
+    return host.load("first", object=host.kinds("NAMED"))
+
+
+def load_named_again(one: Host) -> model.Operation:
+    one.load("first", object=host.kinds("NAMED"))
+    return host.load("first", object=host.kinds("NAMED"))
+
+
+def load_borrowing(one: Host) -> model.Operation:
+    (owner,) = one.load("first")
+    return host.load("packet", object=host.kinds("EXTRA"), owner=owner)
+
+
+def attach_first(one: Host) -> model.Operation:
+    (program,) = one.load("first")
+    return model.Attach(program=program, attachment=on_xdp(50), metadata={"who": "me"})
+
+
+def attach_first_generic(one: Host) -> model.Operation:
+    one.kernel.native = False
+    return attach_first(one)
+
+
+def attach_third(one: Host) -> model.Operation:
+    chain_of(one, "first", "second")
+    (program,) = one.load("third")
+    return model.Attach(program=program, attachment=on_xdp(15, proceed_on=(DROP,)))
+
+
+def attach_tcx(one: Host) -> model.Operation:
+    (program,) = one.load("packet")
+    one.attach(program, on_tcx(50))
+    (program,) = one.load("packet")
+    return model.Attach(program=program, attachment=on_tcx(10))
+
+
+def attach_tracepoint(one: Host) -> model.Operation:
+    (program,) = one.load("point")
+    return model.Attach(program=program, attachment=host.POINT)
+
+
+def attach_uprobe(one: Host) -> model.Operation:
+    (program,) = one.load("entered")
+    return model.Attach(program=program, attachment=host.PROBE)
+
+
+def detach_last(one: Host) -> model.Operation:
+    (link,) = chain_of(one, "first")
+    one.kernel.packets("eth0", 3, member=0, code=DROP)
+    return model.Detach(link=link)
+
+
+def detach_middle(one: Host) -> model.Operation:
+    links = chain_of(one, "first", "second", "third")
+    one.kernel.packets("eth0", 3, member=2, code=DROP)
+    return model.Detach(link=links[1])
+
+
+def detach_dead(one: Host) -> model.Operation:
+    links = chain_of(one, "first", "second")
+    one.kernel.delete_interface("eth0")
+    return model.Detach(link=links[0])
+
+
+def detach_tcx(one: Host) -> model.Operation:
+    (program,) = one.load("packet")
+    return model.Detach(link=one.attach(program, on_tcx(50)))
+
+
+def detach_tracepoint(one: Host) -> model.Operation:
+    (program,) = one.load("point")
+    return model.Detach(link=one.attach(program, host.POINT))
+
+
+def unload_bare(one: Host) -> model.Operation:
+    one.load("second")
+    (program,) = one.load("first", object=host.kinds("NAMED"))
+    return model.Unload(program=program)
+
+
+def unload_attached(one: Host) -> model.Operation:
+    first, second, third = one.load("first", "second", "third")
+    one.attach(first, on_xdp(10))
+    one.attach(second, on_xdp(20))
+    one.attach(third, on_xdp(30))
+    one.attach(second, on_xdp(5, interface=host.ETH1))
+    one.kernel.packets("eth0", 7, member=1, code=DROP)
+    return model.Unload(program=second)
+
+
+def unload_owner(one: Host) -> model.Operation:
+    (owner,) = one.load("first")
+    one.load("packet", owner=owner)
+    return model.Unload(program=owner)
+
+
+def update_chain(one: Host) -> model.Operation:
+    links = chain_of(one, "first", "second", "third")
+    one.kernel.packets("eth0", 3, member=2, code=DROP)
+    return model.UpdateLink(link=links[0], priority=99, proceed_on=(DROP, 2))
+
+
+def update_chain_record(one: Host) -> model.Operation:
+    links = chain_of(one, "first", "second")
+    return model.UpdateLink(link=links[0], priority=11)
+
+
+def update_tcx(one: Host) -> model.Operation:
+    links = []
+    for priority in (10, 20, 30):
+        (program,) = one.load("packet")
+        links.append(one.attach(program, on_tcx(priority)))
+    return model.UpdateLink(link=links[0], priority=25)
+
+
+def update_tcx_record(one: Host) -> model.Operation:
+    (program,) = one.load("packet")
+    return model.UpdateLink(link=one.attach(program, on_tcx(10)), priority=25)
+
+
+def replace_chain(one: Host) -> model.Operation:
+    first, second = one.load("first", "second")
+    one.attach(first, on_xdp(10))
+    one.attach(second, on_xdp(20))
+    one.attach(first, on_xdp(10, interface=host.ETH1))
+    one.kernel.packets("eth0", 3, member=1, code=DROP)
+    return replace(first, host.kinds("RETURN=XDP_DROP"))
+
+
+def replace_tcx(one: Host) -> model.Operation:
+    (program,) = one.load("packet")
+    one.attach(program, on_tcx(50))
+    return replace(program, host.kinds("EXTRA"))
+
+
+def replace_tracepoint(one: Host) -> model.Operation:
+    (program,) = one.load("point", object=host.kinds("EXTRA"))
+    one.attach(program, host.POINT)
+    return replace(program, host.kinds())
+
+
+def replace_owner(one: Host) -> model.Operation:
+    (owner,) = one.load("first", object=host.kinds("NAMED"))
+    one.load("packet", owner=owner)
+    return replace(owner, host.kinds("EXTRA"))
+
+
+ALL: tuple[Callable[[Host], model.Operation], ...] = (
+    load, load_named, load_named_again, load_borrowing,
+    attach_first, attach_first_generic, attach_third, attach_tcx, attach_tracepoint, attach_uprobe,
+    detach_last, detach_middle, detach_dead, detach_tcx, detach_tracepoint,
+    unload_bare, unload_attached, unload_owner,
+    update_chain, update_chain_record, update_tcx, update_tcx_record,
+    replace_chain, replace_tcx, replace_tracepoint, replace_owner,
+)  # fmt: skip
+
+
+def chain_of(one: Host, *names: str) -> list[model.LinkId]:
+    """A chain on eth0 with these members at priorities 10, 20, …"""
+    programs = one.load(*names)
+    return [one.attach(program, on_xdp(10 * number)) for number, program in enumerate(programs, 1)]
+
+
+def replace(program: model.ProgramId, object: bytes) -> model.ReplaceProgram:
+    return model.ReplaceProgram(program=program, object=object, source=model.FileSource(path="new.bpf.o"))
