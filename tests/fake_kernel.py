@@ -277,7 +277,7 @@ class FakeKernel:
                 kernel=self._programs[id].info,
                 member=relocated.Member(
                     name=program.name,
-                    insns=insn.encode([insn.mov32_imm(0, 2), insn.exit_()]),
+                    insns=insn.encode([insn.mov32_imm(0, 2), insn.EXIT_INSN]),
                     maps=tuple(one.pins[0] for one in load.maps),
                     prog_type=program.prog_type,
                     expected_attach_type=program.expected_attach_type,

@@ -226,7 +226,9 @@ def _finish(
 def _act(action: steps.Finish, kernel: door.Kernel, store: Journal, operation: model.OperationId) -> None:
     match action:
         case steps.DetachLink():
-            kernel.detach(action.pin)
+            seen = kernel.link(action.pin) if action.only is not None else None
+            if seen is None or seen.id == action.only:
+                kernel.detach(action.pin)
         case steps.Unpin():
             kernel.unpin(action.pin)
         case steps.RemoveDirectory():

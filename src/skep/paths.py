@@ -2,7 +2,7 @@
 
 Pins, all in the host's bpffs::
 
-    <pins>/progs/<key>-<generation>        program
+    <pins>/progs/<key>-<generation>        program (… _copy while a link of it is moved)
     <pins>/sets/<set>/<map>                maps of one load, under their ELF names
     <pins>/private/<set>/<n>_<name>        its data sections (bpffs refuses '.' in names)
     <pins>/shared/<map>                    LIBBPF_PIN_BY_NAME maps, one per host
@@ -119,6 +119,10 @@ class Pins:
     def program(self, key: model.ProgramKey, generation: int) -> model.ProgramPin:
         """The program ``key`` in its ``generation``."""
         return model.ProgramPin(f"{self.root}/progs/{key}-{generation}")
+
+    def program_copy(self, key: model.ProgramKey, generation: int) -> model.ProgramPin:
+        """A copy that stands in for a program while one of its links is moved."""
+        return model.ProgramPin(f"{self.program(key, generation)}_copy")
 
     def set(self, key: model.SetKey) -> model.PinDir:
         """The directory of a map set."""

@@ -222,9 +222,14 @@ class StoreChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetachLink:
-    """Unlink a link's pin, then close the last fd: when it returns the program no longer runs there."""
+    """Unlink a link's pin, then close the last fd: when it returns the program no longer runs there.
+
+    ``only``: the kernel link that is meant, where a later action puts another one at the same pin; without it the
+    action could not be repeated. None: whatever is there.
+    """
 
     pin: model.LinkPin
+    only: model.KernelLinkId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skep import errors, model, steps
-from skep.plan import find, objects
+from skep.plan import objects, sets
 from skep.plan.world import Fresh, World
 
 
@@ -14,7 +14,8 @@ def plan(operation: model.Load, world: World, fresh: Fresh) -> steps.Plan:
     wanted = objects.wanted(opened, operation.programs)
     patches = objects.patches(opened, operation.global_data)
     owner = None if operation.map_owner is None else _owner(operation.map_owner, world, fresh)
-    loads, refs = _maps(opened, owner, world, fresh)
+    lent = {} if owner is None else sets.maps_of(owner, world, fresh.pins)
+    loads, refs = sets.assign(opened, lent, {}, fresh.set, "", world, fresh.pins)
     programs = tuple(
         one.load(fresh.pins.program(key, 1)) for key, one in zip(fresh.programs, wanted, strict=True)
     )
@@ -90,35 +91,6 @@ def _directories(refs: tuple[model.MapRef, ...], fresh: Fresh) -> tuple[steps.St
     return tuple(made)
 
 
-def _maps(
-    opened: objects.Opened, owner: model.SetKey | None, world: World, fresh: Fresh
-) -> tuple[tuple[steps.MapLoad, ...], tuple[model.MapRef, ...]]:
-    """Where each map of the object comes from and goes to: the owner's set, the host's shared maps, or a new map."""
-    owned = {} if owner is None else {ref.name: ref for ref in set_maps(owner, world, fresh)}
-    loads = []
-    refs = []
-    for one in objects.declared(opened):
-        lent = owned.get(one.name)
-        own = fresh.pins.map(fresh.set, one.name)
-        shared = fresh.pins.shared(one.name)
-        if lent is not None:
-            loads.append(steps.MapLoad(name=one.name, pins=(lent.pin,), reuse=lent.pin))
-            refs.append(lent)
-        elif one.pinned_by_name:
-            # Which of the two it is must be known now: undoing the load unpins what the load made, and only that.
-            reuse = shared if shared in world.shared else None
-            loads.append(steps.MapLoad(name=one.name, pins=(own, shared), reuse=reuse))
-            refs.append(model.MapRef(name=one.name, pin=own, shared=True))
-        else:
-            loads.append(steps.MapLoad(name=one.name, pins=(own,)))
-            refs.append(model.MapRef(name=one.name, pin=own))
-    for number, section in enumerate(objects.sections(opened)):
-        pin = fresh.pins.internal(fresh.set, number, section.name)
-        loads.append(steps.MapLoad(name=section.name, pins=(pin,)))
-        refs.append(model.MapRef(name=section.name, pin=pin, internal=True))
-    return tuple(loads), tuple(refs)
-
-
 def _owner(id: model.ProgramId, world: World, fresh: Fresh) -> model.SetKey:
     """The set that program ``id`` owns. Its program may be gone while a borrower keeps the set.
 
@@ -138,13 +110,3 @@ def _owner(id: model.ProgramId, world: World, fresh: Fresh) -> model.SetKey:
         if record.owner_id == id and record.owner is not None:
             return record.owner
     raise errors.NotFound(f"no map owner {id}", why="no managed program has that id", do="see 'skep program list'")
-
-
-def set_maps(key: model.SetKey, world: World, fresh: Fresh) -> tuple[model.MapRef, ...]:
-    """A set's maps but for data sections, as all programs that use the set know them."""
-    found: dict[str, model.MapRef] = {}
-    for record in find.users(world, key):
-        for ref in record.maps:
-            if not ref.internal and ref.pin.startswith(f"{fresh.pins.set(key)}/"):
-                found.setdefault(ref.name, ref)
-    return tuple(found.values())

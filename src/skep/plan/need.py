@@ -53,7 +53,7 @@ def of(
         case model.Detach():
             return _links(records, (find.link(records, operation.link),), fresh.pins)
         case model.UpdateLink():
-            return _links(records, (find.link(records, operation.link),), fresh.pins)
+            return _update(find.link(records, operation.link), records, fresh)
         case model.Unload():
             record = find.program(records, fresh, operation.program)
             return _links(records, find.links_of(records, record.key), fresh.pins)
@@ -94,25 +94,31 @@ def _attach(operation: model.Attach, records: World, fresh: Fresh, seen: model.I
             return Need(programs=(record.pin,))
 
 
+def _update(link: model.LinkRecord, records: World, fresh: Fresh) -> Need:
+    around = _links(records, (link,), fresh.pins)
+    if not isinstance(link.attachment, tcx.TcxAttachment):
+        return around
+    siblings = find.tcx_links(records, link.netns, link.ifindex, link.attachment.direction)
+    return Need(
+        links=tuple(pin for sibling in siblings for pin in sibling.pins),
+        programs=around.programs,
+        members=(link.program,),
+        tcx=(link.attachment.interface, link.attachment.attach_type),
+    )
+
+
 def _links(records: World, links: tuple[model.LinkRecord, ...], pins: paths.Pins) -> Need:
-    """Everything around some links: their own pins, their chains' links and members, the TCX hook of one."""
+    """Everything around some links: their own pins, their programs', their chains' links and members."""
     at: list[model.LinkPin] = []
     members: list[model.ProgramKey] = []
-    ordered: tuple[model.InterfaceRef, int] | None = None
     for link in links:
         at.extend(link.pins)
         if link.chain is not None and link.chain in records.chains:
             at.append(pins.chain_link(link.chain))
             members.extend(member.program for member in records.chains[link.chain].members)
-        if isinstance(link.attachment, tcx.TcxAttachment):
-            attachment = link.attachment
-            siblings = find.tcx_links(records, link.netns, link.ifindex, attachment.direction)
-            at.extend(pin for sibling in siblings for pin in sibling.pins)
-            ordered = (attachment.interface, attachment.attach_type)
     programs = tuple(records.programs[link.program].pin for link in links if link.program in records.programs)
     return Need(
         links=tuple(dict.fromkeys(at)),
         programs=tuple(dict.fromkeys(programs)),
         members=tuple(dict.fromkeys(members)),
-        tcx=ordered,
     )

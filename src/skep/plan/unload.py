@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from skep import model, steps
-from skep.plan import depart, find
+from skep.plan import depart, find, sets
 from skep.plan.world import Fresh, World
 
 
@@ -21,7 +21,7 @@ def plan(operation: model.Unload, world: World, fresh: Fresh) -> steps.Plan:
         steps.RemoveAlias(path=fresh.pins.alias_program(record.id)),
         steps.RemoveAlias(path=fresh.pins.alias_maps(record.id)),
         steps.Unpin(pin=record.pin),
-        *_unpin_shared(gone, record, world, fresh),
+        *sets.unpin_shared(record.maps, record.key, world, fresh.pins),
         *(steps.RemoveDirectory(path=path) for key in gone for path in (fresh.pins.set(key), fresh.pins.private(key))),
     )
     # A stale record's aliases may by now be those of a new program with a reused id.
@@ -41,24 +41,6 @@ def _gone_sets(record: model.ProgramRecord, world: World) -> tuple[model.SetKey,
     """The sets that nobody uses without ``record``."""
     used = (record.set,) if record.owner is None else (record.set, record.owner)
     return tuple(key for key in used if all(one.key == record.key for one in find.users(world, key)))
-
-
-def _unpin_shared(
-    gone: tuple[model.SetKey, ...], record: model.ProgramRecord, world: World, fresh: Fresh
-) -> tuple[steps.Finish, ...]:
-    """The shared pins that no set is left for."""
-    if record.set not in gone:
-        return ()
-    others = {
-        ref.name
-        for one in world.programs.values()
-        if one.key != record.key and one.set not in gone
-        for ref in one.maps
-        if ref.shared
-    }
-    return tuple(
-        steps.Unpin(pin=fresh.pins.shared(ref.name)) for ref in record.maps if ref.shared and ref.name not in others
-    )
 
 
 def _id_is_reused(record: model.ProgramRecord, world: World) -> bool:
