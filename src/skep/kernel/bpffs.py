@@ -1,0 +1,224 @@
+"""Pins: paths below one root in the host's bpffs, through which kernel objects outlive us.
+
+Every path that comes in must lie below the root. bpffs refuses names with a dot.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import PurePosixPath
+from typing import Final
+
+from skep import errors
+from skep.kernel import abi, refused, sys
+
+_HOST: Final = "/sys/fs/bpf"
+_MOUNT: Final = "mount -t bpf bpf /sys/fs/bpf"
+
+
+class Bpffs:
+    """The pins below ``root``."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    # ---- the root itself
+
+    def check_root(self) -> None:
+        """Refuse a root whose pins would not be seen by the host or would die with a private mount namespace.
+
+        ``Unsupported`` when it is not in a bpffs, or in another bpffs than the host's own: that of process 1, compared
+        by superblock. Inside a container whose process 1 is the container's, the mount that was handed in is believed.
+        """
+        place = self.root
+        while not os.path.lexists(place) and place != "/":
+            place = os.path.dirname(place)
+        try:
+            with sys.held(os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as fd:
+                kind, device = sys.filesystem_type(fd), os.fstat(fd).st_dev
+        except OSError as refusal:
+            raise refused.general(f"the pins' directory {place} cannot be opened", refusal) from refusal
+        if kind != abi.BPF_FS_MAGIC:
+            raise errors.Unsupported(
+                f"pins cannot be kept at {self.root}",
+                feature="bpffs",
+                first="4.4",
+                why=f"{place} is not in a BPF file system",
+                do=f"on the host run `{_MOUNT}`; for a container mount the host's /sys/fs/bpf into it",
+            )
+        host = _host_device()
+        if host is not None and host != device:
+            raise errors.Unsupported(
+                f"pins cannot be kept at {self.root}",
+                feature="the host's bpffs",
+                why="this BPF file system was mounted in a private mount namespace and its pins would die with it",
+                do=f"on the host run `{_MOUNT}` and mount the host's /sys/fs/bpf into the container",
+            )
+
+    # ---- pins
+
+    def pin(self, fd: int, path: str) -> None:
+        """Pin an object. ``AlreadyExists``, ``Exhausted``."""
+        self._check(path)
+        try:
+            sys.obj_pin(path, fd)
+        except OSError as refusal:
+            raise refused.general(f"cannot pin at {path}", refusal) from refusal
+
+    def get(self, path: str) -> int | None:
+        """A descriptor of what is pinned, None when nothing is."""
+        self._check(path)
+        try:
+            return sys.obj_get(path)
+        except OSError as refusal:
+            if refusal.errno in (errno.ENOENT, errno.ENOTDIR):
+                return None
+            if refusal.errno == errno.EACCES and not _is_pin(path):
+                return None  # a directory where a pin was looked for
+            raise refused.general(f"cannot open the pin {path}", refusal) from refusal
+
+    def need(self, path: str) -> int:
+        """A descriptor of what is pinned. ``NotFound``: the pin is gone."""
+        fd = self.get(path)
+        if fd is None:
+            raise errors.NotFound(
+                f"the pin {path} is gone", why="somebody removed it", do="see `skep doctor`", errno=errno.ENOENT
+            )
+        return fd
+
+    def release(self, path: str) -> None:
+        """Unlink a pin, then close the last descriptor: the object is gone on return. Fine when the pin is missing.
+
+        Without the descriptor the kernel would drop the object later, from a work queue.
+        """
+        fd = self.get(path)
+        if fd is None:
+            return
+        with sys.held(fd):
+            _unlink(path)
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename over ``new``, atomically; fine when only ``new`` is there. What ``new`` held is released."""
+        self._check(old)
+        self._check(new)
+        replaced = self.get(new)
+        try:
+            os.rename(old, new)
+        except FileNotFoundError as missing:
+            if replaced is None:
+                raise errors.NotFound(f"the pin {old} is gone", why=f"and there is no {new}", errno=errno.ENOENT) from (
+                    missing
+                )
+        except OSError as refusal:
+            raise refused.general(f"cannot rename the pin {old}", refusal) from refusal
+        finally:
+            if replaced is not None:
+                os.close(replaced)
+
+    # ---- symbolic links and directories
+
+    def alias(self, path: str, target: str) -> None:
+        """Make the symbolic link ``path``, replacing an older one without a moment in which there is none."""
+        self._check(path)
+        fresh = f"{path}_new"
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            _unlink(fresh)
+            os.symlink(target, fresh)
+            os.rename(fresh, path)
+        except OSError as refusal:
+            raise refused.general(f"cannot make the alias {path}", refusal) from refusal
+
+    def remove_alias(self, path: str) -> None:
+        """Remove a symbolic link; a missing one is fine. ``Broken`` when something else is there."""
+        self._check(path)
+        try:
+            if not stat.S_ISLNK(os.lstat(path).st_mode):
+                raise errors.Broken(f"{path} is not an alias", do="see `skep doctor`")
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        _unlink(path)
+
+    def make_directory(self, path: str) -> None:
+        """mkdir -p, mode 0755; repeatable."""
+        if path != self.root:
+            self._check(path)
+        try:
+            os.makedirs(path, mode=0o755, exist_ok=True)
+        except OSError as refusal:
+            raise refused.general(f"cannot make the directory {path}", refusal) from refusal
+
+    def remove_directory(self, path: str) -> None:
+        """Remove a directory and the pins in it; a missing one is fine."""
+        if path != self.root:
+            self._check(path)
+        try:
+            entries = list(os.scandir(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for entry in entries:
+            if entry.is_symlink():
+                _unlink(entry.path)
+            elif entry.is_dir(follow_symlinks=False):
+                self.remove_directory(entry.path)
+            else:
+                self.release(entry.path)
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            return
+        except OSError as refusal:
+            raise refused.general(f"cannot remove the directory {path}", refusal) from refusal
+
+    def walk(self, directory: str) -> tuple[str, ...]:
+        """Every pin and symbolic link below ``directory``, sorted; () when it is missing."""
+        if directory != self.root:
+            self._check(directory)
+        found: list[str] = []
+        pending = [directory]
+        while pending:
+            try:
+                entries = list(os.scandir(pending.pop()))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                else:
+                    found.append(entry.path)
+        return tuple(sorted(found))
+
+    def _check(self, path: str) -> None:
+        parts = PurePosixPath(path).parts
+        if not path.startswith(f"{self.root}/") or ".." in parts:
+            raise errors.Broken(f"{path} is not below the pins at {self.root}", why="skep computed a wrong path")
+        if "." in path[len(self.root) :]:
+            raise errors.InvalidRequest(f"cannot pin at {path}", why="bpffs allows no dot in a name", errno=errno.EPERM)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as refusal:
+        raise refused.general(f"cannot remove {path}", refusal) from refusal
+
+
+def _is_pin(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _host_device() -> int | None:
+    """The superblock of the host's bpffs, None when process 1 is in our own mount namespace or cannot be looked at."""
+    try:
+        if os.stat("/proc/1/ns/mnt").st_ino == os.stat("/proc/self/ns/mnt").st_ino:
+            return None
+        return os.stat(f"/proc/1/root{_HOST}").st_dev
+    except OSError:
+        return None

@@ -1,0 +1,207 @@
+"""What this kernel can, found out by trying: tiny loads and attachments that cannot succeed but tell why not.
+
+Versions are never compared: distributions backport, and a policy refuses what the version has.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from skep import errors, model
+from skep.bytecode import insn
+from skep.kernel import abi, perf, sys
+
+_RETURN: Final = insn.encode((insn.mov32_imm(0, 0), insn.EXIT_INSN))
+_LOOPBACK: Final = 1  # ifindex of lo in every network namespace
+
+
+class _Missing(Exception):
+    """The kernel cannot; ``errno`` and a word to it."""
+
+    def __init__(self, code: int, note: str = "") -> None:
+        super().__init__(code, note)
+        self.errno = code
+        self.note = note
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Probe:
+    """``attempt`` returns a note, or raises ``_Missing`` or ``OSError``."""
+
+    name: str
+    first: str
+    attempt: Callable[[], str]
+
+
+def probe() -> tuple[model.Feature, ...]:
+    """Run every probe; a few milliseconds in all."""
+    return tuple(_run(one) for one in _PROBES)
+
+
+def _run(one: _Probe) -> model.Feature:
+    try:
+        return model.Feature(name=one.name, available=True, first=one.first, note=one.attempt())
+    except _Missing as missing:
+        code, note = missing.errno, missing.note
+    except errors.Unsupported as missing:
+        code, note = missing.errno, missing.why
+    except OSError as refusal:
+        code, note = refusal.errno or 0, ""
+    return model.Feature(name=one.name, available=False, errno=code, first=one.first, note=note)
+
+
+def _load(prog_type: int, attach_type: int = 0, flags: int = 0) -> tuple[int | OSError, str]:
+    """Try to load a two-instruction program: its descriptor or the refusal, and the verifier's log."""
+    insns = ctypes.create_string_buffer(_RETURN, len(_RETURN))
+    licence = ctypes.create_string_buffer(b"GPL")
+    log = ctypes.create_string_buffer(4096)
+    attr = ctypes.create_string_buffer(abi.ATTR_PROG_LOAD.size)
+    abi.ATTR_PROG_LOAD.pack_into(
+        attr, 0,
+        prog_type, len(_RETURN) // insn.SIZE, ctypes.addressof(insns), ctypes.addressof(licence), 1, len(log),
+        ctypes.addressof(log), 0, flags, b"skep_probe", 0, attach_type, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    )  # fmt: skip
+    try:
+        return sys.prog_load(attr), ""
+    except OSError as refusal:
+        return refusal, log.value.decode(errors="replace").strip()
+
+
+def _loads(prog_type: int, attach_type: int = 0, flags: int = 0) -> Callable[[], str]:
+    """Whether a trivial program of a type loads."""
+
+    def attempt() -> str:
+        result, log = _load(prog_type, attach_type, flags)
+        if isinstance(result, OSError):
+            raise _Missing(result.errno or 0, log)
+        os.close(result)
+        return ""
+
+    return attempt
+
+
+def _reaches_verifier(prog_type: int, attach_type: int = 0) -> Callable[[], str]:
+    """Whether a type that needs a target gets as far as the verifier, which complains that none is given.
+
+    A kernel that does not know the type, or whose policy refuses it, says so before the verifier writes anything.
+    """
+
+    def attempt() -> str:
+        result, log = _load(prog_type, attach_type)
+        if not isinstance(result, OSError):
+            os.close(result)
+        elif not log:
+            raise _Missing(result.errno or 0, "refused before the verifier looks: policy, or not built in")
+        return ""
+
+    return attempt
+
+
+def _with_program(prog_type: int, attach_type: int, attempt: Callable[[int], str]) -> str:
+    """Run ``attempt`` with the descriptor of a trivial program."""
+    result, log = _load(prog_type, attach_type)
+    if isinstance(result, OSError):
+        raise _Missing(result.errno or 0, log)
+    with sys.held(result):
+        return attempt(result)
+
+
+def _ordered_hook(attach_type: int, known: tuple[int, ...]) -> Callable[[], str]:
+    """Whether BPF_PROG_QUERY knows an ordered hook of interfaces; ``known`` errnos mean that it does."""
+
+    def attempt() -> str:
+        try:
+            sys.prog_query(_LOOPBACK, attach_type)
+        except OSError as refusal:
+            if refusal.errno not in known:
+                raise
+        return ""
+
+    return attempt
+
+
+def _perf_links() -> str:
+    """A perf link without an event: EBADF from a kernel that has them, EINVAL from one that does not."""
+
+    def attempt(program: int) -> str:
+        try:
+            os.close(sys.link_create(program, -1, abi.PERF_EVENT, 0, abi.TAIL_PERF_EVENT.pack(0)))
+        except OSError as refusal:
+            if refusal.errno != errno.EBADF:
+                raise
+        return ""
+
+    return _with_program(abi.PROG_TYPE_TRACEPOINT, 0, attempt)
+
+
+def _tracepoints() -> str:
+    _perf_links()
+    return f"tracefs at {perf.tracefs()}"
+
+
+def _pmu(name: str) -> Callable[[], str]:
+    """Whether programs of type kprobe load and the perf PMU that triggers them exists."""
+
+    def attempt() -> str:
+        _loads(abi.PROG_TYPE_KPROBE)()
+        return f"perf PMU {perf.pmu_type(name)}"
+
+    return attempt
+
+
+def _multi(attach_type: int, tail: bytes) -> Callable[[], str]:
+    """Whether a multi link gets as far as looking at its (useless) arguments."""
+
+    def attempt() -> str:
+        def link(program: int) -> str:
+            try:
+                os.close(sys.link_create(program, 0, attach_type, 0, tail))
+            except OSError as refusal:
+                if refusal.errno in (errno.EOPNOTSUPP, abi.ENOTSUPP, errno.EPERM):
+                    raise
+            return ""
+
+        return _with_program(abi.PROG_TYPE_KPROBE, attach_type, link)
+
+    return attempt
+
+
+def _vmlinux_btf() -> str:
+    return f"{os.stat('/sys/kernel/btf/vmlinux').st_size} bytes"
+
+
+def _enumeration() -> str:
+    attr = ctypes.create_string_buffer(abi.ATTR_ID.size)
+    try:
+        sys.bpf(abi.PROG_GET_NEXT_ID, attr)
+    except OSError as refusal:
+        if refusal.errno != errno.ENOENT:
+            raise _Missing(refusal.errno or 0, "needs CAP_SYS_ADMIN") from refusal
+    return ""
+
+
+_BOGUS_SYMBOL: Final = b"\0" * 4 + (1).to_bytes(4, "little") + b"\0" * 24  # flags, count; null pointers
+_BOGUS_PATH: Final = b"\0" * 32 + (1).to_bytes(4, "little") + b"\0" * 12  # null pointers; count, flags, pid
+
+_PROBES: Final = (
+    _Probe(name="xdp", first="5.9", attempt=_loads(abi.PROG_TYPE_XDP, abi.XDP)),
+    _Probe(name="xdp-frags", first="5.18", attempt=_loads(abi.PROG_TYPE_XDP, abi.XDP, abi.F_XDP_HAS_FRAGS)),
+    _Probe(name="tc", first="4.1", attempt=_loads(abi.PROG_TYPE_SCHED_CLS)),
+    _Probe(name="tcx", first="6.6", attempt=_ordered_hook(abi.TCX_INGRESS, (errno.ENOENT,))),
+    _Probe(name="netkit", first="6.7", attempt=_ordered_hook(abi.NETKIT_PRIMARY, (errno.ENOENT, errno.ENXIO))),
+    _Probe(name="tracepoint", first="5.15", attempt=_tracepoints),
+    _Probe(name="kprobe", first="4.17", attempt=_pmu("kprobe")),
+    _Probe(name="kprobe-multi", first="5.18", attempt=_multi(abi.TRACE_KPROBE_MULTI, _BOGUS_SYMBOL)),
+    _Probe(name="uprobe", first="4.17", attempt=_pmu("uprobe")),
+    _Probe(name="uprobe-multi", first="6.6", attempt=_multi(abi.TRACE_UPROBE_MULTI, _BOGUS_PATH)),
+    _Probe(name="fentry", first="5.5", attempt=_reaches_verifier(abi.PROG_TYPE_TRACING, abi.TRACE_FENTRY)),
+    _Probe(name="lsm", first="5.7", attempt=_reaches_verifier(abi.PROG_TYPE_LSM, abi.LSM_MAC)),
+    _Probe(name="freplace", first="5.6", attempt=_reaches_verifier(abi.PROG_TYPE_EXT)),
+    _Probe(name="btf", first="5.4", attempt=_vmlinux_btf),
+    _Probe(name="list-all", first="4.13", attempt=_enumeration),
+)

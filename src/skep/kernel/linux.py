@@ -1,0 +1,241 @@
+"""``Linux``: the kernel door on a real kernel. Holds what lives as long as the process, and leaves the work to nouns."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+
+from skep import errors, model, steps
+from skep.bytecode import relocated
+from skep.chain import linked
+from skep.hooks import request
+from skep.kernel import (
+    attaching,
+    bpffs,
+    counts,
+    features,
+    loading,
+    netns,
+    observe,
+    refused,
+    settle,
+    sys,
+    tcx,
+    verifier,
+    worker_client,
+)
+from skep.kernel.door import HookEntry
+
+
+class Linux:
+    """Implements ``door.Kernel``. ``pins_root``: the directory in the host's bpffs below which every pin lies.
+
+    ``loader_timeout``: seconds one object may take to load.
+    """
+
+    def __init__(self, pins_root: str, loader_timeout: float = 60.0) -> None:
+        self._pins = bpffs.Bpffs(pins_root)
+        self._loader = worker_client.Loader(loader_timeout)
+        self._probing = threading.Lock()
+        self._features: tuple[model.Feature, ...] | None = None
+        _raise_descriptor_limit()
+
+    def check_pins(self) -> None:
+        """Refuse to work when pins would not survive us; ``Unsupported`` says how to mount. Call once at start."""
+        self._pins.check_root()
+
+    def warm_up(self) -> None:
+        """Start the loader ahead of the first load."""
+        self._loader.start()
+
+    def close(self) -> None:
+        """End the loader. The door stays usable: the next load starts another."""
+        self._loader.close()
+
+    # ---- observe
+
+    def boot(self) -> model.Boot:
+        """This life of the kernel."""
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return model.Boot(boot_id=file.read().strip(), release=os.uname().release)
+
+    def features(self) -> tuple[model.Feature, ...]:
+        """What this kernel can; probed at the first call."""
+        with self._probing:
+            if self._features is None:
+                self._features = features.probe()
+            return self._features
+
+    def programs(self) -> tuple[model.KernelProgram, ...]:
+        """Every program, ascending; memory is 0 here, see ``program_by_id``."""
+        return observe.programs()
+
+    def program_by_id(self, id: model.ProgramId) -> model.KernelProgram | None:
+        """One program, None when there is none."""
+        return observe.program_by_id(id)
+
+    def maps(self) -> tuple[model.KernelMap, ...]:
+        """Every map, ascending; memory and frozen are not told here."""
+        return observe.maps()
+
+    def links(self) -> tuple[model.KernelLink, ...]:
+        """Every link, ascending."""
+        return observe.links()
+
+    def program(self, pin: model.ProgramPin) -> model.KernelProgram | None:
+        """The program at a pin, None when the pin is not there."""
+        fd = self._pins.get(pin)
+        if fd is None:
+            return None
+        with sys.held(fd):
+            return observe.program(fd)
+
+    def map(self, pin: model.MapPin) -> model.KernelMap | None:
+        """The map at a pin, None when the pin is not there."""
+        fd = self._pins.get(pin)
+        if fd is None:
+            return None
+        with sys.held(fd):
+            return observe.map_(fd)
+
+    def link(self, pin: model.LinkPin) -> model.KernelLink | None:
+        """The link at a pin, None when the pin is not there."""
+        fd = self._pins.get(pin)
+        if fd is None:
+            return None
+        with sys.held(fd):
+            return observe.link(fd)
+
+    def pins(self, directory: model.PinDir) -> tuple[str, ...]:
+        """Every pin and symbolic link below a directory."""
+        return self._pins.walk(directory)
+
+    def interface(self, ref: model.InterfaceRef) -> model.Interface:
+        """Find an interface."""
+        return netns.find(ref)
+
+    def xdp_on(self, ref: model.InterfaceRef) -> tuple[model.ProgramId, ...]:
+        """Programs on the XDP hook, by anyone."""
+        return attaching.xdp_on(ref)
+
+    def tcx_on(self, ref: model.InterfaceRef, attach_type: int) -> tuple[HookEntry, ...]:
+        """Programs on a TCX hook in running order."""
+        return tcx.on(ref, attach_type)
+
+    def check_target(self, target: request.Target) -> None:
+        """Look for a target without attaching."""
+        attaching.check(target)
+
+    def read_counts(self, counts: model.MapPin) -> tuple[int, ...]:
+        """A counter map's sums."""
+        return _counts.read(self._pins, counts)
+
+    # ---- act: reversible
+
+    def make_directory(self, path: model.PinDir) -> None:
+        """mkdir -p below the pins."""
+        self._pins.make_directory(path)
+
+    def load_object(self, load: steps.ObjectLoad) -> dict[model.ProgramPin, steps.LoadedProgram]:
+        """Open, patch, relocate, load and pin."""
+        return loading.load(self._loader, self._pins, load)
+
+    def load_linked(
+        self,
+        candidates: tuple[linked.Linked, ...],
+        pin: model.ProgramPin,
+        counts: model.MapPin,
+        slots: int,
+    ) -> steps.LoadedLinked:
+        """Make the counter map and load the first candidate that the verifier accepts."""
+        _counts.create(self._pins, counts, slots)
+        notes: list[str] = []
+        try:
+            for taken, one in enumerate(candidates):
+                last = taken == len(candidates) - 1
+                try:
+                    kernel = loading.load_kept(self._pins, _image(one), one.maps, pin)
+                except errors.Rejected as refusal:
+                    if last:
+                        raise
+                    forms = ",".join(one.forms)
+                    notes.append(f"{forms}: {refused.number(refusal.errno)} {refusal.why}".strip())
+                    continue
+                return steps.LoadedLinked(kernel=kernel, taken=taken, refused=tuple(notes))
+            raise errors.Broken("nothing to link", why="the request has no candidates")
+        except BaseException:
+            self._pins.release(counts)
+            raise
+
+    def load_member(self, member: relocated.Member, pin: model.ProgramPin) -> model.KernelProgram:
+        """Load one kept program again and pin it."""
+        return loading.load_kept(self._pins, _image(member), member.maps, pin)
+
+    def attach(
+        self, program: model.ProgramPin, candidates: tuple[request.LinkRequest, ...], pin: model.LinkPin
+    ) -> steps.Linked:
+        """Create and pin a link by the first candidate that works."""
+        return attaching.attach(self._pins, program, candidates, pin)
+
+    def swap(self, link: model.LinkPin, old: model.ProgramPin, new: model.ProgramPin) -> None:
+        """Atomic update of a link whose program is ``old``."""
+        if not attaching.swap(self._pins, link, old, new):
+            raise errors.NotFound(f"the pin {link} is gone", do="see `skep doctor`")
+
+    def settle(self) -> None:
+        """Wait for an RCU grace period."""
+        settle.settle()
+
+    # ---- act: irreversible, repeatable
+
+    def detach(self, pin: model.LinkPin) -> None:
+        """Unlink the pin, then close the last descriptor."""
+        self._pins.release(pin)
+
+    def point(self, link: model.LinkPin, program: model.ProgramPin) -> None:
+        """Update a link whatever it runs; a missing pin is fine."""
+        attaching.swap(self._pins, link, None, program)
+
+    def unpin(self, pin: model.ProgramPin | model.MapPin) -> None:
+        """Unlink a pin; a missing one is fine."""
+        self._pins.release(pin)
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a pin over another."""
+        self._pins.rename(old, new)
+
+    def alias(self, path: str, target: str) -> None:
+        """Make a symbolic link."""
+        self._pins.alias(path, target)
+
+    def remove_alias(self, path: str) -> None:
+        """Remove a symbolic link."""
+        self._pins.remove_alias(path)
+
+    def remove_directory(self, path: model.PinDir) -> None:
+        """Remove a directory with the pins in it."""
+        self._pins.remove_directory(path)
+
+
+_counts = counts  # methods have parameters of that name
+
+
+def _image(code: linked.Linked | relocated.Member) -> verifier.Image:
+    return verifier.Image(
+        name=code.name,
+        prog_type=code.prog_type,
+        expected_attach_type=code.expected_attach_type,
+        prog_flags=code.prog_flags,
+        licence=code.licence,
+        insns=code.insns,
+        btf=code.btf,
+        func_info=code.func_info,
+    )
+
+
+def _raise_descriptor_limit() -> None:
+    """Take all descriptors the hard limit allows; fewer still work."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,308 @@
+"""Loading an object: the loader does the libbpf part, here its result is checked, pinned and kept as members."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from skep import errors, model, steps
+from skep.bytecode import insn, relocated
+from skep.kernel import bpffs, elffile, observe, refused, sys, verifier, worker_client
+
+_LOG_BEGIN: Final = "-- BEGIN PROG LOAD LOG --\n"
+_LOG_END: Final = "-- END PROG LOAD LOG --"
+
+
+def load(
+    loader: worker_client.Loader, pins: bpffs.Bpffs, wanted: steps.ObjectLoad
+) -> dict[model.ProgramPin, steps.LoadedProgram]:
+    """Open, patch, relocate, load and pin one object's programs and maps; everything or nothing."""
+    with contextlib.ExitStack() as stack:
+        reused = _open_reused(stack, pins, wanted.maps)
+        _refuse_patched(wanted.patches, reused)
+        request, blobs, fds = _request(wanted, reused)
+        with loader.ask(request, blobs, fds) as answer:
+            if "error" in answer.head:
+                raise _explain(answer.head, wanted, reused)
+            made = _Made(answer, wanted)
+            undo = stack.enter_context(contextlib.ExitStack())
+            result = made.pin(pins, reused, undo)
+            undo.pop_all()
+            return result
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Reused:
+    """An existing map that takes the place of one of the object's."""
+
+    pin: model.MapPin
+    fd: int
+    kernel: model.KernelMap
+
+
+def _open_reused(
+    stack: contextlib.ExitStack, pins: bpffs.Bpffs, maps: Sequence[steps.MapLoad]
+) -> dict[str, _Reused]:
+    found: dict[str, _Reused] = {}
+    for one in maps:
+        if one.reuse is None:
+            continue
+        fd = pins.get(one.reuse) if one.reuse_if_present else pins.need(one.reuse)
+        if fd is None:
+            continue
+        stack.callback(os.close, fd)
+        try:
+            found[one.name] = _Reused(pin=one.reuse, fd=fd, kernel=observe.Maps().read(fd))
+        except OSError as refusal:
+            raise errors.Conflict(
+                f"map {one.name!r} cannot be shared", why=f"{one.reuse} is not a map", errno=refusal.errno or 0
+            ) from refusal
+    return found
+
+
+def _refuse_patched(patches: Sequence[steps.Patch], reused: Mapping[str, _Reused]) -> None:
+    for patch in patches:
+        if patch.section in reused:
+            raise errors.Conflict(
+                f"global data in {patch.section} cannot be set",
+                why="the section is shared with programs that run already",
+                do="load without global data, or without sharing maps",
+            )
+
+
+def _request(
+    wanted: steps.ObjectLoad, reused: Mapping[str, _Reused]
+) -> tuple[dict[str, Any], tuple[bytes, ...], list[int]]:
+    blobs = [wanted.object]
+    patches: list[dict[str, object]] = []
+    for patch in wanted.patches:
+        patches.append({"section": patch.section, "offset": patch.offset, "blob": len(blobs)})
+        blobs.append(patch.data)
+    programs = [
+        {
+            "name": program.name,
+            "type": program.prog_type,
+            "attach_type": program.expected_attach_type,
+            "flags": program.prog_flags,
+            "attach_func": program.attach_func,
+        }
+        for program in wanted.programs
+    ]
+    reuse: list[dict[str, object]] = []
+    fds: list[int] = []
+    for name, one in reused.items():
+        kernel = one.kernel
+        definition = {
+            "type": kernel.type,
+            "key_size": kernel.key_size,
+            "value_size": kernel.value_size,
+            "max_entries": kernel.max_entries,
+            "flags": kernel.flags,
+        }
+        reuse.append({"name": name, "fd": len(fds), "definition": definition})
+        fds.append(one.fd)
+    return {"programs": programs, "patches": patches, "reuse": reuse}, tuple(blobs), fds
+
+
+class _Made:
+    """The loader's answer to a load that worked, with its numbers checked."""
+
+    def __init__(self, answer: worker_client.Answer, wanted: steps.ObjectLoad) -> None:
+        self._wanted = wanted
+        try:
+            programs, maps = answer.head["programs"], answer.head["maps"]
+            count = len(wanted.programs)
+            if len(programs) != count or len(answer.blobs) != count or len(answer.fds) != count + len(maps):
+                raise ValueError("wrong number of programs or maps")
+            self._programs = [(int(one["flags"]), int(one["attach_type"])) for one in programs]
+            self._maps = {str(one["name"]): (int(one["number"]), fd) for one, fd in zip(maps, answer.fds[count:],
+                          strict=True)}  # fmt: skip
+        except (KeyError, TypeError, ValueError) as damaged:
+            raise errors.Unavailable(
+                "the object was not loaded", why=f"the loader's answer is damaged: {damaged}", do="try again"
+            ) from damaged
+        self._fds = answer.fds[:count]
+        self._licence = _licence(wanted.object)
+        self._insns = answer.blobs
+
+    def pin(
+        self, pins: bpffs.Bpffs, reused: Mapping[str, _Reused], undo: contextlib.ExitStack
+    ) -> dict[model.ProgramPin, steps.LoadedProgram]:
+        """Pin maps, then programs; ``undo`` gets the removal of every pin made here."""
+        paths: dict[int, str] = {}
+        for one in self._wanted.maps:
+            if one.name not in self._maps:
+                raise errors.NotFound(
+                    f"the object has no map {one.name!r}", near=errors.near_misses(one.name, self._maps)
+                )
+            number, fd = self._maps[one.name]
+            taken = reused.get(one.name)
+            places = [place for place in one.pins if taken is None or place != taken.pin]
+            if taken is None and one.reuse is not None and one.reuse not in places:
+                places.append(one.reuse)
+            for place in places:
+                pins.pin(fd, place)
+                undo.callback(pins.release, place)
+            if path := next(iter(one.pins), one.reuse):
+                paths[number] = path
+        result: dict[model.ProgramPin, steps.LoadedProgram] = {}
+        for at, program in enumerate(self._wanted.programs):
+            result[program.pin] = self._one(at, program, paths)
+            pins.pin(self._fds[at], program.pin)
+            undo.callback(pins.release, program.pin)
+        return result
+
+    def _one(self, at: int, program: steps.ProgramLoad, paths: Mapping[int, str]) -> steps.LoadedProgram:
+        fd, code = self._fds[at], self._insns[at]
+        try:
+            kernel = observe.program(fd)
+            types = _functions(code, observe.functions(fd))
+            blob = observe.btf(kernel.btf_id) if types else b""
+        except OSError as refusal:
+            raise refused.general(f"the loaded program {program.name!r} cannot be read back", refusal) from refusal
+        flags, attach_type = self._programs[at]
+        member = relocated.keep(
+            code,
+            paths,
+            name=program.name,
+            prog_type=kernel.type,
+            expected_attach_type=attach_type,
+            prog_flags=flags,
+            licence=self._licence,
+            btf_blob=blob,
+            func_info=types,
+            verified_insns=kernel.verified_insns,
+        )
+        return steps.LoadedProgram(kernel=kernel, member=member)
+
+
+def _functions(code: bytes, seen: Sequence[relocated.FuncInfo]) -> tuple[relocated.FuncInfo, ...]:
+    """The function table for code as it was before the verifier translated it.
+
+    The kernel tells functions at their places in translated code, in the same order. The verifier drops functions that
+    can never run; which ones it does not tell, so then there is no table, and the code is kept without types.
+    """
+    starts = {0}
+    for at, one in insn.first_halves(insn.decode(code)):
+        if one.is_local_call or one.is_function_address:
+            starts.add(at + one.imm + 1)
+    if len(starts) != len(seen):
+        return ()
+    return tuple(
+        relocated.FuncInfo(start, info.type_id) for start, info in zip(sorted(starts), seen, strict=True)
+    )
+
+
+def _licence(data: bytes) -> str:
+    """The text of an object's licence section, which the kernel does not give back."""
+    try:
+        text = elffile.Elf(lambda offset, size: data[offset : offset + size]).section("license")
+    except elffile.Malformed:  # libbpf read it nevertheless
+        text = None
+    return (text or b"").partition(b"\0")[0].decode(errors="replace")
+
+
+def _explain(head: Mapping[str, Any], wanted: steps.ObjectLoad, reused: Mapping[str, _Reused]) -> errors.SkepError:
+    """The error for what the loader says it failed at."""
+    error = head["error"]
+    code = int(error.get("errno", 0))
+    messages = "".join(str(one) for one in head.get("messages", ()))
+    match str(error.get("stage")):
+        case "open":
+            return errors.BadObject(
+                "this is not a BPF object that can be loaded",
+                why=_complaint(messages) or refused.explain(code),
+                do="compile it with clang -g -O2 -target bpf",
+                errno=code,
+            )
+        case "program":
+            name, known = str(error.get("name")), [str(one) for one in error.get("known", ())]
+            near = errors.near_misses(name, known)
+            return errors.NotFound(
+                f"the object has no program {name!r}", near=near, do="" if near else "it has " + ", ".join(known)
+            )
+        case "target":
+            return _no_function(str(error.get("target")), str(error.get("name")), code)
+        case "patch":
+            return errors.InvalidRequest(
+                f"global data cannot be set in section {error.get('section')}",
+                why="the object has no such section" if code == errno.ENOENT else "it is not of that size",
+                errno=code,
+            )
+        case "map":
+            name, known = str(error.get("name")), [str(one) for one in error.get("known", ())]
+            return errors.NotFound(f"the object has no map {name!r}", near=errors.near_misses(name, known))
+        case "reuse":
+            return _differs(str(error.get("name")), error.get("definition"), reused, code)
+        case _:
+            return _refused_load(wanted, code, messages)
+
+
+def _differs(name: str, definition: Any, reused: Mapping[str, _Reused], code: int) -> errors.SkepError:
+    there = reused[name]
+    mine = dataclasses.replace(
+        there.kernel, **{key: int(definition[key]) for key in ("type", "key_size", "value_size", "max_entries", "flags")}
+    )
+    return errors.Conflict(
+        f"map {name!r} cannot be shared",
+        why=", ".join(mine.difference(there.kernel)) or refused.explain(code),
+        do=f"the first number is the object's, the second that of {there.pin}; make them equal or do not share",
+        errno=code,
+    )
+
+
+def _refused_load(wanted: steps.ObjectLoad, code: int, messages: str) -> errors.SkepError:
+    log = _verifier_log(messages)
+    program = next((one for one in wanted.programs if f"prog '{one.name}'" in messages), wanted.programs[0])
+    if log:
+        return verifier.refusal(program.name, program.prog_type, code, log)
+    complaint = _complaint(messages)
+    if program.attach_func is not None and code in (errno.ESRCH, errno.ENOENT):
+        return _no_function(program.attach_func, program.name, code)
+    if "map '" in complaint and "failed to create" in complaint:
+        return refused.general(complaint, OSError(code, ""), do="check its type, sizes and flags")
+    if f"prog '{program.name}': BPF program load failed" in messages or code == errno.EPERM:
+        return verifier.refusal(program.name, program.prog_type, code, "")
+    return errors.Rejected(
+        "the object cannot be loaded", why=complaint or refused.explain(code), errno=code, log=messages
+    )
+
+
+def _no_function(target: str, program: str, code: int) -> errors.SkepError:
+    return errors.NotFound(
+        f"program {program!r} cannot be attached to {target!r}",
+        why="the kernel's BTF has no such function",
+        do="see `bpftool btf dump file /sys/kernel/btf/vmlinux format raw`",
+        errno=code,
+    )
+
+
+def _verifier_log(messages: str) -> str:
+    _, found, rest = messages.partition(_LOG_BEGIN)
+    return rest.partition(_LOG_END)[0] if found else ""
+
+
+def _complaint(messages: str) -> str:
+    """libbpf's first complaint, without its name and without its outdated hint about RLIMIT_MEMLOCK."""
+    for line in messages.splitlines():
+        text = line.removeprefix("libbpf: ").strip()
+        if text and "ulimit" not in text:
+            return text
+    return ""
+
+
+def load_kept(
+    pins: bpffs.Bpffs, image: verifier.Image, maps: Sequence[str], pin: model.ProgramPin
+) -> model.KernelProgram:
+    """Give an image's map references real descriptors, load and pin it."""
+    with contextlib.ExitStack() as stack:
+        fds = [stack.enter_context(sys.held(pins.need(path))) for path in maps]
+        patched = dataclasses.replace(image, insns=relocated.patch(image.insns, fds))
+        with sys.held(verifier.load(patched)) as fd:
+            kernel = observe.program(fd)
+            pins.pin(fd, pin)
+            return kernel

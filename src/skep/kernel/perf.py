@@ -1,0 +1,128 @@
+"""Perf events that tracing programs attach to: tracepoints and uprobes."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from typing import Final
+
+from skep import errors
+from skep.hooks import request
+from skep.kernel import abi, refused, sys, uprobe
+
+_TRACEFS: Final = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
+_PMU: Final = "/sys/bus/event_source/devices"
+
+
+def open_tracepoint(target: request.TracepointTarget) -> int:
+    """An event for a tracepoint. Opened on one CPU, yet a program attached to it runs for every CPU."""
+    attr = _attr(abi.PERF_TYPE_TRACEPOINT, tracepoint_id(target))
+    try:
+        return sys.perf_event_open(attr, -1, 0)
+    except OSError as refusal:
+        raise refused.general(f"cannot open the tracepoint {target.group}/{target.name}", refusal) from refusal
+
+
+def tracepoint_id(target: request.TracepointTarget) -> int:
+    """The number tracefs gives a tracepoint. ``NotFound`` with near misses; ``Unsupported`` without tracefs."""
+    root = tracefs()
+    label = f"{target.group}/{target.name}"
+    for part in (target.group, target.name):
+        if not part or "/" in part or part in (".", ".."):
+            raise errors.InvalidRequest(f"{label!r} is not a tracepoint", do="write it as group/name")
+    try:
+        with open(f"{root}/events/{label}/id", encoding="ascii") as file:
+            return int(file.read())
+    except FileNotFoundError as missing:
+        near = _near_tracepoints(root, target)
+        raise errors.NotFound(
+            f"no tracepoint {label!r}", near=near, do="" if near else f"see {root}/available_events",
+            errno=errno.ENOENT,
+        ) from missing  # fmt: skip
+    except OSError as refusal:
+        raise refused.general(f"cannot read the tracepoint {label!r}", refusal) from refusal
+
+
+def tracefs() -> str:
+    """Where tracefs is mounted. ``Unsupported`` when it is not."""
+    for path in _TRACEFS:
+        if os.path.isdir(f"{path}/events"):
+            return path
+    raise errors.Unsupported(
+        "tracepoints cannot be looked up",
+        feature="tracefs",
+        first="4.1",
+        why="it is not mounted",
+        do=f"mount -t tracefs tracefs {_TRACEFS[0]}",
+    )
+
+
+def open_uprobe(target: request.UprobeTarget) -> int:
+    """An event of the uprobe PMU (Linux 4.17)."""
+    place = uprobe.resolve(target)
+    with sys.held(place.fd):
+        path = ctypes.create_string_buffer(os.fsencode(place.path))
+        config = _retprobe_bit() if target.retprobe else 0
+        attr = _attr(pmu_type("uprobe"), config, config1=ctypes.addressof(path), config2=place.offset)
+        process, cpu = (-1, 0) if target.pid is None else (target.pid, -1)
+        try:
+            return sys.perf_event_open(attr, process, cpu)
+        except OSError as refusal:
+            what = f"cannot probe {target.symbol or hex(target.offset)} in {target.path}"
+            if refusal.errno == errno.ESRCH and target.pid is not None:
+                raise errors.NotFound(what, why=f"no process {target.pid}", errno=errno.ESRCH) from refusal
+            if refusal.errno in (errno.EINVAL, errno.EIO):
+                raise errors.Rejected(
+                    what,
+                    why=f"{refused.explain(refusal.errno)}: the kernel takes no probe at this instruction or file",
+                    do="give the offset of the first byte of an instruction",
+                    errno=refusal.errno,
+                ) from refusal
+            raise refused.general(what, refusal) from refusal
+
+
+def check_uprobe(target: request.UprobeTarget) -> None:
+    """Resolve a uprobe's target and look for its process, without making an event."""
+    os.close(uprobe.resolve(target).fd)
+    if target.pid is not None and not os.path.exists(f"/proc/{target.pid}"):
+        raise errors.NotFound(f"no process {target.pid}", errno=errno.ESRCH)
+
+
+def pmu_type(name: str) -> int:
+    """The number of a dynamic PMU ("uprobe", "kprobe"). ``Unsupported`` when the kernel has none."""
+    try:
+        with open(f"{_PMU}/{name}/type", encoding="ascii") as file:
+            return int(file.read())
+    except OSError as missing:
+        raise errors.Unsupported(
+            f"{name}s cannot be attached",
+            feature=f"perf PMU {name!r}",
+            first="4.17",
+            why=f"{_PMU}/{name} is missing: the kernel was built without it",
+            errno=missing.errno or 0,
+        ) from missing
+
+
+def _retprobe_bit() -> int:
+    with open(f"{_PMU}/uprobe/format/retprobe", encoding="ascii") as file:
+        return 1 << int(file.read().partition(":")[2])
+
+
+def _attr(type_: int, config: int, *, config1: int = 0, config2: int = 0) -> bytes:
+    return abi.PERF_ATTR.pack(type_, abi.PERF_ATTR.size, config, 0, 0, 0, 0, 0, 0, config1, config2)
+
+
+def _near_tracepoints(root: str, target: request.TracepointTarget) -> tuple[str, ...]:
+    """Events of the same group first; with a wrong group, groups like it, or the event in another group."""
+    try:
+        groups = sorted(entry.name for entry in os.scandir(f"{root}/events") if entry.is_dir())
+        if target.group in groups:
+            known = [entry.name for entry in os.scandir(f"{root}/events/{target.group}") if entry.is_dir()]
+            return tuple(f"{target.group}/{name}" for name in errors.near_misses(target.name, known))
+        same = tuple(
+            f"{group}/{target.name}" for group in groups if os.path.isdir(f"{root}/events/{group}/{target.name}")
+        )
+        return same[:3] or tuple(f"{group}/…" for group in errors.near_misses(target.group, groups))
+    except OSError:
+        return ()

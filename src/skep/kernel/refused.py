@@ -1,0 +1,84 @@
+"""The kernel's refusals in words: an ``OSError`` becomes the ``errors`` class that says who must act."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+from skep import errors
+from skep.kernel import abi
+
+_FULL: Final = (errno.ENOSPC, errno.ENOMEM, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.E2BIG)
+_UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.ENOSYS, abi.ENOTSUPP)
+
+PROGRAM_TYPES: Final = {
+    abi.PROG_TYPE_KPROBE: ("kprobe and uprobe programs", "4.1"),
+    abi.PROG_TYPE_SCHED_CLS: ("tc programs", "4.1"),
+    abi.PROG_TYPE_TRACEPOINT: ("tracepoint programs", "4.7"),
+    abi.PROG_TYPE_XDP: ("XDP programs", "4.8"),
+    abi.PROG_TYPE_TRACING: ("tracing programs (fentry, fexit, fmod_ret)", "5.5"),
+    abi.PROG_TYPE_EXT: ("extension programs (freplace)", "5.6"),
+    abi.PROG_TYPE_LSM: ("BPF LSM programs", "5.7"),
+}
+"""Program type -> what it is called, first Linux release."""
+
+
+def number(code: int) -> str:
+    """The name of an errno: "EBUSY"; ENOTSUPP is not in errno.h."""
+    return "ENOTSUPP" if code == abi.ENOTSUPP else errno.errorcode.get(code, f"errno {code}")
+
+
+def explain(code: int) -> str:
+    """An errno for people: "EBUSY, Device or resource busy"."""
+    if code == abi.ENOTSUPP:
+        return "ENOTSUPP, Operation not supported by this kernel"
+    return f"{number(code)}, {os.strerror(code)}"
+
+
+def general(what: str, refused: OSError, *, feature: str = "", first: str = "", do: str = "") -> errors.SkepError:
+    """The error for ``what`` that failed, by errno alone; for refusals that have no closer explanation."""
+    code = refused.errno or 0
+    why = explain(code)
+    if code in _FULL:
+        return errors.Exhausted(what, why=why, do=do or "free some, or raise the limit", errno=code)
+    if code in _UNSUPPORTED:
+        return errors.Unsupported(what, feature=feature or what, first=first, why=why, do=do, errno=code)
+    if code == errno.EEXIST:
+        return errors.AlreadyExists(what, why=why, do=do, errno=code)
+    if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ESRCH):
+        return errors.NotFound(what, why=why, do=do, errno=code)
+    if code in (errno.EBUSY, errno.ESTALE, errno.ENOLINK):
+        return errors.Conflict(what, why=why, do=do, errno=code)
+    if code in (errno.EPERM, errno.EACCES):
+        return errors.Denied(what, why=why, do=do, errno=code)
+    return errors.Rejected(what, why=why, do=do, errno=code)
+
+
+def program_type(name: str, prog_type: int, code: int) -> errors.SkepError:
+    """EPERM with an empty verifier log: the kernel's policy or our capabilities refuse the whole type.
+
+    libbpf's own hint here ("try raising ulimit -l") is wrong since Linux 5.11 and is never shown.
+    """
+    known, first = PROGRAM_TYPES.get(prog_type, (f"programs of type {prog_type}", ""))
+    return errors.Unsupported(
+        f"program {name!r} cannot be loaded",
+        feature=known,
+        first=first,
+        why=f"this kernel refuses {known}: {explain(code)}, before the verifier looked at it"
+        + (f" (Linux has them since {first})" if first else ""),
+        do="check the kernel's lockdown and security policy, and that skep has CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
+        errno=code,
+    )
+
+
+def listing(what: str, refused: OSError) -> errors.SkepError:
+    """A walk over ids was refused."""
+    if refused.errno == errno.EPERM:
+        return errors.Denied(
+            f"cannot list the kernel's {what}",
+            why="EPERM: looking at BPF objects by id needs CAP_SYS_ADMIN",
+            do="run skep as root or add CAP_SYS_ADMIN to its service",
+            errno=errno.EPERM,
+        )
+    return general(f"cannot list the kernel's {what}", refused)

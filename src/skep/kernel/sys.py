@@ -1,0 +1,238 @@
+"""System calls, one function each: arguments in, the kernel's answer out, ``OSError`` with its errno kept.
+
+Raw through ``syscall(2)``: glibc has no wrapper for most, and its setgroups changes every thread where these change the
+calling one only. Nothing here decides or explains; ``refused`` turns errors into words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import platform
+import struct
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from skep.kernel import abi
+
+Buffer = ctypes.Array[ctypes.c_char]
+"""Memory that the kernel may write to."""
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_numbers: Final = abi.SYSCALLS.get(platform.machine(), {})
+
+
+def _syscall(name: str, *types: type[ctypes._SimpleCData[int]] | type[ctypes.c_void_p]) -> Callable[..., int]:
+    """A function for one system call. Each gets its own foreign function: argument types are a property of it."""
+    function = _libc["syscall"]
+    function.restype = ctypes.c_long
+    function.argtypes = [ctypes.c_long, *types]
+    number = _numbers.get(name, -1)  # an unknown machine answers ENOSYS
+
+    def call(*arguments: object) -> int:
+        result: int = function(number, *arguments)
+        if result < 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+        return result
+
+    return call
+
+
+_int, _long, _pointer, _size = ctypes.c_int, ctypes.c_long, ctypes.c_void_p, ctypes.c_size_t
+_bpf = _syscall("bpf", _long, _pointer, _size)
+_perf_event_open = _syscall("perf_event_open", _pointer, _int, _int, _int, ctypes.c_ulong)
+_setns = _syscall("setns", _int, _int)
+_unshare = _syscall("unshare", _long)
+_setfsuid = _syscall("setfsuid", ctypes.c_uint)
+_setfsgid = _syscall("setfsgid", ctypes.c_uint)
+_setgroups = _syscall("setgroups", _long, _pointer)
+_capget = _syscall("capget", _pointer, _pointer)
+_capset = _syscall("capset", _pointer, _pointer)
+_membarrier = _syscall("membarrier", _int, ctypes.c_uint, _int)
+_openat2 = _syscall("openat2", _int, ctypes.c_char_p, _pointer, _size)
+
+
+# ---------------------------------------------------------------- descriptors
+
+
+@contextlib.contextmanager
+def held(fd: int) -> Iterator[int]:
+    """Close ``fd`` when the block ends."""
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+# ---------------------------------------------------------------- bpf(2)
+
+
+def bpf(command: int, attr: Buffer | bytes) -> int:
+    """bpf(2). ``attr`` is a ``Buffer`` for commands that write back, else bytes."""
+    return _bpf(command, attr, len(attr))
+
+
+def map_create(type_: int, key: int, value: int, entries: int, *, flags: int = 0, inner: int = 0, name: str = "") -> int:
+    """Make a map; sizes in bytes. ``inner`` is the template of a map of maps."""
+    return bpf(
+        abi.MAP_CREATE, abi.ATTR_MAP_CREATE.pack(type_, key, value, entries, flags, inner, 0, object_name(name))
+    )
+
+
+def map_lookup(fd: int, key: bytes, value: Buffer) -> None:
+    """Copy the value at ``key`` into ``value``, which is as large as the kernel writes (per-CPU: of every CPU)."""
+    at = ctypes.create_string_buffer(key, len(key))
+    bpf(abi.MAP_LOOKUP_ELEM, abi.ATTR_MAP_ELEM.pack(fd, ctypes.addressof(at), ctypes.addressof(value), 0))
+
+
+def map_update(fd: int, key: bytes, value: bytes) -> None:
+    """Write one element."""
+    at, data = ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(value, len(value))
+    bpf(abi.MAP_UPDATE_ELEM, abi.ATTR_MAP_ELEM.pack(fd, ctypes.addressof(at), ctypes.addressof(data), 0))
+
+
+def prog_load(attr: Buffer) -> int:
+    """Load a program. The verifier answers EAGAIN when a signal interrupts it; libbpf tries five times, so do we."""
+    for _ in range(5):
+        try:
+            return bpf(abi.PROG_LOAD, attr)
+        except OSError as refused:
+            if refused.errno != errno.EAGAIN:
+                raise
+    return bpf(abi.PROG_LOAD, attr)
+
+
+def obj_pin(path: str, fd: int) -> None:
+    """Pin a program, map or link. EEXIST when the path is there, EPERM for a dot in the name or outside bpffs."""
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    bpf(abi.OBJ_PIN, abi.ATTR_OBJ.pack(ctypes.addressof(name), fd, 0))
+
+
+def obj_get(path: str) -> int:
+    """A new descriptor of what is pinned at ``path``."""
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    return bpf(abi.OBJ_GET, abi.ATTR_OBJ.pack(ctypes.addressof(name), 0, 0))
+
+
+def fd_by_id(command: int, id_: int) -> int:
+    """A new descriptor of the program, map, link or BTF with an id (CAP_SYS_ADMIN). ENOENT when it is gone."""
+    return bpf(command, abi.ATTR_ID.pack(id_, 0, 0))
+
+
+def info(fd: int, into: Buffer) -> None:
+    """Fill ``into`` with a ``struct bpf_*_info``; pointers that the kernel shall follow are set in it beforehand."""
+    attr = ctypes.create_string_buffer(abi.ATTR_INFO.size)
+    abi.ATTR_INFO.pack_into(attr, 0, fd, len(into), ctypes.addressof(into))
+    bpf(abi.OBJ_GET_INFO_BY_FD, attr)
+
+
+def prog_query(ifindex: int, attach_type: int, room: int = 64) -> tuple[list[int], list[int]]:
+    """Program ids and link ids on an ordered hook of an interface in the calling thread's network namespace."""
+    while True:
+        programs, links = (ctypes.c_uint32 * room)(), (ctypes.c_uint32 * room)()
+        attr = ctypes.create_string_buffer(abi.ATTR_PROG_QUERY.size)
+        abi.ATTR_PROG_QUERY.pack_into(
+            attr, 0, ifindex, attach_type, 0, 0, ctypes.addressof(programs), room, 0, ctypes.addressof(links), 0, 0
+        )
+        try:
+            bpf(abi.PROG_QUERY, attr)
+        except OSError as refused:
+            if refused.errno != errno.ENOSPC:
+                raise
+            room *= 4
+            continue
+        count = abi.ATTR_PROG_QUERY.unpack_from(attr, 0)[5]
+        return list(programs[:count]), list(links[:count])
+
+
+def btf_load(blob: bytes) -> int:
+    """Load BTF; the descriptor is needed until the programs that use it are loaded."""
+    data = ctypes.create_string_buffer(blob, len(blob))
+    attr = ctypes.create_string_buffer(abi.ATTR_BTF_LOAD.size)
+    abi.ATTR_BTF_LOAD.pack_into(attr, 0, ctypes.addressof(data), 0, len(blob), 0, 0, 0)
+    return bpf(abi.BTF_LOAD, attr)
+
+
+def link_create(program: int, target: int, attach_type: int, flags: int, tail: bytes = b"") -> int:
+    """Attach a program; ``target`` is an fd or an ifindex, ``tail`` what the attach type appends."""
+    return bpf(
+        abi.LINK_CREATE, abi.ATTR_LINK_CREATE.pack(program, target & 0xFFFFFFFF, attach_type, flags) + tail
+    )
+
+
+def link_update(link: int, program: int, old: int | None) -> None:
+    """Change a link's program atomically; with ``old`` only if it runs that one (else EPERM)."""
+    flags = 0 if old is None else abi.F_REPLACE
+    bpf(abi.LINK_UPDATE, abi.ATTR_LINK_UPDATE.pack(link, program, flags, old or 0))
+
+
+def object_name(name: str) -> bytes:
+    """A name as BPF commands take it: at most 15 bytes of letters, digits, '_' and '.'; others become '_'."""
+    allowed = "".join(c if c.isascii() and (c.isalnum() or c in "_.") else "_" for c in name)
+    return allowed.encode()[: abi.OBJ_NAME_LEN - 1]
+
+
+# ---------------------------------------------------------------- perf, namespaces, rights of one thread
+
+
+def perf_event_open(attr: bytes, pid: int, cpu: int) -> int:
+    """An event for one process (-1: all) on one CPU (-1: all; not both)."""
+    return _perf_event_open(ctypes.create_string_buffer(attr, len(attr)), pid, cpu, -1, abi.PERF_FLAG_FD_CLOEXEC)
+
+
+def setns(fd: int, kind: int) -> None:
+    """Move the *calling thread* into the namespace ``fd`` of ``kind`` (CLONE_NEW…)."""
+    _setns(fd, kind)
+
+
+def unshare(flags: int) -> None:
+    """Stop sharing what ``flags`` (CLONE_…) say with the other threads."""
+    _unshare(flags)
+
+
+def act_as(uid: int, gid: int, groups: tuple[int, ...]) -> None:
+    """Give the *calling thread* the file access of somebody else, for the rest of its life.
+
+    Capabilities go too (unless ``uid`` is 0): a change of fsuid drops CAP_DAC_OVERRIDE only when it comes from 0.
+    """
+    numbers = (ctypes.c_uint32 * len(groups))(*groups)
+    _setgroups(len(groups), ctypes.addressof(numbers))
+    for change, wanted in ((_setfsgid, gid), (_setfsuid, uid)):
+        change(wanted)
+        if change(wanted) & 0xFFFFFFFF != wanted:  # they return the former value, never an error
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+    if uid != 0:
+        header = ctypes.create_string_buffer(struct.pack("=Ii", abi.CAPABILITY_VERSION_3, 0), 8)
+        sets = ctypes.create_string_buffer(24)
+        _capget(header, sets)
+        low, high = struct.unpack_from("=III", sets, 0), struct.unpack_from("=III", sets, 12)
+        struct.pack_into("=IIIIII", sets, 0, 0, *low[1:], 0, *high[1:])
+        _capset(header, sets)
+
+
+def membarrier(command: int) -> int:
+    """membarrier(2)."""
+    return _membarrier(command, 0, 0)
+
+
+def open_without_magic(path: str, flags: int) -> int:
+    """openat2(2) that follows no magic link such as /proc/<pid>/fd/<n>; ELOOP when it meets one (Linux 5.6)."""
+    how = ctypes.create_string_buffer(struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, abi.RESOLVE_NO_MAGICLINKS), 24)
+    return _openat2(-100, os.fsencode(path), how, 24)  # AT_FDCWD
+
+
+_fstatfs = _libc["fstatfs"]
+_fstatfs.argtypes = [_int, _pointer]
+
+
+def filesystem_type(fd: int) -> int:
+    """``f_type`` of fstatfs(2), a number of linux/magic.h."""
+    into = ctypes.create_string_buffer(256)
+    if _fstatfs(fd, into) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    kind: int = ctypes.c_long.from_buffer(into).value
+    return kind
