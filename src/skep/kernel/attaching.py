@@ -85,9 +85,7 @@ class _NextPlease(Exception):
         self.error = error
 
 
-def _create(
-    pins: bpffs.Bpffs, program: int, candidate: request.LinkRequest
-) -> tuple[int, model.Interface | None]:
+def _create(pins: bpffs.Bpffs, program: int, candidate: request.LinkRequest) -> tuple[int, model.Interface | None]:
     match candidate.target:
         case request.InterfaceTarget(interface=ref):
             return netns.inside(ref.netns, lambda: _on_interface(pins, program, candidate, ref))
@@ -154,7 +152,9 @@ def _xdp_refused(
             what, feature=f"XDP in mode {mode or 'default'} on {ref.name}", first="4.8", why=why, errno=code
         )
     else:
-        error = errors.Rejected(what, why=why, do="lower the MTU, build for SEC(\"xdp.frags\") or use mode skb", errno=code)
+        error = errors.Rejected(
+            what, why=why, do='lower the MTU, build for SEC("xdp.frags") or use mode skb', errno=code
+        )
     return _NextPlease(f"{refused.number(code)}{': ' + hint if hint else ''}", error)
 
 
@@ -179,8 +179,8 @@ def _perf_refused(what: str, refusal: OSError) -> errors.SkepError:
     if code == errno.EINVAL:
         return errors.Rejected(
             f"cannot attach to {what}",
-            why=f"{refused.explain(code)}: the program does not fit it (it reads beyond the event's fields, sleeps where "
-            "it may not), or this kernel has no perf links (Linux 5.15)",
+            why=f"{refused.explain(code)}: the program does not fit it (it reads beyond the event's fields, sleeps "
+            "where it may not), or this kernel has no perf links (Linux 5.15)",
             errno=code,
         )
     if code == errno.E2BIG:

@@ -67,11 +67,18 @@ class Bpffs:
         except OSError as refusal:
             raise refused.general(f"cannot pin at {path}", refusal) from refusal
 
-    def get(self, path: str) -> int | None:
-        """A descriptor of what is pinned, None when nothing is."""
+    def get(self, path: str, kind: str = "") -> int | None:
+        """A descriptor of what is pinned, None when nothing is, or (given a ``kind``) something else.
+
+        ``kind`` is the kernel's name of the anonymous inode: "bpf-prog", "bpf-map", "bpf-link" (or "bpf_link").
+        """
         self._check(path)
         try:
-            return sys.obj_get(path)
+            fd = sys.obj_get(path)
+            if kind and os.readlink(f"/proc/self/fd/{fd}").rpartition(":")[2].replace("_", "-") != kind:
+                os.close(fd)
+                return None
+            return fd
         except OSError as refusal:
             if refusal.errno in (errno.ENOENT, errno.ENOTDIR):
                 return None

@@ -67,7 +67,9 @@ def _explain(path: str, caller: model.Caller, refusal: OSError) -> errors.SkepEr
             what, why=f"{refused.explain(code)} for {caller}", do="make it readable for the caller", errno=code
         )
     if code in (errno.ENOENT, errno.ENOTDIR):
-        return errors.NotFound(what, why=refused.explain(code), errno=code)  # near misses would tell what is in the directory
+        return errors.NotFound(
+            what, why=refused.explain(code), errno=code
+        )  # near misses would tell what is in the directory
     if code == errno.ELOOP:
         return errors.InvalidRequest(what, why="it is a loop of links, or a link into procfs", errno=code)
     return refused.general(what, refusal)

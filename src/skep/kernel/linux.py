@@ -1,4 +1,4 @@
-"""``Linux``: the kernel door on a real kernel. Holds what lives as long as the process, and leaves the work to nouns."""
+"""``Linux``: the kernel door on a real kernel. Holds what lives as long as the process; the work is done by nouns."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from skep.kernel import (
     bpffs,
     counts,
     features,
+    files,
     loading,
     netns,
     observe,
@@ -25,7 +26,6 @@ from skep.kernel import (
     verifier,
     worker_client,
 )
-from skep.kernel.door import HookEntry
 
 
 class Linux:
@@ -84,24 +84,24 @@ class Linux:
         return observe.links()
 
     def program(self, pin: model.ProgramPin) -> model.KernelProgram | None:
-        """The program at a pin, None when the pin is not there."""
-        fd = self._pins.get(pin)
+        """The program at a pin, None when there is none."""
+        fd = self._pins.get(pin, "bpf-prog")
         if fd is None:
             return None
         with sys.held(fd):
             return observe.program(fd)
 
     def map(self, pin: model.MapPin) -> model.KernelMap | None:
-        """The map at a pin, None when the pin is not there."""
-        fd = self._pins.get(pin)
+        """The map at a pin, None when there is none."""
+        fd = self._pins.get(pin, "bpf-map")
         if fd is None:
             return None
         with sys.held(fd):
             return observe.map_(fd)
 
     def link(self, pin: model.LinkPin) -> model.KernelLink | None:
-        """The link at a pin, None when the pin is not there."""
-        fd = self._pins.get(pin)
+        """The link at a pin, None when there is none."""
+        fd = self._pins.get(pin, "bpf-link")
         if fd is None:
             return None
         with sys.held(fd):
@@ -119,7 +119,7 @@ class Linux:
         """Programs on the XDP hook, by anyone."""
         return attaching.xdp_on(ref)
 
-    def tcx_on(self, ref: model.InterfaceRef, attach_type: int) -> tuple[HookEntry, ...]:
+    def tcx_on(self, ref: model.InterfaceRef, attach_type: int) -> tuple[model.HookEntry, ...]:
         """Programs on a TCX hook in running order."""
         return tcx.on(ref, attach_type)
 
@@ -130,6 +130,10 @@ class Linux:
     def read_counts(self, counts: model.MapPin) -> tuple[int, ...]:
         """A counter map's sums."""
         return _counts.read(self._pins, counts)
+
+    def read_file(self, caller: model.Caller, path: str, limit: int) -> bytes:
+        """The bytes of a file, read with the caller's rights; see ``files.read_as``."""
+        return files.read_as(path, caller, limit)
 
     # ---- act: reversible
 
@@ -159,7 +163,7 @@ class Linux:
                 except errors.Rejected as refusal:
                     if last:
                         raise
-                    forms = ",".join(one.forms)
+                    forms = ",".join(form.value for form in one.forms)
                     notes.append(f"{forms}: {refused.number(refusal.errno)} {refusal.why}".strip())
                     continue
                 return steps.LoadedLinked(kernel=kernel, taken=taken, refused=tuple(notes))

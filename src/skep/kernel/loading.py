@@ -44,9 +44,7 @@ class _Reused:
     kernel: model.KernelMap
 
 
-def _open_reused(
-    stack: contextlib.ExitStack, pins: bpffs.Bpffs, maps: Sequence[steps.MapLoad]
-) -> dict[str, _Reused]:
+def _open_reused(stack: contextlib.ExitStack, pins: bpffs.Bpffs, maps: Sequence[steps.MapLoad]) -> dict[str, _Reused]:
     found: dict[str, _Reused] = {}
     for one in maps:
         if one.reuse is None:
@@ -192,9 +190,7 @@ def _functions(code: bytes, seen: Sequence[relocated.FuncInfo]) -> tuple[relocat
             starts.add(at + one.imm + 1)
     if len(starts) != len(seen):
         return ()
-    return tuple(
-        relocated.FuncInfo(start, info.type_id) for start, info in zip(sorted(starts), seen, strict=True)
-    )
+    return tuple(relocated.FuncInfo(start, info.type_id) for start, info in zip(sorted(starts), seen, strict=True))
 
 
 def _licence(data: bytes) -> str:
@@ -245,7 +241,12 @@ def _explain(head: Mapping[str, Any], wanted: steps.ObjectLoad, reused: Mapping[
 def _differs(name: str, definition: Any, reused: Mapping[str, _Reused], code: int) -> errors.SkepError:
     there = reused[name]
     mine = dataclasses.replace(
-        there.kernel, **{key: int(definition[key]) for key in ("type", "key_size", "value_size", "max_entries", "flags")}
+        there.kernel,
+        type=int(definition["type"]),
+        key_size=int(definition["key_size"]),
+        value_size=int(definition["value_size"]),
+        max_entries=int(definition["max_entries"]),
+        flags=int(definition["flags"]),
     )
     return errors.Conflict(
         f"map {name!r} cannot be shared",

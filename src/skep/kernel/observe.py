@@ -61,7 +61,7 @@ class Programs:
             loaded_at_ns=loaded_at,
             uid=uid,
             gpl_compatible=bool(flags & 1),
-            map_ids=tuple(self._maps[:maps]),
+            map_ids=tuple(map(model.MapId, self._maps[:maps])),
             btf_id=btf,
             xlated_bytes=xlated,
             jited_bytes=jited,
@@ -198,7 +198,9 @@ def program(fd: int) -> model.KernelProgram:
 def map_(fd: int) -> model.KernelMap:
     """One map with its memory and whether it is frozen."""
     more = _fdinfo(fd)
-    return dataclasses.replace(Maps().read(fd), memlock_bytes=more.get("memlock", 0), frozen=bool(more.get("frozen", 0)))
+    return dataclasses.replace(
+        Maps().read(fd), memlock_bytes=more.get("memlock", 0), frozen=bool(more.get("frozen", 0))
+    )
 
 
 def link(fd: int) -> model.KernelLink:

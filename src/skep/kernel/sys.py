@@ -24,7 +24,7 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 _numbers: Final = abi.SYSCALLS.get(platform.machine(), {})
 
 
-def _syscall(name: str, *types: type[ctypes._SimpleCData[int]] | type[ctypes.c_void_p]) -> Callable[..., int]:
+def _syscall(name: str, *types: type[ctypes._CDataType]) -> Callable[..., int]:
     """A function for one system call. Each gets its own foreign function: argument types are a property of it."""
     function = _libc["syscall"]
     function.restype = ctypes.c_long
@@ -75,11 +75,11 @@ def bpf(command: int, attr: Buffer | bytes) -> int:
     return _bpf(command, attr, len(attr))
 
 
-def map_create(type_: int, key: int, value: int, entries: int, *, flags: int = 0, inner: int = 0, name: str = "") -> int:
+def map_create(
+    type_: int, key: int, value: int, entries: int, *, flags: int = 0, inner: int = 0, name: str = ""
+) -> int:
     """Make a map; sizes in bytes. ``inner`` is the template of a map of maps."""
-    return bpf(
-        abi.MAP_CREATE, abi.ATTR_MAP_CREATE.pack(type_, key, value, entries, flags, inner, 0, object_name(name))
-    )
+    return bpf(abi.MAP_CREATE, abi.ATTR_MAP_CREATE.pack(type_, key, value, entries, flags, inner, 0, object_name(name)))
 
 
 def map_lookup(fd: int, key: bytes, value: Buffer) -> None:
@@ -158,9 +158,7 @@ def btf_load(blob: bytes) -> int:
 
 def link_create(program: int, target: int, attach_type: int, flags: int, tail: bytes = b"") -> int:
     """Attach a program; ``target`` is an fd or an ifindex, ``tail`` what the attach type appends."""
-    return bpf(
-        abi.LINK_CREATE, abi.ATTR_LINK_CREATE.pack(program, target & 0xFFFFFFFF, attach_type, flags) + tail
-    )
+    return bpf(abi.LINK_CREATE, abi.ATTR_LINK_CREATE.pack(program, target & 0xFFFFFFFF, attach_type, flags) + tail)
 
 
 def link_update(link: int, program: int, old: int | None) -> None:

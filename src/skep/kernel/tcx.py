@@ -8,15 +8,14 @@ from typing import Final
 from skep import errors, model
 from skep.hooks import request
 from skep.kernel import abi, bpffs, netns, refused, sys
-from skep.kernel.door import HookEntry
 
 _SIDES: Final = {request.Place.BEFORE: abi.F_BEFORE, request.Place.AFTER: abi.F_AFTER}
 
 
-def on(ref: model.InterfaceRef, attach_type: int) -> tuple[HookEntry, ...]:
+def on(ref: model.InterfaceRef, attach_type: int) -> tuple[model.HookEntry, ...]:
     """Programs on a hook in running order, foreign ones included."""
 
-    def look() -> tuple[HookEntry, ...]:
+    def look() -> tuple[model.HookEntry, ...]:
         ifindex = netns.here(ref).ifindex
         try:
             programs, links = sys.prog_query(ifindex, attach_type)
@@ -27,7 +26,7 @@ def on(ref: model.InterfaceRef, attach_type: int) -> tuple[HookEntry, ...]:
                 raise unsupported(ref, errno.EINVAL) from refusal
             raise refused.general(f"cannot read the TCX hook of {ref.name}", refusal) from refusal
         return tuple(
-            HookEntry(program_id=model.ProgramId(program), link_id=model.KernelLinkId(link))
+            model.HookEntry(program_id=model.ProgramId(program), link_id=model.KernelLinkId(link))
             for program, link in zip(programs, links, strict=True)
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import struct
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,7 @@ from skep.kernel import abi, refused, sys
 _FIRST_LOG: Final = 1 << 20  # bytes; doubled up to the largest the kernel takes
 _LARGEST_LOG: Final = (1 << 30) - 1  # bpf_verifier_log: len_total <= UINT_MAX >> 2 (Linux 5.19; before: >> 8)
 _NOISE: Final = ("processed ", "verification time", "stack depth", "-- BEGIN", "-- END")
+_U32: Final = struct.Struct("=I")
 _SHOWN: Final = 3  # last useful lines
 
 
@@ -109,7 +111,7 @@ def _load(image: Image, btf_fd: int) -> int:
             return attempt(log)  # a refusal for want of memory may pass the second time
         except OSError as again:
             if again.errno == errno.ENOSPC and room < _LARGEST_LOG:
-                wanted = int.from_bytes(attr[abi.PROG_LOAD_LOG_TRUE_SIZE :][:4], "little")  # 0 before Linux 6.4
+                wanted = _U32.unpack_from(attr, abi.PROG_LOAD_LOG_TRUE_SIZE)[0]  # 0 before Linux 6.4
                 room = min(max(room * 4, wanted + 1), _LARGEST_LOG)
                 continue
             code = again.errno or code

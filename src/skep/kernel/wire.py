@@ -7,11 +7,10 @@ Whoever reads treats every number as hostile: the loader has read user bytes.
 
 from __future__ import annotations
 
+import _socket
 import os
 import struct
 from typing import Final, NamedTuple
-
-import _socket
 
 _PRELUDE: Final = struct.Struct("=IQ")
 _COUNT: Final = struct.Struct("=I")

@@ -5,6 +5,7 @@ One request at a time. Whatever the loader answers is checked: it has read user 
 
 from __future__ import annotations
 
+import _socket
 import atexit
 import contextlib
 import json
@@ -17,8 +18,6 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
-
-import _socket
 
 from skep import errors
 from skep.kernel import wire
@@ -214,7 +213,10 @@ class _Starter:
         result = answer.get()
         if isinstance(result, OSError):
             raise errors.Unavailable(
-                "the loader cannot be started", why=str(result), do="see the limits of the service", errno=result.errno
+                "the loader cannot be started",
+                why=str(result),
+                do="see the limits of the service",
+                errno=result.errno or 0,
             ) from result
         return result
 
