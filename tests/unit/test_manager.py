@@ -98,7 +98,10 @@ def test_lists_join_ours_with_those_of_others(bed):
     chain = bed.manager.chain("xdp", ETH0)
     listed = bed.manager.programs(ALL)
     assert [type(one) for one in listed] == [model.ForeignProgram, model.Program, model.ForeignProgram]
-    assert [one.kernel.id for one in listed if isinstance(one, model.ForeignProgram)] == [foreign, chain.record.program_id]
+    assert [one.kernel.id for one in listed if isinstance(one, model.ForeignProgram)] == [
+        foreign,
+        chain.record.program_id,
+    ]
     assert [one.chain for one in listed if isinstance(one, model.ForeignProgram)] == ["", str(chain.record.key)]
     assert listed[1].links == (link,)
     only = [
@@ -171,7 +174,8 @@ def test_a_chain_that_changes_while_it_is_read_is_read_again(bed):
     first, second = bed.load("on_xdp")[0], bed.load("on_xdp")[0]
     bed.attach(first, priority=10)
     bed.kernel.packets("eth0", 5, member=0, code=1)
-    read, changed = bed.kernel.read_counts, []
+    read = bed.kernel.read_counts
+    changed: list[bool] = []
 
     class Meddling(fake_kernel.FakeKernel):
         def __init__(self, real):
@@ -512,6 +516,14 @@ def test_a_watcher_is_woken_by_the_next_event(bed):
     bed.load("on_xdp")
     one.join()
     assert [(event.verb, event.outcome) for event in woken[0]] == [("load", "ok")]
+
+
+def test_a_named_object_is_read_by_the_kernel_door_within_the_limit(bed):
+    """The door opens it with the caller's rights; here it is only asked for, with the limit."""
+    bed.kernel.objects = {"/small": b"x", "/large": bytes(model.MAX_OBJECT_BYTES + 1)}
+    assert bed.manager.read_object(USER, "/small") == b"x"
+    with pytest.raises(errors.BadObject):
+        bed.manager.read_object(USER, "/large")
 
 
 def test_a_preview_changes_nothing_and_uses_no_id(bed):

@@ -8,9 +8,7 @@ from dataclasses import replace
 from skep import model, steps, store
 
 
-def superseded(
-    operation: model.Load, decided: steps.Plan, records: store.Snapshot, boot: model.Boot
-) -> steps.Plan:
+def superseded(operation: model.Load, decided: steps.Plan, records: store.Snapshot, boot: model.Boot) -> steps.Plan:
     """The plan of a load, which also drops records of earlier boots that have the same object and program name.
 
     Their links and chains go with them: nothing of that boot is in the kernel any more.
