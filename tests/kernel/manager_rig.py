@@ -154,8 +154,8 @@ class Rig:
 
 def load(*names: str, verdict: int = 2, **fields: Any) -> model.Load:  # Any: Load's fields
     return model.Load(
-        object=bpf_build.build("kinds").read_bytes(),
-        source=model.FileSource(path="kinds.bpf.o"),
+        object=bpf_build.build("every_type").read_bytes(),
+        source=model.FileSource(path="every_type.bpf.o"),
         programs=tuple(model.ProgramSpec(name=one) for one in names),
         global_data={"verdict": struct.pack("=I", verdict)},
         **fields,
