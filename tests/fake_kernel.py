@@ -57,6 +57,7 @@ class FakeKernel:
         self.native = True
         self.tracepoints = {("syscalls", "sys_enter_getpid"), ("sched", "sched_switch")}
         self.files = {"/bin/probed": {"main", "work"}}
+        self.objects: dict[str, bytes] = {}
         self.refuse_linked: Callable[[linked.Linked], str] = lambda one: ""
         self.calls: list[str] = []
         self._failures: dict[str, list[errors.SkepError | None]] = {}
@@ -102,7 +103,7 @@ class FakeKernel:
 
     def reuse_ids(self, first: int) -> None:
         """Let the next ids be those from ``first`` on."""
-        self._next = first
+        self._next = first - 1
 
     def foreign_xdp(self, name: str, netns: str | None = None) -> model.ProgramId:
         """Somebody attaches an XDP program by netlink."""
@@ -233,6 +234,14 @@ class FakeKernel:
         if found is None:
             raise errors.NotFound(f"no map at {counts}")
         return tuple(self._maps[model.MapId(found)].slots)
+
+    def read_file(self, caller: model.Caller, path: str, limit: int) -> bytes:
+        found = self.objects.get(path)
+        if found is None:
+            raise errors.NotFound(f"cannot read {path}")
+        if len(found) > limit:
+            raise errors.BadObject(f"cannot read {path}")
+        return found
 
     # ---------------------------------------------------------------- act: reversible
 

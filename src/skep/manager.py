@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from skep import apply, errors, model, paths, plan, policy, steps, store
-from skep.inventory import chains, doctor, leftover, links, maps, programs, seen, world
+from skep.inventory import chains, doctor, leftover, links, maps, programs, seen, stale, world
 from skep.kernel import door
+from skep.plan import describe
 
 log = logging.getLogger("skep.manager")
 
@@ -83,11 +84,16 @@ class Manager:
         with self._writing(None):
             fresh = self._fresh(caller, op, take=False)
             decided = plan.decide(op, world.observe(self._kernel, self._store, op, fresh, self._xdp_mode), fresh)
-        return model.Preview(steps=tuple(map(str, decided.steps)), warnings=decided.warnings)
+        return model.Preview(steps=describe.lines(decided), warnings=decided.warnings)
 
     def sweep(self) -> tuple[str, ...]:
-        """Undo or finish what a killed process left half done; call it before anything else. One line for each."""
+        """Make the pins' directories, and undo or finish what a killed process left half done: one line for each.
+
+        To be called once, before anything else.
+        """
         with self._lock:
+            for directory in self._pins.directories():
+                self._kernel.make_directory(directory)
             self._store.skip_ids(**leftover.highest(self._kernel, self._pins))
             return self._sweep()
 
@@ -192,6 +198,8 @@ class Manager:
     def _change(self, op: model.Operation, verb: str, fresh: plan.Fresh) -> model.Done:
         seen_world = world.observe(self._kernel, self._store, op, fresh, self._xdp_mode)
         decided = plan.decide(op, seen_world, fresh)
+        if isinstance(op, model.Load):
+            decided = stale.superseded(op, decided, self._store.snapshot(), fresh.boot)
         try:
             results = apply.apply(decided, self._kernel, self._store, fresh.operation, verb=verb, fault=self._fault)
         except BaseException:
@@ -217,11 +225,18 @@ class Manager:
         )
 
     def _sweep(self) -> tuple[str, ...]:
-        told = apply.resume(self._kernel, self._store, fault=self._fault)
-        for line in told:
-            log.warning("%s", line, extra={"verb": "sweep"})
+        told = []
+        for pending in self._store.pending():
+            how = "taken back" if pending.finish is None else "finished"
+            line = f"operation {pending.operation} ({pending.verb}) was {how}"
+            try:
+                apply.settle(pending, self._kernel, self._store, fault=self._fault)
+            except errors.SkepError as failed:
+                line = f"operation {pending.operation} ({pending.verb}) could not be {how}: {failed}"
+            log.warning("%s", line, extra={"operation": pending.operation, "verb": "sweep"})
+            told.append(line)
         self._unfinished = bool(self._store.pending())
-        return told
+        return tuple(told)
 
     def _record(
         self,

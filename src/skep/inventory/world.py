@@ -26,7 +26,7 @@ def observe(
     wanted = need.of(operation, world, fresh, seen)
     world = replace(
         world,
-        members={key: one for key in wanted.members if (one := remembered.member(key)) is not None},
+        members={key: code for key in wanted.members if (code := remembered.member(key)) is not None},
         objects={digest: one for digest in wanted.objects if (one := remembered.object(digest)) is not None},
         links_at={pin: kernel.link(pin) for pin in wanted.links},
         programs_at={pin: kernel.program(pin) for pin in wanted.programs},

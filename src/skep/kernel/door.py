@@ -69,6 +69,10 @@ class Kernel(Protocol):
     def read_counts(self, counts: model.MapPin) -> tuple[int, ...]:
         """A per-CPU u64 array summed over CPUs, one number per slot; NotFound when the pin is gone."""
 
+    def read_file(self, caller: model.Caller, path: str, limit: int) -> bytes:
+        """The bytes of a file, opened with the caller's rights. NotFound, Denied, InvalidRequest, BadObject (more than
+        ``limit`` bytes)."""
+
     # ---- act: reversible
 
     def make_directory(self, path: model.PinDir) -> None:

@@ -87,7 +87,7 @@ def translate(failed: sqlite3.Error, path: Path) -> errors.SkepError:
         return errors.Exhausted(
             "the store cannot grow", why=f"the file system of {path.parent} is full", do="free some space there"
         )
-    if name.startswith("SQLITE_BUSY") or name.startswith("SQLITE_LOCKED"):
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return errors.Busy("the store is in use by another process", why=why, do=f"see who has {path} open")
     if _is_corruption(failed):
         return errors.Broken(

@@ -42,8 +42,8 @@ def program_row(record: model.ProgramRecord) -> Row:
 def program_record(row: Row) -> model.ProgramRecord:
     """The inverse of ``program_row``."""
     (
-        key, generation, id, tag, loaded_at_ns, boot_id, name, hook, section, prog_type, object, pin, map_set, owner_set,
-        owner_id, attach_func, license, gpl_compatible, created_at, updated_at, text,
+        key, generation, id, tag, loaded_at_ns, boot_id, name, hook, section, prog_type, object, pin, map_set,
+        owner_set, owner_id, attach_func, license, gpl_compatible, created_at, updated_at, text,
     ) = row  # fmt: skip
     detail = json.loads(text)
     return model.ProgramRecord(

@@ -88,7 +88,7 @@ def test_a_damaged_store_is_kept_aside_and_an_empty_one_begun(tmp_path, damage):
     path.write_bytes(damaged)
     opened = store.Store(path)
     assert opened.moved_aside == tmp_path / "skep.db.corrupt-1"
-    assert opened.moved_aside.read_bytes() == damaged
+    assert (tmp_path / "skep.db.corrupt-1").read_bytes() == damaged
     assert opened.set_aside() == (str(tmp_path / "skep.db.corrupt-1"),)
     assert opened.snapshot().programs == {}
     opened.close()

@@ -1,0 +1,38 @@
+"""Records of an earlier boot give way when the same program is loaded again."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from skep import model, steps, store
+
+
+def superseded(operation: model.Load, decided: steps.Plan, records: store.Snapshot, boot: model.Boot) -> steps.Plan:
+    """The plan of a load, which also drops records of earlier boots that have the same object and program name.
+
+    Their links and chains go with them: nothing of that boot is in the kernel any more.
+    """
+    digest = hashlib.sha256(operation.object).hexdigest()
+    names = {one.name for one in operation.programs}
+    programs = tuple(
+        one.key
+        for one in records.programs.values()
+        if one.boot_id != boot.boot_id and one.object == digest and one.name in names
+    )
+    if not programs:
+        return decided
+    gone = frozenset(programs)
+    links = tuple(one.id for one in records.links.values() if one.program in gone)
+    chains = tuple(one.key for one in records.chains.values() if one.boot_id != boot.boot_id)
+
+    def commit(results: steps.Results) -> steps.StoreChange:
+        change = decided.commit(results)
+        return replace(
+            change,
+            drop_programs=(*change.drop_programs, *programs),
+            drop_links=(*change.drop_links, *links),
+            drop_chains=(*change.drop_chains, *chains),
+        )
+
+    return replace(decided, commit=commit)
