@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from skep.chain import codes, linked, verdict
 from skep.chain.linked import Part
-from tests.kernel import bpf_build, bpf_raw
+from tests import bpf_build
+from tests.kernel import bpf_raw
 
 ROUNDS = 15
 REPEAT = 300_000

@@ -13,7 +13,8 @@ from skep.bytecode import elf, variables
 from skep.bytecode.relocated import Member
 from skep.chain import codes, counts, linked, verdict
 from skep.chain.linked import Form, Part
-from tests.kernel import bpf_build, bpf_raw
+from tests import bpf_build
+from tests.kernel import bpf_raw
 
 PASS, DROP, TX, ABORTED = 2, 1, 3, 0
 SYSTEM = Path("/usr/lib/x86_64-linux-gnu/bpf")

@@ -29,8 +29,13 @@ PACKETS = 1000
         pytest.param([31], [("drop",)], id="dispatcher_return not in the set ends as aborted"),
         pytest.param(
             [31, 4, 0, 2, 1],
-            [("drop", "tx", "aborted", "dispatcher_return"), ("pass", "redirect"), ("aborted", "tx")]
-            + [("aborted", "pass", "redirect", "dispatcher_return", "tx"), ("drop", "redirect")],
+            [
+                ("drop", "tx", "aborted", "dispatcher_return"),
+                ("pass", "redirect"),
+                ("aborted", "tx"),
+                ("aborted", "pass", "redirect", "dispatcher_return", "tx"),
+                ("drop", "redirect"),
+            ],
             id="mixed sets of every size",
         ),
         pytest.param(

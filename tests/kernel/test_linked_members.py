@@ -1,4 +1,4 @@
-"""Members of every kind keep their behaviour in a linked chain: tail calls, callbacks, subprograms, deep frames, CO-RE."""
+"""Members of every kind keep their behaviour in a chain: tail calls, callbacks, subprograms, deep frames, CO-RE."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_tail_call_cannot_lose_frags() -> None:
         frags = rig.load("count", only=["count_frags"]).members["count_frags"]
         bpf_raw.map_update(tail.plain["targets"], bytes(4), struct.pack("=I", tail.programs["target"]))
         assert bpf_raw.send(rig.chain([tail.members["jumper"], frags]).fd)[0] == PASS
-        with pytest.raises(errors.Conflict, match="'jumper' tail-calls.*'count' does not"):
+        with pytest.raises(errors.Conflict, match=r"'jumper' tail-calls.*'count' does not"):
             rig.chain([tail.members["jumper"], rig.count()[0]])
 
 
@@ -203,7 +203,8 @@ def test_12_copies_of_a_heavy_filter_fit_and_the_verifier_refuses_13() -> None:
                 rig.chain(more, forms=forms)
             assert refused.value.errno in (7, 22)  # E2BIG
         told = str(limits.too_complex(more))
-        assert str(limits.VERIFIED) in told and "xdpfilt_alw_all (" in told
+        assert str(limits.VERIFIED) in told
+        assert "xdpfilt_alw_all (" in told
 
 
 @pytest.mark.parametrize("path", sorted(SYSTEM.glob("xdpfilt_*.o")), ids=lambda path: path.stem)
