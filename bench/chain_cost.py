@@ -2,7 +2,7 @@
 
 Compared in one run: an empty program (the floor of the harness), the bare member, the linked chain, and libxdp's
 ``xdp-dispatcher.o`` with ten enabled, empty slots. Needs root and clang. The ratios carry over to other machines of the
-same kind, the nanoseconds do not. Run: ``PYTHONPATH=src:tests/kernel python bench/chain_cost.py``.
+same kind, the nanoseconds do not. Run: ``PYTHONPATH=src python bench/chain_cost.py``.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "kernel"))
-
-import bpf_build
-import bpf_raw
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from skep.chain import codes, linked, verdict
 from skep.chain.linked import Part
+from tests import bpf_build
+from tests.kernel import bpf_raw
 
 ROUNDS = 15
 REPEAT = 300_000
@@ -41,6 +40,7 @@ def dispatcher(stack: ExitStack, enabled: int) -> int:
 
 
 def chain(stack: ExitStack, source: str, program: str, length: int) -> int:
+    """A chain of ``length`` copies of one program of ``tests/bpf/<source>.bpf.c``, each with maps of its own."""
     path = bpf_build.build(source)
     members = []
     fds: dict[str, int] = {}
@@ -59,6 +59,7 @@ def chain(stack: ExitStack, source: str, program: str, length: int) -> int:
 
 
 def main() -> None:
+    """Measure and print."""
     with ExitStack() as stack:
         bare = bpf_raw.load(bpf_build.build("count"), "bare", only=["count"])
         stack.callback(bare.close)
@@ -74,7 +75,7 @@ def main() -> None:
         best = dict.fromkeys(programs, 1 << 60)
         for _ in range(ROUNDS):
             for name, fd in programs.items():
-                best[name] = min(best[name], bpf_raw.test_run(fd, repeat=REPEAT)[1])
+                best[name] = min(best[name], bpf_raw.send(fd, repeat=REPEAT)[1])
         os.close(programs["empty"])
     floor, peer = best["empty"], best["libxdp_10"]
     ratios = {

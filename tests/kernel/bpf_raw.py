@@ -135,7 +135,7 @@ def prog_load(
             os.close(btf_fd)
 
 
-def test_run(fd: int, packet: bytes = bytes(64), repeat: int = 1) -> tuple[int, int]:
+def send(fd: int, packet: bytes = bytes(64), repeat: int = 1) -> tuple[int, int]:
     """(verdict as u32, nanoseconds a run) of BPF_PROG_TEST_RUN."""
     data, out = bytearray(packet), bytearray(16384)
     attributes = bytearray(
@@ -145,9 +145,6 @@ def test_run(fd: int, packet: bytes = bytes(64), repeat: int = 1) -> tuple[int, 
     )
     bpf(_TEST_RUN, attributes)
     return struct.unpack_from("=I", attributes, 4)[0], struct.unpack_from("=I", attributes, 36)[0]
-
-
-test_run.__test__ = False  # type: ignore[attr-defined]  # pytest takes the kernel's name for a test
 
 
 def verified_insns(fd: int) -> int:

@@ -8,14 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-import bpf_build
-import bpf_raw
-
+from skep import model
 from skep.bytecode import elf, variables
 from skep.bytecode.relocated import Member
 from skep.chain import codes, counts, linked, verdict
-from skep.chain.counts import Counts
 from skep.chain.linked import Form, Part
+from tests import bpf_build
+from tests.kernel import bpf_raw
 
 PASS, DROP, TX, ABORTED = 2, 1, 3, 0
 SYSTEM = Path("/usr/lib/x86_64-linux-gnu/bpf")
@@ -32,7 +31,9 @@ class Rig:
     def __enter__(self) -> Rig:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stack.close()
 
     def load(self, source: str | Path, *defines: str, only: Sequence[str] = (), **values: int) -> bpf_raw.Loaded:
@@ -74,5 +75,5 @@ def number(fd: int, key: int = 0) -> int:
     return int(struct.unpack("=Q", bpf_raw.map_lookup(fd, struct.pack("=I", key), 8))[0])
 
 
-def members_counts(chain: bpf_raw.Chain, members: int) -> tuple[Counts, ...]:
-    return counts.totals(codes.XDP, members, chain.slots())
+def members_counts(chain: bpf_raw.Chain, members: int) -> tuple[model.Counts, ...]:
+    return counts.totals(codes.XDP, members, [sum(slot) for slot in chain.slots()])

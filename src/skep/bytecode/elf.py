@@ -203,9 +203,7 @@ def _symbols(sections: tuple[Section, ...], prefix: str) -> tuple[Symbol, ...]:
     result: list[Symbol] = []
     for name_at, info, _other, section, value, size in struct.iter_unpack(prefix + "IBBHQQ", table.data):
         name = text(names, name_at) if name_at else ""
-        result.append(
-            Symbol(name=name, type=info & 0x0F, binding=info >> 4, section=section, value=value, size=size)
-        )
+        result.append(Symbol(name=name, type=info & 0x0F, binding=info >> 4, section=section, value=value, size=size))
     return tuple(result)
 
 

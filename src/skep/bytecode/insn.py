@@ -166,26 +166,32 @@ def first_halves(insns: list[Insn]) -> Iterable[tuple[int, Insn]]:
 
 
 def mov64(dst: int, src: int) -> Insn:
+    """``dst = src``"""
     return Insn(MOV64_REG, dst, src)
 
 
 def mov32_imm(dst: int, imm: int) -> Insn:
+    """``(u32)dst = imm``"""
     return Insn(MOV32_IMM, dst, 0, 0, imm)
 
 
 def mov32(dst: int, src: int) -> Insn:
+    """``(u32)dst = src``"""
     return Insn(MOV32_REG, dst, src)
 
 
 def add64_imm(dst: int, imm: int) -> Insn:
+    """``dst += imm``"""
     return Insn(ADD64_IMM, dst, 0, 0, imm)
 
 
 def add32_imm(dst: int, imm: int) -> Insn:
+    """``(u32)dst += imm``"""
     return Insn(ADD32_IMM, dst, 0, 0, imm)
 
 
 def add32(dst: int, src: int) -> Insn:
+    """``(u32)dst += src``"""
     return Insn(ADD32_REG, dst, src)
 
 
@@ -210,6 +216,7 @@ def map_address(dst: int, reference: int) -> tuple[Insn, Insn]:
 
 
 def call_helper(helper: int) -> Insn:
+    """``r0 = helper(r1, r2, ...)``"""
     return Insn(CALL, 0, 0, 0, helper)
 
 

@@ -1,7 +1,7 @@
 """Which maps an object declares (BTF-defined, section ``.maps``), and its internal data sections.
 
-How a declaration is spelled in BTF: ``__uint``, ``__type``, ``__array`` of libbpf's bpf_helpers.h. A number is the length
-of an array behind a pointer, a type is what a pointer points to, an inner map the element of a trailing array.
+How a declaration is spelled in BTF: ``__uint``, ``__type``, ``__array`` of libbpf's bpf_helpers.h. A number is the
+length of an array behind a pointer, a type is what a pointer points to, an inner map the element of a trailing array.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which programs a BPF object holds, and under which licence.
 
-A program is a global function in an executable section other than ``.text``; functions in ``.text`` are subprograms that
-libbpf appends to the programs that call them.
+A program is a global function in an executable section other than ``.text``; functions in ``.text`` are subprograms
+that libbpf appends to the programs that call them.
 """
 
 from __future__ import annotations

@@ -40,6 +40,11 @@ class Hook:
         """How many consecutive verdicts the kernel knows."""
         return self.last - self.lowest + 1
 
+    @property
+    def other(self) -> int:
+        """Stands for every code the kernel does not know, where verdicts are counted."""
+        return self.last + 1
+
     def bit(self, code: int) -> Mask:
         return Mask(1 << code - self.lowest)
 

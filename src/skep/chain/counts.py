@@ -7,37 +7,15 @@ a member ran follows by subtraction: everything, less what earlier members ended
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
+from skep import model
 from skep.chain.codes import Hook
 
 MAP_TYPE: Final = 6  # BPF_MAP_TYPE_PERCPU_ARRAY; Linux 4.6
 KEY_SIZE: Final = 4
 VALUE_SIZE: Final = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """What one member of a chain did, in packets.
-
-    ``runs`` = ``proceeded`` + all of ``stops``. ``stops`` has every verdict the hook knows by name, and "other": codes
-    the kernel does not know, which end a chain as aborted.
-    """
-
-    runs: int
-    proceeded: int
-    stops: Mapping[str, int]
-
-    def plus(self, other: Counts) -> Counts:
-        """The sum, for totals over chain revisions."""
-        names = dict.fromkeys([*self.stops, *other.stops])
-        return Counts(
-            runs=self.runs + other.runs,
-            proceeded=self.proceeded + other.proceeded,
-            stops={name: self.stops.get(name, 0) + other.stops.get(name, 0) for name in names},
-        )
 
 
 def stride(hook: Hook) -> int:
@@ -61,22 +39,22 @@ def max_entries(hook: Hook, members: int) -> int:
     return fall_off_slot(hook, members) + 1
 
 
-def totals(hook: Hook, members: int, slots: Sequence[Sequence[int]]) -> tuple[Counts, ...]:
-    """What every member did, from the raw map: ``slots[slot][cpu]``, as BPF_MAP_LOOKUP_ELEM gives each slot."""
-    sums = [sum(per_cpu) for per_cpu in slots[: max_entries(hook, members)]]
-    sums.extend([0] * (max_entries(hook, members) - len(sums)))
-    names = {code: name for name, code in hook.codes.items() if code <= hook.last}
+def totals(hook: Hook, members: int, slots: Sequence[int]) -> tuple[model.Counts, ...]:
+    """What every member did, from the map: ``slots[slot]`` is the sum over all CPUs; missing slots count as 0.
+
+    ``stopped`` has the codes that occurred; those the kernel does not know are all under ``hook.other``.
+    """
+    wanted = max_entries(hook, members)
+    sums = [*slots[:wanted], *[0] * (wanted - len(slots))]
     left = sum(sums)
-    result: list[Counts] = []
+    result: list[model.Counts] = []
     for member in range(members):
-        stops = {names[code]: sums[slot(hook, member, code)] for code in range(hook.lowest, hook.last + 1)}
-        stops["other"] = sums[slot(hook, member, hook.last + 1)]
-        ended = sum(stops.values())
-        result.append(Counts(runs=left, proceeded=left - ended, stops=stops))
+        stopped = {
+            code: sums[slot(hook, member, code)]
+            for code in range(hook.lowest, hook.other + 1)
+            if sums[slot(hook, member, code)]
+        }
+        ended = sum(stopped.values())
+        result.append(model.Counts(runs=left, proceeded=left - ended, stopped=stopped))
         left -= ended
     return tuple(result)
-
-
-def none(hook: Hook) -> Counts:
-    """The counts of a member that has not seen a packet."""
-    return totals(hook, 1, [])[0]

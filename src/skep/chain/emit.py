@@ -57,6 +57,7 @@ class Code:
 
 
 def jump() -> Insn:
+    """``goto ...``"""
     return Insn(insn.JUMP)
 
 
@@ -66,4 +67,5 @@ def jump32_if(operation: int, register: int, value: int) -> Insn:
 
 
 def jump_if_null(register: int) -> Insn:
+    """``if register == 0 goto ...``"""
     return Insn(insn.CLASS_JMP | insn.JEQ, register)

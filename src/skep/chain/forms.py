@@ -131,5 +131,3 @@ def _exhausted(shapes: Sequence[_Shape]) -> Exception:
         return limits.too_nested(members, nested, frames.FRAMES, lambda member: uses[member.name].frames)
     deepest = max(use.stack for use in uses.values())
     return limits.too_deep(members, deepest, frames.STACK, lambda member: uses[member.name].stack)
-
-

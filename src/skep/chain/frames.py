@@ -64,9 +64,7 @@ def functions(code: Sequence[Insn], starts: Sequence[int] = ()) -> tuple[Functio
         if one.is_local_call or one.is_function_address:
             targets.add(index + 1 + one.imm)
     ordered = sorted(start for start in targets if 0 <= start < len(listed))
-    return tuple(
-        _function(listed, start, end) for start, end in zip(ordered, [*ordered[1:], len(listed)], strict=True)
-    )
+    return tuple(_function(listed, start, end) for start, end in zip(ordered, [*ordered[1:], len(listed)], strict=True))
 
 
 def use(whole: Sequence[Function], start: int = 0) -> Use:
@@ -131,9 +129,7 @@ def _function(code: list[Insn], start: int, end: int) -> Function:
         elif one.is_function_address:
             addresses.append(start + index + 1 + one.imm)
     depth, exact = _depth(body)
-    return Function(
-        start=start, end=end, depth=depth, exact=exact, calls=tuple(calls), addresses=tuple(addresses)
-    )
+    return Function(start=start, end=end, depth=depth, exact=exact, calls=tuple(calls), addresses=tuple(addresses))
 
 
 def _depth(body: list[Insn]) -> tuple[int, bool]:

@@ -28,6 +28,7 @@ _LAST_KNOWN_HELPER: Final = 211  # bpf_cgrp_storage_delete; a later helper count
 
 
 def is_compatible(licence: str) -> bool:
+    """Whether the kernel lets a program of this licence call GPL-only helpers."""
     return licence in COMPATIBLE
 
 

@@ -26,11 +26,11 @@ from skep.bytecode import insn
 from skep.bytecode.insn import FRAME
 from skep.bytecode.relocated import FuncInfo, Member
 from skep.chain import counts, emit, forms, functions, ladder, licence, limits, parts
-from skep.chain.codes import Hook
+from skep.chain.codes import Hook, Mask
 from skep.chain.ending import Ending
 from skep.chain.parts import Body, Form, Part
 
-__all__ = ["Form", "Linked", "Part", "XDP_HAS_FRAGS", "candidates", "link"]
+__all__ = ["XDP_HAS_FRAGS", "Form", "Linked", "Part", "alternatives", "candidates", "link", "without_frags"]
 
 XDP_HAS_FRAGS: Final = 1 << 5  # BPF_F_XDP_HAS_FRAGS, linux/bpf.h; Linux 5.18
 
@@ -67,6 +67,29 @@ def candidates(members: Sequence[Member]) -> tuple[tuple[Form, ...], ...]:
     ``Exhausted``: no form can fit the stack or the call depth of one program.
     """
     return forms.candidates(members)
+
+
+def alternatives(
+    hook: Hook, chain: Sequence[tuple[Member, Mask]], *, counter_map: str, name: str
+) -> tuple[Linked, ...]:
+    """The chain linked in every form worth trying, best first: (member, proceed-on mask) in the chain's order.
+
+    Raises what ``candidates`` and ``link`` raise.
+    """
+    return tuple(
+        link(
+            hook,
+            [Part(member=member, proceed=mask, form=form) for (member, mask), form in zip(chain, shape, strict=True)],
+            counter_map=counter_map,
+            name=name,
+        )
+        for shape in candidates([member for member, _ in chain])
+    )
+
+
+def without_frags(members: Sequence[Member]) -> tuple[Member, ...]:
+    """The members that keep the chain from handling multi-buffer packets, which a jumbo MTU needs."""
+    return tuple(member for member in members if not member.prog_flags & XDP_HAS_FRAGS)
 
 
 def link(hook: Hook, chain: Sequence[Part], *, counter_map: str, name: str) -> Linked:
@@ -137,7 +160,7 @@ def _flags(members: Sequence[Member]) -> int:
 
     A prog array remembers the flag of the program that used it first, so a member that tail-calls cannot lose it.
     """
-    bare = [member for member in members if not member.prog_flags & XDP_HAS_FRAGS]
+    bare = without_frags(members)
     if not bare:
         return XDP_HAS_FRAGS
     for member in members:
@@ -145,7 +168,7 @@ def _flags(members: Sequence[Member]) -> int:
             raise errors.Conflict(
                 "these programs cannot be in one chain",
                 why=f"{member.name!r} tail-calls and handles multi-buffer packets, {bare[0].name!r} does not",
-                do=f"build {bare[0].name!r} for SEC(\"xdp.frags\"), or put it on another interface",
+                do=f'build {bare[0].name!r} for SEC("xdp.frags"), or put it on another interface',
             )
     return 0
 

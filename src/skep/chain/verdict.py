@@ -52,11 +52,11 @@ def names(hook: Hook, mask: Mask) -> tuple[str, ...]:
 
 
 def name_of(hook: Hook, code: int) -> str:
-    """The verdict's name, or its number when the hook does not know it."""
+    """The verdict's name; "other" for ``hook.other``, and the number of a code that the hook does not know."""
     for name, known in hook.codes.items():
         if known == code:
             return name
-    return str(code)
+    return "other" if code == hook.other else str(code)
 
 
 def proceeds(hook: Hook, mask: Mask, code: int) -> bool:

@@ -8,7 +8,7 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
-SOURCES = Path(__file__).parent.parent / "bpf"
+SOURCES = Path(__file__).parent / "bpf"
 _FLAGS = ("-O2", "-g", "-target", "bpf", "-Wall", "-Werror", "-Wno-unused-function")
 
 
