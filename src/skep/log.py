@@ -38,7 +38,7 @@ def configure(level: str, *, format: str, components: Mapping[str, str], stream:
 
 
 def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Whether a stream goes straight to the journal: ``JOURNAL_STREAM`` names its device and inode (systemd.exec(5))."""
+    """Whether a stream goes straight to the journal: JOURNAL_STREAM names its device and inode (systemd.exec(5))."""
     try:
         found = os.fstat(stream.fileno())
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
 """``bpfman.v1.Bpfman``: bpfman's seven calls on skep's ``Manager``.
 
-The semantics are those that bpfman's operator relies on; where bpfman's two implementations differ, docs/compatibility.md
-says whom skep follows.
+The semantics are those that bpfman's operator relies on; where bpfman's two implementations differ,
+docs/compatibility.md says whom skep follows.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class Client:
         """The daemon's release, process and directories."""
         from skep.pb import skep_pb2
 
-        answer = self._call(self._stub().Version, lambda: skep_pb2.VersionRequest())
+        answer = self._call(self._stub().Version, skep_pb2.VersionRequest)
         return Version(
             version=answer.version,
             pid=answer.pid,
@@ -160,7 +160,7 @@ class Client:
         from skep.pb import skep_pb2
         from skep.rpc.convert import link
 
-        answer = self._call(self._stub().ListChains, lambda: skep_pb2.ListChainsRequest())
+        answer = self._call(self._stub().ListChains, skep_pb2.ListChainsRequest)
         return tuple(link.unpack_chain(one) for one in answer.chains)
 
     def chain(self, type: str, interface: model.InterfaceRef) -> model.ChainStatus:
@@ -179,7 +179,7 @@ class Client:
         from skep.pb import skep_pb2
         from skep.rpc.convert import observed
 
-        answer = self._call(self._stub().ListMaps, lambda: skep_pb2.ListMapsRequest())
+        answer = self._call(self._stub().ListMaps, skep_pb2.ListMapsRequest)
         return tuple(observed.unpack_map(one) for one in answer.maps)
 
     def map(self, id: model.MapId) -> model.MapView:
@@ -202,7 +202,7 @@ class Client:
         from skep.pb import skep_pb2
         from skep.rpc.convert import observed
 
-        answer = self._call(self._stub().Doctor, lambda: skep_pb2.DoctorRequest())
+        answer = self._call(self._stub().Doctor, skep_pb2.DoctorRequest)
         return tuple(observed.unpack_finding(one) for one in answer.findings)
 
     def features(self) -> tuple[model.Feature, ...]:
@@ -210,7 +210,7 @@ class Client:
         from skep.pb import skep_pb2
         from skep.rpc.convert import observed
 
-        answer = self._call(self._stub().Features, lambda: skep_pb2.FeaturesRequest())
+        answer = self._call(self._stub().Features, skep_pb2.FeaturesRequest)
         return tuple(observed.unpack_feature(one) for one in answer.features)
 
     # ---------------------------------------------------------------- inside

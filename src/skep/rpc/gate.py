@@ -20,7 +20,7 @@ log = logging.getLogger("skep.rpc")
 
 Behavior = Callable[..., Any]  # Any: one wrapper for handlers of every message type
 
-class Gate(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc-stubs leaves the base untyped
+class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in grpc-stubs only, not when it runs
     """Wraps every handler; ``caller`` raises ``Denied`` for calls from nowhere."""
 
     def __init__(self, caller: Callable[[grpc.ServicerContext], model.Caller]) -> None:
@@ -84,7 +84,7 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc-stubs leaves t
 def refuse(context: grpc.ServicerContext, error: Exception) -> NoReturn:
     """End a call with the status of an error."""
     if not isinstance(error, errors.SkepError):
-        log.exception("a bug: %s", type(error).__name__, exc_info=error)
+        log.error("a bug: %s", type(error).__name__, exc_info=error)
         error = errors.Broken(
             "skep failed unexpectedly", why=type(error).__name__, do="report this as a bug, with the daemon's log"
         )

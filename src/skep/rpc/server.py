@@ -55,7 +55,7 @@ class Server:
         self._health = health.HealthServicer()
         self._pool = futures.ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="rpc")
         self._server = grpc.server(
-            self._pool, interceptors=(gate.Gate(self._relay.caller),), options=_OPTIONS
+            self._pool, interceptors=[gate.Gate(self._relay.caller)], options=_OPTIONS
         )
         bpfman_pb2_grpc.add_BpfmanServicer_to_server(
             bpfman_service.BpfmanService(manager, turns, self._relay.caller), self._server

@@ -108,7 +108,7 @@ def details(error: errors.SkepError, status: int, text: str, log_bytes: int | No
 def restore(failure: grpc.RpcError) -> errors.SkepError:
     """The exception that the daemon raised, out of a failed call."""
     assert isinstance(failure, _call_type())
-    metadata: Iterable[tuple[str, str | bytes]] = failure.trailing_metadata() or ()
+    metadata: Iterable[tuple[str, str | bytes]] = failure.trailing_metadata() or ()  # type: ignore[assignment]  # tuples
     for key, value in metadata:
         if key == DETAILS_KEY and isinstance(value, bytes):
             found = _from_details(value)

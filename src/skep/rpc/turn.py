@@ -60,7 +60,7 @@ def _limit(context: grpc.ServicerContext, longest: float | None) -> float | None
         elif key == WAIT_KEY and isinstance(value, str) and value.isascii() and value.isdigit():
             limits = [min(int(value[:12]) / 1000, _YEAR)]
     remaining = context.time_remaining()
-    if remaining is not None and remaining < _YEAR:
+    if remaining < _YEAR:
         limits.append(max(remaining - _MARGIN, 0.0))
     return min(limits, default=None)
 

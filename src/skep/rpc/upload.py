@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import grpc
 
 from skep import errors, model
+from skep.pb import skep_pb2
 
 AT_ONCE = 4
 STALL_SECONDS = 60.0
@@ -21,18 +22,8 @@ STALL_SECONDS = 60.0
 WAIT_SECONDS = 60.0
 
 
-class Part(Protocol):
-    """A message of a streaming request: a chunk, or else the header."""
-
-    @property
-    def chunk(self) -> bytes:
-        """Bytes of the object."""
-
-    def WhichOneof(self, oneof_group: str) -> str | None:
-        """The field that is set."""
-
-
-P = TypeVar("P", bound=Part)
+P = TypeVar("P", skep_pb2.LoadStreamRequest, skep_pb2.ReplaceProgramRequest, skep_pb2.PreviewRequest)
+"""A message of a streaming request: a chunk, or else the header."""
 
 
 class Uploads:
