@@ -113,7 +113,7 @@ def _clear(path: str) -> None:
         return
     if not stat.S_ISSOCK(found.st_mode):
         raise errors.Conflict(
-            f"cannot listen on {path}", why="a file that is not a socket is there", do="remove it or choose another path"
+            f"cannot listen on {path}", why="something that is not a socket is there", do="remove it or choose another"
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as probe:
         result = probe.connect_ex(path)

@@ -13,6 +13,7 @@ and a taken one is replaced.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -283,10 +284,8 @@ class _End:
             other.flush_end(self)
             return
         sent = 0
-        try:
+        with contextlib.suppress(BlockingIOError):
             sent = other.socket.send(buffer[:count])
-        except BlockingIOError:
-            pass
         if sent < count:
             other.waiting = memoryview(bytes(buffer[sent:count]))
 

@@ -7,6 +7,7 @@ a ``google.rpc.Status`` with an ``ErrorDetail``, from which ``Client`` rebuilds 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from skep import errors
@@ -51,6 +52,9 @@ _BY_CODE: dict[str, type[errors.SkepError]] = {
 
 DETAILS_KEY = "grpc-status-details-bin"
 """Where gRPC keeps a ``google.rpc.Status``."""
+WAIT_KEY = "skep-wait-ms"
+"""Request metadata: how long the call may wait for other writers, in milliseconds, or ``FOREVER``."""
+FOREVER = "forever"
 LOG_KEY = "skep-log-bytes"
 """Request metadata: how many bytes of compressed verifier log the client takes."""
 LOG_BYTES = 1024 * 1024
@@ -104,7 +108,8 @@ def details(error: errors.SkepError, status: int, text: str, log_bytes: int | No
 def restore(failure: grpc.RpcError) -> errors.SkepError:
     """The exception that the daemon raised, out of a failed call."""
     assert isinstance(failure, _call_type())
-    for key, value in failure.trailing_metadata() or ():
+    metadata: Iterable[tuple[str, str | bytes]] = failure.trailing_metadata() or ()  # type: ignore[assignment]  # tuples
+    for key, value in metadata:
         if key == DETAILS_KEY and isinstance(value, bytes):
             found = _from_details(value)
             if found is not None:
@@ -115,7 +120,7 @@ def restore(failure: grpc.RpcError) -> errors.SkepError:
         return errors.Unsupported(text, feature="this call", do="use a client and a daemon of the same release")
     kind = _BY_CODE.get(name, errors.Broken)
     if kind is errors.Unavailable:
-        return errors.Unavailable("the daemon does not answer", why=text, do="look at its log; the call may be repeated")
+        return errors.Unavailable("the daemon does not answer", why=text, do="look at its log, then try again")
     if name == "DEADLINE_EXCEEDED":
         return errors.Busy("the daemon did not answer in time", why=text)
     return kind(text)

@@ -1,15 +1,13 @@
-"""Attachments between their dataclasses and ``skep.v1.Attachment``, and out of ``bpfman.v1.AttachInfo``.
+"""Attachments between their dataclasses and ``skep.v1.Attachment``.
 
 Range checks are the dataclasses' own; here is only the shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from skep import errors, model
 from skep.hooks import tcx, tracepoint, uprobe, xdp
-from skep.pb import bpfman_pb2, skep_pb2
+from skep.pb import skep_pb2
 
 SUPPORTED = "xdp, tcx, tracepoint, uprobe and uretprobe"
 
@@ -81,58 +79,14 @@ def unpack(message: skep_pb2.Attachment) -> object:
     raise errors.InvalidRequest("the request names no place to attach to", do=f"fill in one of {SUPPORTED}")
 
 
-def from_bpfman(message: bpfman_pb2.AttachInfo) -> tuple[frozenset[str], object, Mapping[str, str]]:
-    """What a bpfman client asks for: the types of program that fit, the attachment, the link's metadata.
-
-    InvalidRequest for values out of range or a missing attachment, Unsupported for types that skep does not have yet.
-    """
-    match message.WhichOneof("info"):
-        case "xdp_attach_info":
-            wanted = message.xdp_attach_info
-            return frozenset({"xdp"}), xdp.XdpAttachment(
-                interface=_iface(wanted), priority=wanted.priority, proceed_on=tuple(wanted.proceed_on)
-            ), dict(wanted.metadata)
-        case "tcx_attach_info":
-            info = message.tcx_attach_info
-            return frozenset({"tcx"}), tcx.TcxAttachment(
-                interface=_iface(info), direction=tcx.parse_direction(info.direction), priority=info.priority
-            ), dict(info.metadata)
-        case "tracepoint_attach_info":
-            group, name = tracepoint.parse_tracepoint(message.tracepoint_attach_info.tracepoint)
-            return frozenset({"tracepoint"}), tracepoint.TracepointAttachment(group=group, name=name), dict(
-                message.tracepoint_attach_info.metadata
-            )
-        case "uprobe_attach_info":
-            metadata = dict(message.uprobe_attach_info.metadata)
-            return frozenset({"uprobe", "uretprobe"}), _uprobe(message.uprobe_attach_info), metadata
-        case None:
-            raise errors.InvalidRequest("the request names no place to attach to", do="fill in attach.info")
-        case field:
-            raise not_yet(field.removesuffix("_attach_info"))
-
-
-def not_yet(type: str) -> errors.Unsupported:
-    """The refusal of a program type that bpfman's API has and this release of skep has not."""
-    return errors.Unsupported(
-        f"programs of type {type} are not supported",
-        why=f"this release supports {SUPPORTED}",
-        feature=f"program type {type}",
-    )
-
-
 def _interface(message: skep_pb2.XdpAttachment | skep_pb2.TcxAttachment) -> model.InterfaceRef:
     return model.InterfaceRef(name=message.interface, netns=message.netns if message.HasField("netns") else None)
 
 
-def _iface(message: bpfman_pb2.XDPAttachInfo | bpfman_pb2.TCXAttachInfo) -> model.InterfaceRef:
-    # Clients send "" for "none": Go fills optional strings that way.
-    return model.InterfaceRef(name=message.iface, netns=message.netns or None)
-
-
-def _uprobe(message: skep_pb2.UprobeAttachment | bpfman_pb2.UprobeAttachInfo) -> uprobe.UprobeAttachment:
+def _uprobe(message: skep_pb2.UprobeAttachment) -> uprobe.UprobeAttachment:
     return uprobe.UprobeAttachment(
         target=message.target,
-        fn_name=(message.fn_name or None) if message.HasField("fn_name") else None,
+        fn_name=message.fn_name if message.HasField("fn_name") else None,
         offset=message.offset,
         pid=message.pid if message.HasField("pid") else None,
         container_pid=message.container_pid if message.HasField("container_pid") else None,

@@ -11,7 +11,7 @@ STATES = {
     model.LinkState.PARTIAL: skep_pb2.LINK_STATE_PARTIAL,
     model.LinkState.DEFUNCT: skep_pb2.LINK_STATE_DEFUNCT,
 }
-_STATES_BACK = {number: state for state, number in STATES.items()}
+_STATES_BACK = {int(number): state for state, number in STATES.items()}
 
 
 def pack(link: model.Link) -> skep_pb2.Link:

@@ -112,7 +112,7 @@ def _pack_record(record: model.ProgramRecord) -> skep_pb2.ProgramRecord:
         source=pack_source(record.source),
         pin=record.pin,
         set=record.set,
-        maps=[skep_pb2.MapRef(name=ref.name, pin=ref.pin, internal=ref.internal) for ref in record.maps],
+        maps=[_pack_map(ref) for ref in record.maps],
         owner=record.owner,
         owner_id=record.owner_id,
         attach_func=record.attach_func,
@@ -142,9 +142,7 @@ def _unpack_record(message: skep_pb2.ProgramRecord) -> model.ProgramRecord:
         source=unpack_source(message.source),
         pin=model.ProgramPin(message.pin),
         set=model.SetKey(message.set),
-        maps=tuple(
-            model.MapRef(name=ref.name, pin=model.MapPin(ref.pin), internal=ref.internal) for ref in message.maps
-        ),
+        maps=tuple(_unpack_map(ref) for ref in message.maps),
         owner=model.SetKey(message.owner) if message.HasField("owner") else None,
         owner_id=model.ProgramId(message.owner_id) if message.HasField("owner_id") else None,
         attach_func=message.attach_func if message.HasField("attach_func") else None,
@@ -155,4 +153,14 @@ def _unpack_record(message: skep_pb2.ProgramRecord) -> model.ProgramRecord:
         loaded_by=observed.unpack_caller(message.loaded_by),
         created_at=message.created_at,
         updated_at=message.updated_at if message.HasField("updated_at") else None,
+    )
+
+
+def _pack_map(ref: model.MapRef) -> skep_pb2.MapRef:
+    return skep_pb2.MapRef(name=ref.name, pin=ref.pin, internal=ref.internal, shared=ref.shared)
+
+
+def _unpack_map(message: skep_pb2.MapRef) -> model.MapRef:
+    return model.MapRef(
+        name=message.name, pin=model.MapPin(message.pin), internal=message.internal, shared=message.shared
     )

@@ -1,0 +1,102 @@
+"""The daemon's life: start, tell systemd, serve, end on a signal."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import skep
+from skep import config, log, paths
+from skep.daemon import instance
+from skep.rpc import listen
+
+logger = logging.getLogger("skep.daemon")
+
+
+def serve(settings: config.Settings, *, csi_support: bool = False) -> int:
+    """Run until SIGTERM or SIGINT; the exit code."""
+    log.configure(settings.log_level, format=settings.log_format, components=settings.log_components)
+    began = time.monotonic()
+    ending = _on_signals()
+    # gRPC's own messages to stderr would break our lines; its fork handlers cost and are not needed.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    from skep.rpc import server
+
+    if csi_support:
+        logger.warning("--csi-support: this release has no CSI driver yet; the daemon serves without it")
+    layout = instance.layout_of(settings)
+    passed = listen.activated(os.environ)
+    with contextlib.ExitStack() as stack:
+        managed = stack.enter_context(
+            instance.open_manager(settings, owner="daemon", lock_timeout=settings.lock_timeout)
+        )
+        listener = passed or stack.enter_context(_listening(settings, layout))
+        served = server.Server(managed, listener, layout, lock_timeout=settings.lock_timeout)
+        stack.callback(served.stop)
+        stack.enter_context(_announced(layout, layout.socket if passed is None else passed.getsockname()))
+        served.start()
+        stack.callback(listen.notify, os.environ, "STOPPING=1")
+        listen.notify(os.environ, f"READY=1\nSTATUS=Serving on {listener.getsockname()}")
+        logger.info(
+            "serving",
+            extra={
+                "version": skep.__version__,
+                "socket": listener.getsockname(),
+                "activated": passed is not None,
+                "runtime_dir": layout.runtime,
+                "pins": layout.pins,
+                "start_ms": round((time.monotonic() - began) * 1000, 1),
+            },
+        )
+        ending.wait()
+        logger.info("ending")
+    logger.info("ended")
+    return 0
+
+
+def _on_signals() -> threading.Event:
+    """SIGTERM and SIGINT set the event; the second one ends the process at once."""
+    ending = threading.Event()
+
+    def handle(number: int, frame: object) -> None:
+        if ending.is_set():
+            os._exit(1)
+        ending.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+    return ending
+
+
+@contextlib.contextmanager
+def _listening(settings: config.Settings, layout: paths.Layout) -> Iterator[socket.socket]:
+    """A socket of our own, whose file goes with us."""
+    instance.make_directory(os.path.dirname(layout.socket), 0o755)
+    listener = listen.listen(layout.socket, mode=settings.socket_mode, group=settings.socket_group)
+    inode = listen.identity(layout.socket)
+    try:
+        yield listener
+    finally:
+        listen.remove(layout.socket, inode)
+
+
+@contextlib.contextmanager
+def _announced(layout: paths.Layout, address: str) -> Iterator[None]:
+    """``<runtime>/socket`` names the socket while we serve."""
+    fresh = layout.socket_file + "~"
+    with open(fresh, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o644)
+        file.write(address + "\n")
+    os.replace(fresh, layout.socket_file)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(layout.socket_file)

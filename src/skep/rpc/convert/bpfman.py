@@ -1,0 +1,205 @@
+"""``bpfman.v1`` messages to domain values and back, with the semantics that bpfman's operator relies on.
+
+Kernel numbering of types, RFC 3339 times, decimal strings in ``map_used_by``; credentials are never told back.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import assert_never
+
+from skep import errors, model
+from skep.hooks import tcx, tracepoint, uprobe, xdp
+from skep.pb import bpfman_pb2
+from skep.rpc.convert.attachment import SUPPORTED
+
+PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+"""By ``BytecodeImage.image_pull_policy``."""
+MAX_PROG_TYPE = 32
+"""``BPF_PROG_TYPE_NETFILTER``, the last of ``enum bpf_prog_type`` (linux/bpf.h, Linux 6.18)."""
+
+HOOKS: Mapping[int, str] = {
+    bpfman_pb2.XDP: "xdp",
+    bpfman_pb2.TRACEPOINT: "tracepoint",
+    bpfman_pb2.UPROBE: "uprobe",
+    bpfman_pb2.TCX: "tcx",
+}
+"""``BpfmanProgramType`` -> the type that is declared; the section makes a uprobe a uretprobe."""
+
+
+def load_specs(message: bpfman_pb2.LoadRequest) -> tuple[model.ProgramSpec, ...]:
+    """The programs that a request names. InvalidRequest for none, an empty name or an unknown type; Unsupported for a
+    type that skep does not have yet."""
+    if not message.info:
+        raise errors.InvalidRequest("the request names no program", do="add at least one entry to info")
+    return tuple(_spec(info) for info in message.info)
+
+
+def load_file(message: bpfman_pb2.LoadRequest) -> str:
+    """The path of the object. InvalidRequest when the request names none, Unsupported for an image."""
+    match message.bytecode.WhichOneof("location"):
+        case "file":
+            if not message.bytecode.file.startswith("/"):
+                raise errors.InvalidRequest(
+                    f"the object's path is not absolute: {message.bytecode.file!r}",
+                    why="the daemon has another working directory than you",
+                    do="name the file by its absolute path",
+                )
+            return message.bytecode.file
+        case "image":
+            check_image(message.bytecode.image)
+            raise images_later()
+    raise errors.InvalidRequest("the request does not say where the object is", do="fill in bytecode.file")
+
+
+def check_image(image: bpfman_pb2.BytecodeImage) -> None:
+    """InvalidRequest for an image without a reference or with an unknown pull policy."""
+    if not image.url:
+        raise errors.InvalidRequest("the image has no reference", do="fill in url")
+    if not 0 <= image.image_pull_policy < len(PULL_POLICIES):
+        known = ", ".join(f"{number} {name}" for number, name in enumerate(PULL_POLICIES))
+        raise errors.InvalidRequest(f"unknown pull policy {image.image_pull_policy}", why=f"policies are {known}")
+
+
+def images_later() -> errors.Unsupported:
+    """The refusal of everything that needs a bytecode image."""
+    return errors.Unsupported(
+        "bytecode images are not supported",
+        why="this release loads files only",
+        do="unpack the image's object and load that file",
+        feature="OCI bytecode images",
+    )
+
+
+def attach(message: bpfman_pb2.AttachRequest) -> model.Attach:
+    """What a client asks to attach. InvalidRequest for values out of range or no attachment, Unsupported for types
+    that skep does not have yet."""
+    attachment, metadata = _attachment(message.attach)
+    return model.Attach(program=model.ProgramId(message.id), attachment=attachment, metadata=metadata)
+
+
+def list_filter(message: bpfman_pb2.ListRequest) -> model.ProgramFilter:
+    """Which programs a client wants to see. InvalidRequest for an unknown type."""
+    if message.HasField("program_type") and message.program_type > MAX_PROG_TYPE:
+        raise errors.InvalidRequest(
+            f"unknown program type {message.program_type}",
+            why=f"types are numbered as in enum bpf_prog_type, 0 to {MAX_PROG_TYPE}",
+        )
+    return model.ProgramFilter(
+        managed_only=message.bpfman_programs_only,
+        prog_type=message.program_type if message.HasField("program_type") else None,
+        metadata=dict(message.match_metadata),
+    )
+
+
+def program_info(program: model.Program) -> bpfman_pb2.ProgramInfo:
+    """What is known of a managed program."""
+    record = program.record
+    return bpfman_pb2.ProgramInfo(
+        name=record.name,
+        bytecode=_bytecode(record.source),
+        links=program.links,
+        global_data=record.global_data,
+        map_owner_id=record.owner_id,
+        map_pin_path=program.map_dir,
+        map_used_by=[str(id) for id in program.used_by],
+        metadata=record.metadata,
+    )
+
+
+def kernel_info(seen: model.KernelProgram, boot_time: float) -> bpfman_pb2.KernelProgramInfo:
+    """What the kernel says; ``boot_time`` is when CLOCK_BOOTTIME was 0, in seconds since the epoch."""
+    return bpfman_pb2.KernelProgramInfo(
+        id=seen.id,
+        name=seen.name,
+        program_type=seen.type,
+        loaded_at=_rfc3339(boot_time + seen.loaded_at_ns / 1e9),
+        tag=seen.tag,
+        gpl_compatible=seen.gpl_compatible,
+        map_ids=seen.map_ids,
+        btf_id=seen.btf_id,
+        bytes_xlated=seen.xlated_bytes,
+        jited=seen.jited_bytes > 0,
+        bytes_jited=seen.jited_bytes,
+        bytes_memlock=min(seen.memlock_bytes, 2**32 - 1),
+        verified_insns=seen.verified_insns,
+    )
+
+
+def _spec(info: bpfman_pb2.LoadInfo) -> model.ProgramSpec:
+    if not info.name:
+        raise errors.InvalidRequest("a program in the request has no name", do="fill in info.name")
+    hook = HOOKS.get(info.program_type)
+    if hook is None:
+        try:
+            name = bpfman_pb2.BpfmanProgramType.Name(info.program_type)
+        except ValueError:
+            raise errors.InvalidRequest(
+                f"unknown program type {info.program_type} for {info.name}",
+                why="bpfman.v1 numbers types from 0 (XDP) to 8 (LSM)",
+            ) from None
+        raise _not_yet(name.lower())
+    return model.ProgramSpec(name=info.name, hook=model.HookName(hook))
+
+
+def _attachment(message: bpfman_pb2.AttachInfo) -> tuple[object, Mapping[str, str]]:
+    match message.WhichOneof("info"):
+        case "xdp_attach_info":
+            on_xdp = message.xdp_attach_info
+            return xdp.XdpAttachment(
+                interface=_interface(on_xdp), priority=on_xdp.priority, proceed_on=tuple(on_xdp.proceed_on)
+            ), dict(on_xdp.metadata)
+        case "tcx_attach_info":
+            on_tcx = message.tcx_attach_info
+            return tcx.TcxAttachment(
+                interface=_interface(on_tcx),
+                direction=tcx.parse_direction(on_tcx.direction),
+                priority=on_tcx.priority,
+            ), dict(on_tcx.metadata)
+        case "tracepoint_attach_info":
+            group, name = tracepoint.parse_tracepoint(message.tracepoint_attach_info.tracepoint)
+            metadata = dict(message.tracepoint_attach_info.metadata)
+            return tracepoint.TracepointAttachment(group=group, name=name), metadata
+        case "uprobe_attach_info":
+            probe = message.uprobe_attach_info
+            return uprobe.UprobeAttachment(
+                target=probe.target,
+                fn_name=probe.fn_name or None,
+                offset=probe.offset,
+                pid=probe.pid if probe.HasField("pid") else None,
+                container_pid=probe.container_pid if probe.HasField("container_pid") else None,
+            ), dict(probe.metadata)
+        case None:
+            raise errors.InvalidRequest("the request names no place to attach to", do="fill in attach.info")
+        case field:
+            raise _not_yet(field.removesuffix("_attach_info"))
+
+
+def _interface(message: bpfman_pb2.XDPAttachInfo | bpfman_pb2.TCXAttachInfo) -> model.InterfaceRef:
+    # Some clients send "" for "none".
+    return model.InterfaceRef(name=message.iface, netns=message.netns or None)
+
+
+def _not_yet(type: str) -> errors.Unsupported:
+    return errors.Unsupported(
+        f"programs of type {type} are not supported",
+        why=f"this release supports {SUPPORTED}",
+        feature=f"program type {type}",
+    )
+
+
+def _bytecode(source: model.Source) -> bpfman_pb2.BytecodeLocation:
+    match source:
+        case model.FileSource():
+            return bpfman_pb2.BytecodeLocation(file=source.path)
+        case model.ImageSource():
+            policy = PULL_POLICIES.index(source.pull_policy) if source.pull_policy in PULL_POLICIES else 0
+            return bpfman_pb2.BytecodeLocation(
+                image=bpfman_pb2.BytecodeImage(url=source.url, image_pull_policy=policy)
+            )
+    assert_never(source)
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(round(seconds), datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,212 @@
+"""``skep.v1.Skep`` on skep's ``Manager``: unpack, call, pack."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+
+import grpc
+
+import skep
+from skep import errors, model, paths
+from skep.manager import Manager
+from skep.pb import skep_pb2, skep_pb2_grpc
+from skep.rpc import turn, upload
+from skep.rpc.convert import link, observed, operation, program
+
+WATCHERS = 24
+"""Calls that wait for events at once; each holds a thread."""
+MAX_WAIT = 60.0
+_SLICE = 1.0
+"""Seconds after which a watcher looks whether its client is still there."""
+_EVENTS = 1000
+
+Context = grpc.ServicerContext
+
+
+class SkepService(skep_pb2_grpc.SkepServicer):
+    """Every method raises ``SkepError``; ``gate.Gate`` makes statuses of them."""
+
+    def __init__(
+        self,
+        manager: Manager,
+        turns: turn.Turns,
+        caller: Callable[[grpc.ServicerContext], model.Caller],
+        layout: paths.Layout,
+    ) -> None:
+        self._manager = manager
+        self._turns = turns
+        self._caller = caller
+        self._layout = layout
+        self._uploads = upload.Uploads()
+        self._watchers = threading.BoundedSemaphore(WATCHERS)
+        self._ending = threading.Event()
+
+    def end_watches(self) -> None:
+        """Let every waiting call return, so that the daemon can end."""
+        self._ending.set()
+
+    # ---------------------------------------------------------------- change
+
+    def Version(self, request: skep_pb2.VersionRequest, context: Context) -> skep_pb2.VersionResponse:
+        """What answers here."""
+        return skep_pb2.VersionResponse(
+            version=skep.__version__,
+            pid=os.getpid(),
+            kernel=os.uname().release,
+            runtime_dir=self._layout.runtime,
+            state_dir=self._layout.state,
+            pins_dir=self._layout.pins,
+        )
+
+    def LoadStream(self, request_iterator: Iterator[skep_pb2.LoadStreamRequest], context: Context) -> skep_pb2.Done:
+        """Header, then chunks."""
+        with self._uploads.received(request_iterator, context, lambda part: part.header.object_bytes) as (part, object):
+            return self._run(operation.unpack_load(part.header, object), context)
+
+    def Unload(self, request: skep_pb2.UnloadRequest, context: Context) -> skep_pb2.Done:
+        """Detach and remove."""
+        return self._run(operation.unpack_unload(request), context)
+
+    def Attach(self, request: skep_pb2.AttachRequest, context: Context) -> skep_pb2.Done:
+        """One link."""
+        return self._run(operation.unpack_attach(request), context)
+
+    def Detach(self, request: skep_pb2.DetachRequest, context: Context) -> skep_pb2.Done:
+        """Synchronous."""
+        return self._run(operation.unpack_detach(request), context)
+
+    def UpdateLink(self, request: skep_pb2.UpdateLinkRequest, context: Context) -> skep_pb2.Done:
+        """One atomic swap."""
+        return self._run(operation.unpack_update(request), context)
+
+    def ReplaceProgram(
+        self, request_iterator: Iterator[skep_pb2.ReplaceProgramRequest], context: Context
+    ) -> skep_pb2.Done:
+        """Header, then chunks."""
+        with self._uploads.received(request_iterator, context, lambda part: part.header.object_bytes) as (part, object):
+            return self._run(operation.unpack_replace(part.header, object), context)
+
+    def Adopt(self, request: skep_pb2.AdoptRequest, context: Context) -> skep_pb2.Done:
+        """A pin that the store does not know."""
+        return self._run(operation.unpack_adopt(request), context)
+
+    def Preview(
+        self, request_iterator: Iterator[skep_pb2.PreviewRequest], context: Context
+    ) -> skep_pb2.PreviewResponse:
+        """Header, then chunks when the operation has an object."""
+        with self._uploads.received(request_iterator, context, _announced) as (part, object):
+            return self._preview(operation.unpack(part.operation, object), context)
+
+    def PlanChain(self, request: skep_pb2.PlanChainRequest, context: Context) -> skep_pb2.PreviewResponse:
+        """A preview of what changes a chain."""
+        match request.WhichOneof("change"):
+            case "attach":
+                return self._preview(operation.unpack_attach(request.attach), context)
+            case "detach":
+                return self._preview(operation.unpack_detach(request.detach), context)
+            case "update_link":
+                return self._preview(operation.unpack_update(request.update_link), context)
+        raise errors.InvalidRequest("the request names no change", do="fill in attach, detach or update_link")
+
+    # ---------------------------------------------------------------- look
+
+    def ListPrograms(self, request: skep_pb2.ListProgramsRequest, context: Context) -> skep_pb2.ListProgramsResponse:
+        """Managed and foreign."""
+        found = self._manager.programs(program.unpack_filter(request))
+        return skep_pb2.ListProgramsResponse(programs=[program.pack(one) for one in found])
+
+    def GetProgram(self, request: skep_pb2.GetProgramRequest, context: Context) -> skep_pb2.GetProgramResponse:
+        """By kernel id."""
+        found = self._manager.program(model.ProgramId(request.id))
+        return skep_pb2.GetProgramResponse(program=program.pack(found))
+
+    def ListLinks(self, request: skep_pb2.ListLinksRequest, context: Context) -> skep_pb2.ListLinksResponse:
+        """By ascending id."""
+        found = self._manager.links(link.unpack_filter(request))
+        return skep_pb2.ListLinksResponse(links=[link.pack(one) for one in found])
+
+    def GetLink(self, request: skep_pb2.GetLinkRequest, context: Context) -> skep_pb2.GetLinkResponse:
+        """By skep's id."""
+        return skep_pb2.GetLinkResponse(link=link.pack(self._manager.link(model.LinkId(request.id))))
+
+    def ListChains(self, request: skep_pb2.ListChainsRequest, context: Context) -> skep_pb2.ListChainsResponse:
+        """Linked chains."""
+        return skep_pb2.ListChainsResponse(chains=[link.pack_chain(one) for one in self._manager.chains()])
+
+    def GetChain(self, request: skep_pb2.GetChainRequest, context: Context) -> skep_pb2.GetChainResponse:
+        """By hook and interface."""
+        place = model.InterfaceRef(name=request.interface, netns=request.netns or None)
+        return skep_pb2.GetChainResponse(chain=link.pack_chain(self._manager.chain(request.type, place)))
+
+    def ListMaps(self, request: skep_pb2.ListMapsRequest, context: Context) -> skep_pb2.ListMapsResponse:
+        """By ascending id."""
+        return skep_pb2.ListMapsResponse(maps=[observed.pack_map(one) for one in self._manager.maps()])
+
+    def GetMap(self, request: skep_pb2.GetMapRequest, context: Context) -> skep_pb2.GetMapResponse:
+        """By kernel id."""
+        return skep_pb2.GetMapResponse(map=observed.pack_map(self._manager.map(model.MapId(request.id))))
+
+    def ListEvents(self, request: skep_pb2.ListEventsRequest, context: Context) -> skep_pb2.ListEventsResponse:
+        """History, waiting for its first line when asked to."""
+        limit = min(request.limit or _EVENTS, _EVENTS)
+        found = self._manager.events(request.after, limit)
+        if not found and request.wait > 0:
+            with self._watching():
+                left = min(request.wait, MAX_WAIT)
+                while not found and left > 0 and context.is_active() and not self._ending.is_set():
+                    found = self._manager.wait_events(request.after, min(left, _SLICE))[:limit]
+                    left -= _SLICE
+        return skep_pb2.ListEventsResponse(events=[observed.pack_event(event) for event in found])
+
+    def Watch(self, request: skep_pb2.WatchRequest, context: Context) -> Iterator[skep_pb2.Event]:
+        """History from an id on, then every event as it happens."""
+        after = request.after if request.HasField("after") else self._newest()
+        with self._watching():
+            while context.is_active() and not self._ending.is_set():
+                for event in self._manager.wait_events(after, _SLICE):
+                    yield observed.pack_event(event)
+                    after = event.id
+
+    def Doctor(self, request: skep_pb2.DoctorRequest, context: Context) -> skep_pb2.DoctorResponse:
+        """What differs."""
+        return skep_pb2.DoctorResponse(findings=[observed.pack_finding(one) for one in self._manager.doctor()])
+
+    def Features(self, request: skep_pb2.FeaturesRequest, context: Context) -> skep_pb2.FeaturesResponse:
+        """What this kernel can."""
+        return skep_pb2.FeaturesResponse(features=[observed.pack_feature(one) for one in self._manager.features()])
+
+    # ---------------------------------------------------------------- inside
+
+    def _run(self, wanted: model.Operation, context: Context) -> skep_pb2.Done:
+        with self._turns.taken(context) as wait:
+            done = self._manager.run(self._caller(context), wanted, wait=wait)
+        return operation.pack_done(done)
+
+    def _preview(self, wanted: model.Operation, context: Context) -> skep_pb2.PreviewResponse:
+        with self._turns.taken(context):
+            return operation.pack_preview(self._manager.preview(self._caller(context), wanted))
+
+    def _newest(self) -> int:
+        """The id of the last event, 0 when there is none."""
+        after = 0
+        while events := self._manager.events(after, _EVENTS):
+            after = events[-1].id
+        return after
+
+    @contextlib.contextmanager
+    def _watching(self) -> Iterator[None]:
+        if not self._watchers.acquire(blocking=False):
+            raise errors.Exhausted(f"{WATCHERS} clients wait for events already", do="try again later")
+        try:
+            yield
+        finally:
+            self._watchers.release()
+
+
+def _announced(part: skep_pb2.PreviewRequest) -> int:
+    """The size of the object that an operation's header announces."""
+    wanted = part.operation
+    return wanted.load.object_bytes or wanted.replace_program.object_bytes

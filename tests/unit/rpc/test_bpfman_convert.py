@@ -1,0 +1,166 @@
+"""What a bpfman client says and hears."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from skep import errors, model
+from skep.hooks import tcx, tracepoint, uprobe, xdp
+from skep.pb import bpfman_pb2 as pb
+from skep.rpc.convert import bpfman
+from tests.unit.rpc.filled import filled
+
+KERNEL = filled(model.KernelProgram)
+
+
+def load(*infos: pb.LoadInfo, **location: object) -> pb.LoadRequest:
+    return pb.LoadRequest(bytecode=pb.BytecodeLocation(**location), info=infos)  # type: ignore[arg-type]  # table
+
+
+@pytest.mark.parametrize(
+    "declared, hook",
+    [(pb.XDP, "xdp"), (pb.TRACEPOINT, "tracepoint"), (pb.UPROBE, "uprobe"), (pb.TCX, "tcx")],
+)
+def test_declared_types_become_hooks(declared, hook):
+    (spec,) = bpfman.load_specs(load(pb.LoadInfo(name="f", program_type=declared)))
+
+    assert spec == model.ProgramSpec(name="f", hook=model.HookName(hook))
+
+
+@pytest.mark.parametrize("name", ["TC", "KPROBE", "FENTRY", "FEXIT", "LSM"])
+def test_types_of_later_releases_are_refused_by_name(name):
+    with pytest.raises(errors.Unsupported, match=f"type {name.lower()} .*xdp, tcx, tracepoint, uprobe and uretprobe"):
+        bpfman.load_specs(load(pb.LoadInfo(name="f", program_type=pb.BpfmanProgramType.Value(name))))
+
+
+def test_every_type_of_bpfman_is_known():
+    refused = {"TC", "KPROBE", "FENTRY", "FEXIT", "LSM"}
+
+    assert {pb.BpfmanProgramType.Name(number) for number in bpfman.HOOKS} | refused == set(pb.BpfmanProgramType.keys())
+
+
+INVALID = {
+    "no program": lambda: bpfman.load_specs(load()),
+    "empty name": lambda: bpfman.load_specs(load(pb.LoadInfo(program_type=pb.XDP))),
+    "unknown type": lambda: bpfman.load_specs(load(pb.LoadInfo(name="f", program_type=9))),  # type: ignore[arg-type]
+    "no location": lambda: bpfman.load_file(load()),
+    "relative path": lambda: bpfman.load_file(load(file="a.o")),
+    "image without reference": lambda: bpfman.load_file(load(image=pb.BytecodeImage())),
+    "unknown pull policy": lambda: bpfman.load_file(load(image=pb.BytecodeImage(url="a", image_pull_policy=3))),
+    "no attachment": lambda: bpfman.attach(pb.AttachRequest(id=1)),
+    "empty attachment": lambda: bpfman.attach(pb.AttachRequest(id=1, attach=pb.AttachInfo())),
+    "no interface": lambda: bpfman.attach(on(xdp_attach_info=pb.XDPAttachInfo())),
+    "negative priority": lambda: bpfman.attach(on(xdp_attach_info=pb.XDPAttachInfo(iface="a", priority=-1))),
+    "unknown verdict": lambda: bpfman.attach(on(xdp_attach_info=pb.XDPAttachInfo(iface="a", proceed_on=[9]))),
+    "unknown direction": lambda: bpfman.attach(on(tcx_attach_info=pb.TCXAttachInfo(iface="a", direction="in"))),
+    "no group": lambda: bpfman.attach(on(tracepoint_attach_info=pb.TracepointAttachInfo(tracepoint="sched_switch"))),
+    "no target": lambda: bpfman.attach(on(uprobe_attach_info=pb.UprobeAttachInfo(fn_name="f"))),
+    "unknown kernel type": lambda: bpfman.list_filter(pb.ListRequest(program_type=33)),
+}
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_a_request_with_this_is_invalid(name):
+    with pytest.raises(errors.InvalidRequest):
+        INVALID[name]()
+
+
+def on(**info: object) -> pb.AttachRequest:
+    return pb.AttachRequest(id=7, attach=pb.AttachInfo(**info))  # type: ignore[arg-type]  # table
+
+
+ATTACH = {
+    "xdp": (
+        on(xdp_attach_info=pb.XDPAttachInfo(iface="e", priority=5, proceed_on=[31, 2], netns="/n", metadata={"a": "b"})),
+        xdp.XdpAttachment(interface=model.InterfaceRef(name="e", netns="/n"), priority=5, proceed_on=(2, 31)),
+    ),
+    "tcx": (
+        on(tcx_attach_info=pb.TCXAttachInfo(iface="e", direction="egress", priority=5, netns="", metadata={"a": "b"})),
+        tcx.TcxAttachment(interface=model.InterfaceRef(name="e"), direction=tcx.Direction.EGRESS, priority=5),
+    ),
+    "tracepoint": (
+        on(tracepoint_attach_info=pb.TracepointAttachInfo(tracepoint="a/b", metadata={"a": "b"})),
+        tracepoint.TracepointAttachment(group="a", name="b"),
+    ),
+    "uprobe": (
+        on(uprobe_attach_info=pb.UprobeAttachInfo(fn_name="f", target="libc", pid=3, metadata={"a": "b"})),
+        uprobe.UprobeAttachment(target="libc", fn_name="f", pid=3),
+    ),
+    "uprobe by offset": (
+        on(uprobe_attach_info=pb.UprobeAttachInfo(fn_name="", offset=8, target="/t", metadata={"a": "b"})),
+        uprobe.UprobeAttachment(target="/t", offset=8),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ATTACH)
+def test_attach_keeps_place_and_metadata(name):
+    request, attachment = ATTACH[name]
+
+    assert bpfman.attach(request) == model.Attach(
+        program=model.ProgramId(7), attachment=attachment, metadata={"a": "b"}
+    )
+
+
+@pytest.mark.parametrize("field", ["tc", "kprobe", "fentry", "fexit", "lsm"])
+def test_attaching_types_of_later_releases_is_refused_by_name(field):
+    request = pb.AttachRequest(id=1)
+    getattr(request.attach, f"{field}_attach_info").SetInParent()
+
+    with pytest.raises(errors.Unsupported, match=f"type {field} "):
+        bpfman.attach(request)
+
+
+def test_a_list_filter_counts_types_as_the_kernel_does():
+    request = pb.ListRequest(program_type=0, bpfman_programs_only=True, match_metadata={"a": "b"})
+
+    assert bpfman.list_filter(request) == model.ProgramFilter(managed_only=True, prog_type=0, metadata={"a": "b"})
+    assert bpfman.list_filter(pb.ListRequest()) == model.ProgramFilter()
+
+
+def test_what_is_told_of_a_program():
+    program = dataclasses.replace(
+        filled(model.Program), links=(3, 4), used_by=(41, 42), map_dir="/pins/maps/41"
+    )
+
+    info = bpfman.program_info(program)
+
+    assert info.name == program.record.name
+    assert info.bytecode == pb.BytecodeLocation(file=program.record.source.path)
+    assert (list(info.links), info.map_pin_path, list(info.map_used_by)) == ([3, 4], "/pins/maps/41", ["41", "42"])
+    assert info.map_owner_id == program.record.owner_id
+    assert dict(info.metadata) == program.record.metadata
+    assert dict(info.global_data) == program.record.global_data
+
+
+def test_an_unnamed_owner_is_absent():
+    record = dataclasses.replace(filled(model.ProgramRecord), owner_id=None)
+
+    info = bpfman.program_info(dataclasses.replace(filled(model.Program), record=record))
+
+    assert not info.HasField("map_owner_id")
+
+
+def test_an_image_is_told_back_without_credentials():
+    source = model.ImageSource(url="registry/image", pull_policy="IfNotPresent")
+    record = dataclasses.replace(filled(model.ProgramRecord), source=source)
+
+    image = bpfman.program_info(dataclasses.replace(filled(model.Program), record=record)).bytecode.image
+
+    assert image == pb.BytecodeImage(url="registry/image", image_pull_policy=1)
+    assert not image.HasField("password")
+
+
+def test_all_thirteen_kernel_fields_are_told():
+    seen = dataclasses.replace(KERNEL, loaded_at_ns=5_400_000_000)
+
+    info = bpfman.kernel_info(seen, 1_000_000_000.0)
+
+    assert {field.name for field, _ in info.ListFields()} == {field.name for field in info.DESCRIPTOR.fields}
+    assert info.loaded_at == "2001-09-09T01:46:45Z"
+    assert (info.id, info.program_type, info.tag) == (seen.id, seen.type, seen.tag)
+    assert (info.bytes_xlated, info.bytes_jited, info.bytes_memlock) == (
+        seen.xlated_bytes, seen.jited_bytes, seen.memlock_bytes
+    )  # fmt: skip

@@ -1,0 +1,145 @@
+"""Nothing is lost between domain values and messages."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import get_args
+
+import pytest
+
+from skep import errors, model
+from skep.hooks import tcx, tracepoint, uprobe, xdp
+from skep.pb import skep_pb2
+from skep.rpc.convert import attachment, link, observed, operation, program
+from tests.unit.rpc.filled import filled
+
+FOREIGN = model.ForeignProgram(kernel=filled(model.KernelProgram))
+BARE = model.Program(
+    record=dataclasses.replace(
+        filled(model.ProgramRecord), owner=None, owner_id=None, attach_func=None, updated_at=None, maps=(),
+        source=model.ImageSource(url="registry/image:1", pull_policy="Never", digest="sha256:12"),
+    ),
+    status=model.ProgramStatus(kernel=None, pin_present=False, stale="reboot"),
+)
+BARE_LINK = model.Link(
+    record=dataclasses.replace(
+        filled(model.LinkRecord), chain=None, priority=None, mode=None,
+        attachment=tracepoint.TracepointAttachment(group="sched", name="sched_switch"),
+    ),
+    status=model.LinkStatus(state=model.LinkState.DEFUNCT),
+    program_id=model.ProgramId(4),
+    program_name="p",
+)
+BARE_CHAIN = dataclasses.replace(
+    filled(model.ChainStatus), record=dataclasses.replace(filled(model.ChainRecord), netns_path=None, mode=None)
+)
+
+ROUND_TRIPS = {
+    "program": (program.pack, program.unpack, filled(model.Program)),
+    "program with nothing optional": (program.pack, program.unpack, BARE),
+    "foreign program": (program.pack, program.unpack, FOREIGN),
+    "program filter": (program.pack_filter, program.unpack_filter, filled(model.ProgramFilter)),
+    "empty program filter": (program.pack_filter, program.unpack_filter, model.ProgramFilter()),
+    "link": (link.pack, link.unpack, filled(model.Link)),
+    "link with nothing optional": (link.pack, link.unpack, BARE_LINK),
+    "link filter": (link.pack_filter, link.unpack_filter, filled(model.LinkFilter)),
+    "empty link filter": (link.pack_filter, link.unpack_filter, model.LinkFilter()),
+    "chain": (link.pack_chain, link.unpack_chain, filled(model.ChainStatus)),
+    "chain with nothing optional": (link.pack_chain, link.unpack_chain, BARE_CHAIN),
+    "map": (observed.pack_map, observed.unpack_map, filled(model.MapView)),
+    "event": (observed.pack_event, observed.unpack_event, filled(model.Event)),
+    "finding": (observed.pack_finding, observed.unpack_finding, filled(model.Finding)),
+    "feature": (observed.pack_feature, observed.unpack_feature, filled(model.Feature)),
+    "done": (operation.pack_done, operation.unpack_done, filled(model.Done)),
+    "preview": (operation.pack_preview, operation.unpack_preview, filled(model.Preview)),
+}
+
+
+@pytest.mark.parametrize("name", ROUND_TRIPS)
+def test_a_value_comes_back_as_it_went(name):
+    pack, unpack, value = ROUND_TRIPS[name]
+
+    assert unpack(type(pack(value)).FromString(pack(value).SerializeToString())) == value
+
+
+OPERATIONS = {
+    **{kind.__name__: filled(kind) for kind in get_args(model.Operation)},
+    "bare load": model.Load(object=b"elf", source=model.FileSource(path="/a.o"), programs=()),
+    "update that changes nothing": model.UpdateLink(link=model.LinkId(1)),
+    "update to no verdict": model.UpdateLink(link=model.LinkId(1), priority=0, proceed_on=()),
+    "replace that keeps the data": model.ReplaceProgram(
+        program=model.ProgramId(1), object=b"elf", source=model.FileSource(path="/a.o")
+    ),
+    "replace that drops the data": model.ReplaceProgram(
+        program=model.ProgramId(1), object=b"elf", source=model.FileSource(path="/a.o"), global_data={}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_comes_back_as_it_went(name):
+    wanted = OPERATIONS[name]
+
+    message, object = operation.pack(wanted)
+
+    assert operation.unpack(skep_pb2.Operation.FromString(message.SerializeToString()), object) == wanted
+
+
+def test_an_object_goes_in_pieces_of_one_mebibyte():
+    object = bytes(range(256)) * 10240  # 2.5 MiB
+
+    pieces = list(operation.chunks(object))
+
+    assert [len(piece) for piece in pieces] == [1 << 20, 1 << 20, 1 << 19]
+    assert b"".join(pieces) == object
+
+
+ATTACHMENTS = {
+    "xdp": xdp.XdpAttachment(interface=model.InterfaceRef(name="eth0"), priority=0),
+    "xdp, all fields": filled(object),
+    "tcx": tcx.TcxAttachment(
+        interface=model.InterfaceRef(name="eth0", netns="/run/netns/x"), direction=tcx.Direction.EGRESS, priority=9
+    ),
+    "tracepoint": tracepoint.TracepointAttachment(group="sched", name="sched_switch"),
+    "uprobe": uprobe.UprobeAttachment(target="libc", fn_name="malloc", offset=4, pid=12, container_pid=13),
+    "uprobe by offset": uprobe.UprobeAttachment(target="/bin/true", offset=2**63),
+}
+
+
+@pytest.mark.parametrize("name", ATTACHMENTS)
+def test_an_attachment_comes_back_as_it_went(name):
+    assert attachment.unpack(attachment.pack(ATTACHMENTS[name])) == ATTACHMENTS[name]
+
+
+def test_every_hook_has_a_message():
+    from skep import hooks
+
+    known = {type(value) for value in ATTACHMENTS.values()}
+
+    assert {hook.attachment for hook in hooks.HOOKS} == known
+
+
+MISSING = {
+    "attachment": lambda: attachment.unpack(skep_pb2.Attachment()),
+    "source": lambda: program.unpack_source(skep_pb2.Source()),
+    "operation": lambda: operation.unpack(skep_pb2.Operation(), b""),
+    "operation that takes the object": lambda: operation.unpack(
+        skep_pb2.Operation(detach=skep_pb2.DetachRequest(link_id=1)), b"elf"
+    ),
+    "known mode": lambda: attachment.unpack(
+        skep_pb2.Attachment(xdp=skep_pb2.XdpAttachment(interface="eth0", mode="turbo"))
+    ),
+    "interface": lambda: attachment.unpack(skep_pb2.Attachment(xdp=skep_pb2.XdpAttachment(priority=1))),
+    "priority from 0 on": lambda: attachment.unpack(
+        skep_pb2.Attachment(xdp=skep_pb2.XdpAttachment(interface="eth0", priority=-1))
+    ),
+    "known direction": lambda: attachment.unpack(
+        skep_pb2.Attachment(tcx=skep_pb2.TcxAttachment(interface="eth0", direction="up"))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_a_request_without_is_invalid(name):
+    with pytest.raises(errors.InvalidRequest):
+        MISSING[name]()
