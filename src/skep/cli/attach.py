@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +18,7 @@ SAMPLES = {
 """Values for the examples in ``--help``, by option."""
 
 
-class TableType(click.ParamType):
+class TableType(click.ParamType[Any]):  # Any: each option parses to a type of its own
     """A value that the hook's own parser reads; it raises ``InvalidRequest``."""
 
     def __init__(self, row: hooks.Option) -> None:
@@ -58,16 +57,16 @@ def command(hook: hooks.Hook[Any], *, name: str = "", hidden: bool = False) -> c
         click.Argument(["program_id"], metavar="PROGRAM", type=option.PROGRAM_ID),
         *(parameter(row) for row in hook.options),
     ]
-    made: click.Command = lazy.Command(
-        name=name,
+    make = click.command(
+        name,
+        cls=lazy.Command,
         params=parameters,
-        callback=_callback(hook),
         help=f"{hook.doc}\n\nFirst Linux release: {hook.first}.",
-        short_help=hook.doc.split(":")[0],
+        short_help=hook.doc,
         hidden=hidden,
         examples=_example(hook, name),
     )
-    return made
+    return make(_callback(hook))
 
 
 def parameter(row: hooks.Option) -> click.Parameter:
@@ -99,7 +98,7 @@ def attach(
             links.show(skep, id, form)
 
 
-def _callback(hook: hooks.Hook[Any]) -> Callable[..., None]:  # Any: see hooks.HOOKS
+def _callback(hook: hooks.Hook[Any]) -> Callable[..., Any]:  # Any: see hooks.HOOKS
     @option.metadata
     @option.dry_run
     @option.verifier_log
@@ -111,7 +110,7 @@ def _callback(hook: hooks.Hook[Any]) -> Callable[..., None]:  # Any: see hooks.H
     ) -> None:
         attach(current, hook, program_id, values, metadata=metadata, dry_run=dry_run, form=form)
 
-    return functools.partial(callback)
+    return callback
 
 
 def _example(hook: hooks.Hook[Any], name: str) -> str:  # Any: see hooks.HOOKS

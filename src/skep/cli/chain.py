@@ -21,7 +21,11 @@ CHAIN = lazy.Group(
         lazy.Entry(name="get", target="chain:get", help="Show one chain with its counters, or watch it."),
     ),
     help="Show chains: several programs on one hook of an interface, in the order of their priorities.",
-    examples="skep chain list\nskep chain get eth0\nskep chain get eth0 --type tcx-ingress\nskep chain get eth0 --watch",
+    examples="""
+        skep chain list
+        skep chain get eth0 --type tcx-ingress
+        skep chain get eth0 --watch
+    """,
 )
 
 

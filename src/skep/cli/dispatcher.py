@@ -46,7 +46,9 @@ def list_(current: session.Session, kind: str | None, nsid: int, ifindex: int, f
     )
 
 
-@click.command("get", cls=lazy.Command, help="Show one dispatcher.", examples="skep dispatcher get xdp 4026531840 2 -o json")
+@click.command(
+    "get", cls=lazy.Command, help="Show one dispatcher.", examples="skep dispatcher get xdp 4026531840 2 -o json"
+)
 @click.argument("kind", metavar="TYPE")
 @click.argument("nsid", type=int)
 @click.argument("ifindex", type=int)

@@ -30,7 +30,7 @@ POLL_SECONDS = 30.0
     help="At most the newest N.",
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what happens, until Ctrl-C.")
-@click.option("--times", type=click.IntRange(min=1), default=None, hidden=True, help="End the follow after N questions.")
+@click.option("--times", type=click.IntRange(min=1), default=None, hidden=True, help="Stop following after N questions.")
 @output.option
 @click.pass_obj
 def events(

@@ -27,6 +27,9 @@ class Code:
     meaning: str
 
 
+CONFLICT = Code(
+    number=11, name="conflict", meaning="the request does not fit the present state, or the thing is there already"
+)
 OK = Code(number=0, name="ok", meaning="everything that was asked is done")
 CODES: tuple[tuple[type[errors.SkepError], Code], ...] = (
     (errors.Rejected, Code(
@@ -45,10 +48,8 @@ CODES: tuple[tuple[type[errors.SkepError], Code], ...] = (
         number=8, name="busy", meaning="another writer held the lock for longer than --lock-timeout")),
     (errors.Exhausted, Code(
         number=9, name="exhausted", meaning="a limit would be exceeded (size, slots, disk)")),
-    (errors.AlreadyExists, Code(
-        number=11, name="conflict", meaning="the request does not fit the present state, or the thing is there already")),
-    (errors.Conflict, Code(
-        number=11, name="conflict", meaning="the request does not fit the present state, or the thing is there already")),
+    (errors.AlreadyExists, CONFLICT),
+    (errors.Conflict, CONFLICT),
     (errors.Broken, Code(
         number=12, name="broken", meaning="kernel, pins and store disagree: run skep doctor")),
     (errors.SkepError, Code(

@@ -31,10 +31,14 @@ LINK = lazy.Group(
 
 @click.command(
     "list", cls=lazy.Command, help="List links. Type, application and metadata are the program's.",
-    examples="skep link list\nskep link list --program-id 123\nskep link list --kind xdp,tcx --application firewall -o wide",
+    examples="""
+        skep link list
+        skep link list --program-id 123
+        skep link list --kind xdp,tcx --application firewall -o wide
+    """,
 )
 @option.quiet
-@click.option("--program-id", type=option.PROGRAM_ID, default=None, metavar="PROGRAM", help="Only this program's links.")
+@click.option("--program-id", type=option.PROGRAM_ID, metavar="PROGRAM", help="Only this program's links.")
 @click.option("--kind", "kinds", multiple=True, metavar="TYPE,…", help="Only links of these types.")
 @option.program_type
 @option.select_application

@@ -51,7 +51,7 @@ def page(name: str, command: click.Command, ctx: click.Context) -> str:
         ".SH NAME", f"{_roff(name)} \\- {_roff(brief)}",
         ".SH SYNOPSIS", f".B {_roff(ctx.command_path)}", _roff(" ".join(command.collect_usage_pieces(ctx))),
     ]
-    examples = getattr(command, "examples", "").strip("\n")
+    examples = getattr(command, "examples", "").strip()
     if examples:
         lines += [".SH EXAMPLES", ".nf", *(_roff(line.strip()) for line in examples.splitlines()), ".fi"]
     if command.help:

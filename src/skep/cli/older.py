@@ -8,7 +8,7 @@ import click
 
 from skep import hooks
 from skep.cli import attach as attaching
-from skep.cli import lazy, link, load, operate, option, output, program, session
+from skep.cli import lazy, link, load, option, output, program, session
 
 FLAGS = {
     "interface": ("-i", "--iface"),
@@ -111,11 +111,20 @@ def _remember(ctx: click.Context, program_id: int) -> None:
 
 
 def _command(hook: hooks.Hook[Any], name: str) -> click.Command:  # Any: see hooks.HOOKS
+    parameters: list[click.Parameter] = [
+        click.Option(
+            [*FLAGS.get(row.field, row.flags), row.field], metavar=row.metavar, help=row.help,
+            type=attaching.TableType(row), required=row.required, default=None,
+        )
+        for row in hook.options
+    ]
+
+    @click.command(name, cls=lazy.Command, params=parameters, help=hook.doc)
     @option.metadata
     @option.dry_run
     @output.option
     @click.pass_context
-    def callback(
+    def command(
         ctx: click.Context, /, metadata: tuple[str, ...], dry_run: bool, form: output.Format,
         **values: Any,  # the table's own names, which no signature can spell
     ) -> None:
@@ -124,12 +133,4 @@ def _command(hook: hooks.Hook[Any], name: str) -> click.Command:  # Any: see hoo
             dry_run=dry_run, form=form,
         )
 
-    parameters: list[click.Parameter] = []
-    for row in hook.options:
-        flags = FLAGS.get(row.field, row.flags)
-        parameters.append(click.Option(
-            [*flags, row.field], metavar=row.metavar, help=row.help, type=attaching.TableType(row),
-            required=row.required, default=None,
-        ))
-    made: click.Command = lazy.Command(name=name, params=parameters, callback=callback, help=hook.doc)
-    return made
+    return command

@@ -12,7 +12,7 @@ from skep import errors, model
 Decorator = Callable[..., Any]  # Any: click's decorators
 
 
-class IdType(click.ParamType):
+class IdType(click.ParamType[int]):
     """A number that names something, also as ``-o name`` prints it: "program/12"."""
 
     def __init__(self, noun: str) -> None:

@@ -67,7 +67,9 @@ def list_(
     output.show(render.listing(found, host.here(), bare=quiet), form)
 
 
-@click.command("get", cls=lazy.Command, help="Show one program.", examples="skep program get 123\nskep program get 123 -o yaml")
+@click.command(
+    "get", cls=lazy.Command, help="Show one program.", examples="skep program get 123\nskep program get 123 -o yaml"
+)
 @click.argument("program_id", metavar="PROGRAM", type=option.PROGRAM_ID)
 @output.option
 @click.pass_obj

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 
@@ -90,7 +90,7 @@ TOPICS: Mapping[str, Callable[[], table.Table]] = {
 }
 
 
-def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> table.Table:
+def _table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> table.Table:
     return table.Table(columns=tuple(table.Column(title=title) for title in titles), rows=tuple(rows))
 
 

@@ -11,7 +11,7 @@ _SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "i8": 1, "i16": 2, "i32": 4, "i
 
 
 def metadata(texts: Iterable[str]) -> dict[str, str]:
-    """KEY=VALUE pairs, each text one pair or several separated by commas (a comma before no KEY= belongs to a value)."""
+    """KEY=VALUE pairs; one text may hold several, separated by commas. A comma before no KEY= belongs to a value."""
     found: dict[str, str] = {}
     for text in texts:
         last = ""
@@ -130,7 +130,7 @@ def _did_you_mean(near: tuple[str, ...]) -> str:
 
 
 def interface(text: str) -> str:
-    """An interface's name: not empty, at most 15 bytes, without '/' and blanks (``dev_valid_name`` in net/core/dev.c)."""
+    """An interface's name: 1 to 15 bytes, without '/', ':' and blanks (``dev_valid_name`` in net/core/dev.c)."""
     if not text or len(text.encode()) > 15 or text in (".", "..") or any(c in "/:" or c.isspace() for c in text):
         raise errors.InvalidRequest(
             f"{text!r} is not an interface's name", why="names have 1 to 15 characters, no '/', ':' or blank",

@@ -68,7 +68,8 @@ def live(look: Look, links: shape.Links, before: Look | None) -> object:
     from rich.console import Group
     from rich.text import Text
 
-    parts = [Text(headline(look.chain, _rate(before, look)), style="bold"), table.renderable(members(look.chain, links))]
+    head = Text(headline(look.chain, _rate(before, look)), style="bold")
+    parts = [head, table.renderable(members(look.chain, links))]
     parts += [Text(f"! {warning}", style="yellow") for warning in look.chain.warnings]
     return Group(*parts)  # type: ignore[arg-type]  # renderable() hides rich's type so that rich stays unimported
 

@@ -165,7 +165,8 @@ def _nested(program: model.Program, around: document.Surroundings) -> Iterator[t
     links = [link for link in around.links if link.record.program == program.record.key]
     if links:
         yield table.Section(title="Links:", fields=tuple(
-            (str(link.record.id), f"{link.record.hook} {render_link.place(link)} ({link.status.state})") for link in links
+            (str(link.record.id), f"{link.record.hook} {render_link.place(link)} ({link.status.state})")
+            for link in links
         ))
     pins = {reference.name: reference.pin for reference in program.record.maps}
     maps = [
@@ -188,10 +189,8 @@ def _stats(program: model.Program, host: kernel.Host) -> table.Section:
     counted = None if seen is None else kernel.statistics(seen, host)
     if counted is None:
         return table.Section(title="Stats: (not enabled, see sysctl kernel.bpf_stats_enabled)")
-    return table.Section(title="Stats:", fields=tuple(
-        (label, str(counted[name]))
-        for label, name in (("Run Count", "run_count"), ("Runtime ns", "runtime"), ("Recursion Misses", "recursion_misses"))
-    ))
+    labels = (("Run Count", "run_count"), ("Runtime ns", "runtime"), ("Recursion Misses", "recursion_misses"))
+    return table.Section(title="Stats:", fields=tuple((label, str(counted[name])) for label, name in labels))
 
 
 def _id(program: AnyProgram) -> int:
