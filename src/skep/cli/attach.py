@@ -12,7 +12,11 @@ from skep.cli import lazy, operate, option, output, session, value
 from skep.cli import link as links
 
 SAMPLES = {
-    "interface": "eth0", "priority": "50", "direction": "ingress", "tracepoint": "sched/sched_switch", "target": "libc",
+    "interface": "eth0",
+    "priority": "50",
+    "direction": "ingress",
+    "tracepoint": "sched/sched_switch",
+    "target": "libc",
     "fn_name": "malloc",
 }
 """Values for the examples in ``--help``, by option."""
@@ -73,15 +77,25 @@ def parameter(row: hooks.Option) -> click.Parameter:
     """One row of a hook's table as click's argument or option."""
     if row.flags:
         return click.Option(
-            [*row.flags, row.field], metavar=row.metavar, help=row.help, type=TableType(row), required=row.required,
+            [*row.flags, row.field],
+            metavar=row.metavar,
+            help=row.help,
+            type=TableType(row),
+            required=row.required,
             default=None,
         )
     return click.Argument([row.field], metavar=row.metavar, type=TableType(row), required=row.required)
 
 
 def attach(
-    current: session.Session, hook: hooks.Hook[Any], program_id: int, values: dict[str, Any], *,
-    metadata: tuple[str, ...], dry_run: bool, form: output.Format,
+    current: session.Session,
+    hook: hooks.Hook[Any],
+    program_id: int,
+    values: dict[str, Any],
+    *,
+    metadata: tuple[str, ...],
+    dry_run: bool,
+    form: output.Format,
 ) -> None:  # Any: see hooks.HOOKS
     """Build the attachment, attach, print the link."""
     op = model.Attach(
@@ -105,7 +119,12 @@ def _callback(hook: hooks.Hook[Any]) -> Callable[..., Any]:  # Any: see hooks.HO
     @output.option
     @click.pass_obj
     def callback(
-        current: session.Session, /, program_id: int, metadata: tuple[str, ...], dry_run: bool, form: output.Format,
+        current: session.Session,
+        /,
+        program_id: int,
+        metadata: tuple[str, ...],
+        dry_run: bool,
+        form: output.Format,
         **values: Any,  # the table's own names, which no signature can spell
     ) -> None:
         attach(current, hook, program_id, values, metadata=metadata, dry_run=dry_run, form=form)

@@ -10,9 +10,10 @@ from skep.cli.document import history as document
 
 
 @click.command(
-    "doctor", cls=lazy.Command,
-    help="""Report where kernel, pins and store differ, and what to do. Nothing is changed. The exit code is 1 when there
-    is something to report.
+    "doctor",
+    cls=lazy.Command,
+    help="""Report where kernel, pins and store differ, and what to do. Nothing is changed. The exit code is 1 when
+    there is something to report.
     """,
     examples="skep doctor\nskep doctor -o json",
 )
@@ -43,7 +44,8 @@ def doctor(ctx: click.Context, form: output.Format) -> None:
 
 
 @click.command(
-    "adopt", cls=lazy.Command,
+    "adopt",
+    cls=lazy.Command,
     help="""Manage pinned programs again that the store does not know; skep doctor names them. Nothing in the kernel
     changes.
     """,

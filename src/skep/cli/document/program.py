@@ -81,13 +81,18 @@ def record(program: model.Program) -> dict[str, object]:
             "pin": stored.pin,
         },
         "meta": {
-            "name": stored.name, "owner": "", "description": "", "metadata": dict(sorted(stored.metadata.items())),
+            "name": stored.name,
+            "owner": "",
+            "description": "",
+            "metadata": dict(sorted(stored.metadata.items())),
         },
         "created_at": when.stamp(stored.created_at),
         "updated_at": None if stored.updated_at is None else when.stamp(stored.updated_at),
         "generation": stored.generation,
         "loaded_by": {
-            "uid": stored.loaded_by.uid, "gid": stored.loaded_by.gid, "pid": stored.loaded_by.pid,
+            "uid": stored.loaded_by.uid,
+            "gid": stored.loaded_by.gid,
+            "pid": stored.loaded_by.pid,
             "origin": stored.loaded_by.origin,
         },
     }
