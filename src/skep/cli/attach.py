@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,13 +12,17 @@ from skep.cli import lazy, operate, option, output, session, value
 from skep.cli import link as links
 
 SAMPLES = {
-    "interface": "eth0", "priority": "50", "direction": "ingress", "tracepoint": "sched/sched_switch", "target": "libc",
+    "interface": "eth0",
+    "priority": "50",
+    "direction": "ingress",
+    "tracepoint": "sched/sched_switch",
+    "target": "libc",
     "fn_name": "malloc",
 }
 """Values for the examples in ``--help``, by option."""
 
 
-class TableType(click.ParamType):
+class TableType(click.ParamType[Any]):  # Any: each option parses to a type of its own
     """A value that the hook's own parser reads; it raises ``InvalidRequest``."""
 
     def __init__(self, row: hooks.Option) -> None:
@@ -58,31 +61,41 @@ def command(hook: hooks.Hook[Any], *, name: str = "", hidden: bool = False) -> c
         click.Argument(["program_id"], metavar="PROGRAM", type=option.PROGRAM_ID),
         *(parameter(row) for row in hook.options),
     ]
-    made: click.Command = lazy.Command(
-        name=name,
+    make = click.command(
+        name,
+        cls=lazy.Command,
         params=parameters,
-        callback=_callback(hook),
         help=f"{hook.doc}\n\nFirst Linux release: {hook.first}.",
-        short_help=hook.doc.split(":")[0],
+        short_help=hook.doc,
         hidden=hidden,
         examples=_example(hook, name),
     )
-    return made
+    return make(_callback(hook))
 
 
 def parameter(row: hooks.Option) -> click.Parameter:
     """One row of a hook's table as click's argument or option."""
     if row.flags:
         return click.Option(
-            [*row.flags, row.field], metavar=row.metavar, help=row.help, type=TableType(row), required=row.required,
+            [*row.flags, row.field],
+            metavar=row.metavar,
+            help=row.help,
+            type=TableType(row),
+            required=row.required,
             default=None,
         )
     return click.Argument([row.field], metavar=row.metavar, type=TableType(row), required=row.required)
 
 
 def attach(
-    current: session.Session, hook: hooks.Hook[Any], program_id: int, values: dict[str, Any], *,
-    metadata: tuple[str, ...], dry_run: bool, form: output.Format,
+    current: session.Session,
+    hook: hooks.Hook[Any],
+    program_id: int,
+    values: dict[str, Any],
+    *,
+    metadata: tuple[str, ...],
+    dry_run: bool,
+    form: output.Format,
 ) -> None:  # Any: see hooks.HOOKS
     """Build the attachment, attach, print the link."""
     op = model.Attach(
@@ -99,19 +112,24 @@ def attach(
             links.show(skep, id, form)
 
 
-def _callback(hook: hooks.Hook[Any]) -> Callable[..., None]:  # Any: see hooks.HOOKS
+def _callback(hook: hooks.Hook[Any]) -> Callable[..., Any]:  # Any: see hooks.HOOKS
     @option.metadata
     @option.dry_run
     @option.verifier_log
     @output.option
     @click.pass_obj
     def callback(
-        current: session.Session, /, program_id: int, metadata: tuple[str, ...], dry_run: bool, form: output.Format,
+        current: session.Session,
+        /,
+        program_id: int,
+        metadata: tuple[str, ...],
+        dry_run: bool,
+        form: output.Format,
         **values: Any,  # the table's own names, which no signature can spell
     ) -> None:
         attach(current, hook, program_id, values, metadata=metadata, dry_run=dry_run, form=form)
 
-    return functools.partial(callback)
+    return callback
 
 
 def _example(hook: hooks.Hook[Any], name: str) -> str:  # Any: see hooks.HOOKS

@@ -21,7 +21,11 @@ CHAIN = lazy.Group(
         lazy.Entry(name="get", target="chain:get", help="Show one chain with its counters, or watch it."),
     ),
     help="Show chains: several programs on one hook of an interface, in the order of their priorities.",
-    examples="skep chain list\nskep chain get eth0\nskep chain get eth0 --type tcx-ingress\nskep chain get eth0 --watch",
+    examples="""
+        skep chain list
+        skep chain get eth0 --type tcx-ingress
+        skep chain get eth0 --watch
+    """,
 )
 
 
@@ -37,7 +41,8 @@ def list_(current: session.Session, form: output.Format) -> None:
 
 
 @click.command(
-    "get", cls=lazy.Command,
+    "get",
+    cls=lazy.Command,
     help="""Show the chain of an interface: position, priority, program, the verdicts after which the chain goes on,
     how the member was linked in (inline or call), its runs, and how many packets it ended with which verdict.
     """,
@@ -52,15 +57,25 @@ def list_(current: session.Session, form: output.Format) -> None:
 @click.option("-n", "--netns", default=None, metavar="PATH", help="Network namespace of the interface.")
 @click.option("-w", "--watch", is_flag=True, help="Show it again and again, with packets per second.")
 @click.option(
-    "--interval", type=click.FloatRange(min=0.05, max=3600), default=1.0, show_default=True, metavar="SECONDS",
+    "--interval",
+    type=click.FloatRange(min=0.05, max=3600),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
     help="Time between two looks.",
 )
 @click.option("--times", type=click.IntRange(min=1), default=None, metavar="N", help="End the watch after N looks.")
 @output.option
 @click.pass_obj
 def get(
-    current: session.Session, interface: str, kind: str, netns: str | None, watch: bool, interval: float,
-    times: int | None, form: output.Format,
+    current: session.Session,
+    interface: str,
+    kind: str,
+    netns: str | None,
+    watch: bool,
+    interval: float,
+    times: int | None,
+    form: output.Format,
 ) -> None:
     """Print or watch a chain."""
     if kind not in TYPES:

@@ -10,7 +10,9 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command(
-    "completion", cls=lazy.Command, ground=False,
+    "completion",
+    cls=lazy.Command,
+    ground=False,
     help="Print the completion script of a shell. Ids of programs and links are completed from what is there.",
     examples="""
         source <(skep completion bash)

@@ -30,7 +30,8 @@ def list_(current: session.Session, kind: str | None, nsid: int, ifindex: int, f
     """Print dispatchers."""
     with current.open() as skep:
         found = [
-            each for each in skep.chains()
+            each
+            for each in skep.chains()
             if (kind is None or each.record.key.type == kind)
             and (not nsid or each.record.key.netns == nsid)
             and (not ifindex or each.record.key.ifindex == ifindex)
@@ -46,7 +47,9 @@ def list_(current: session.Session, kind: str | None, nsid: int, ifindex: int, f
     )
 
 
-@click.command("get", cls=lazy.Command, help="Show one dispatcher.", examples="skep dispatcher get xdp 4026531840 2 -o json")
+@click.command(
+    "get", cls=lazy.Command, help="Show one dispatcher.", examples="skep dispatcher get xdp 4026531840 2 -o json"
+)
 @click.argument("kind", metavar="TYPE")
 @click.argument("nsid", type=int)
 @click.argument("ifindex", type=int)
@@ -60,7 +63,8 @@ def get(current: session.Session, kind: str, nsid: int, ifindex: int, form: outp
         found = next((each for each in chains if each.record.key == wanted), None)
         if found is None:
             raise errors.NotFound(
-                f"no dispatcher {wanted}", why="no program is attached there in a chain",
+                f"no dispatcher {wanted}",
+                why="no program is attached there in a chain",
                 near=errors.near_misses(str(wanted), [str(each.record.key) for each in chains]),
             )
         links = chain.members(skep)
@@ -76,15 +80,31 @@ def get(current: session.Session, kind: str, nsid: int, ifindex: int, form: outp
 
 def _table(chains: list[model.ChainStatus]) -> table.Table:
     titles = (
-        "TYPE", "NSID", "IFINDEX", "REVISION", "PROGRAM ID", "KERNEL LINK ID", "PRIORITY", "HANDLE", "MEMBERS", "NETNS",
+        "TYPE",
+        "NSID",
+        "IFINDEX",
+        "REVISION",
+        "PROGRAM ID",
+        "KERNEL LINK ID",
+        "PRIORITY",
+        "HANDLE",
+        "MEMBERS",
+        "NETNS",
     )
     return table.Table(
         columns=tuple(table.Column(title=title) for title in titles),
         rows=tuple(
             (
-                each.record.key.type, str(each.record.key.netns), str(each.record.key.ifindex),
-                str(each.record.revision), str(each.record.program_id), str(each.record.link_id), "<none>", "<none>",
-                str(len(each.record.members)), each.record.netns_path or "<none>",
+                each.record.key.type,
+                str(each.record.key.netns),
+                str(each.record.key.ifindex),
+                str(each.record.revision),
+                str(each.record.program_id),
+                str(each.record.link_id),
+                "<none>",
+                "<none>",
+                str(len(each.record.members)),
+                each.record.netns_path or "<none>",
             )
             for each in chains
         ),

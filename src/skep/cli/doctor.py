@@ -10,8 +10,11 @@ from skep.cli.document import history as document
 
 
 @click.command(
-    "doctor", cls=lazy.Command,
-    help="Report where kernel, pins and store differ, and what to do. Changes nothing. Exit code 1 when there is something.",
+    "doctor",
+    cls=lazy.Command,
+    help="""Report where kernel, pins and store differ, and what to do. Nothing is changed. The exit code is 1 when
+    there is something to report.
+    """,
     examples="skep doctor\nskep doctor -o json",
 )
 @output.option
@@ -41,8 +44,11 @@ def doctor(ctx: click.Context, form: output.Format) -> None:
 
 
 @click.command(
-    "adopt", cls=lazy.Command,
-    help="Manage pinned programs again that the store does not know; skep doctor names them. Nothing in the kernel changes.",
+    "adopt",
+    cls=lazy.Command,
+    help="""Manage pinned programs again that the store does not know; skep doctor names them. Nothing in the kernel
+    changes.
+    """,
     examples="skep adopt /sys/fs/bpf/skep/progs/3-1\nskep adopt --all --dry-run",
 )
 @click.argument("pins", metavar="PIN…", nargs=-1)

@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from skep import model
+
+if TYPE_CHECKING:
+    from skep.manager import Manager  # imported by the daemon's composition only when there is no daemon
 
 
 class Skep(Protocol):
@@ -62,10 +65,7 @@ class Skep(Protocol):
 class Direct:
     """A Manager in this process, called as the user who runs the command line."""
 
-    def __init__(self, manager: object) -> None:
-        from skep import manager as managers
-
-        assert isinstance(manager, managers.Manager)
+    def __init__(self, manager: Manager) -> None:
         self._manager = manager
         self._caller = model.Caller(
             uid=os.getuid(), gid=os.getgid(), pid=os.getpid(), groups=tuple(os.getgroups()), origin="direct"

@@ -16,7 +16,8 @@ POLL_SECONDS = 30.0
 
 
 @click.command(
-    "events", cls=lazy.Command,
+    "events",
+    cls=lazy.Command,
     help="Show the history of operations: who did what to which program or link, how it ended and how long it took.",
     examples="""
         skep events
@@ -26,11 +27,15 @@ POLL_SECONDS = 30.0
 )
 @click.option("--after", type=click.IntRange(min=0), default=0, metavar="EVENT", help="Only events after this one.")
 @click.option(
-    "--limit", type=click.IntRange(min=1, max=100_000), default=100, show_default=True, metavar="N",
+    "--limit",
+    type=click.IntRange(min=1, max=100_000),
+    default=100,
+    show_default=True,
+    metavar="N",
     help="At most the newest N.",
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what happens, until Ctrl-C.")
-@click.option("--times", type=click.IntRange(min=1), default=None, hidden=True, help="End the follow after N questions.")
+@click.option("--times", type=click.IntRange(min=1), default=None, hidden=True, help="Stop after N questions.")
 @output.option
 @click.pass_obj
 def events(

@@ -27,32 +27,35 @@ class Code:
     meaning: str
 
 
+CONFLICT = Code(
+    number=11, name="conflict", meaning="the request does not fit the present state, or the thing is there already"
+)
 OK = Code(number=0, name="ok", meaning="everything that was asked is done")
 CODES: tuple[tuple[type[errors.SkepError], Code], ...] = (
-    (errors.Rejected, Code(
-        number=6, name="rejected", meaning="the verifier or the kernel refused the program or attachment")),
-    (errors.InvalidRequest, Code(
-        number=10, name="invalid", meaning="a value, file or object is wrong; the same request can never succeed")),
-    (errors.NotFound, Code(
-        number=3, name="not found", meaning="no such program, link, interface, function or file")),
-    (errors.Denied, Code(
-        number=4, name="denied", meaning="the caller may not do this")),
-    (errors.Unavailable, Code(
-        number=5, name="unavailable", meaning="no daemon, or a part of it did not answer; a retry may help")),
-    (errors.Unsupported, Code(
-        number=7, name="unsupported", meaning="this kernel or this build cannot do it")),
-    (errors.Busy, Code(
-        number=8, name="busy", meaning="another writer held the lock for longer than --lock-timeout")),
-    (errors.Exhausted, Code(
-        number=9, name="exhausted", meaning="a limit would be exceeded (size, slots, disk)")),
-    (errors.AlreadyExists, Code(
-        number=11, name="conflict", meaning="the request does not fit the present state, or the thing is there already")),
-    (errors.Conflict, Code(
-        number=11, name="conflict", meaning="the request does not fit the present state, or the thing is there already")),
-    (errors.Broken, Code(
-        number=12, name="broken", meaning="kernel, pins and store disagree: run skep doctor")),
-    (errors.SkepError, Code(
-        number=1, name="failed", meaning="doctor found something, or a failure without a code of its own")),
+    (
+        errors.Rejected,
+        Code(number=6, name="rejected", meaning="the verifier or the kernel refused the program or attachment"),
+    ),
+    (
+        errors.InvalidRequest,
+        Code(number=10, name="invalid", meaning="a value, file or object is wrong; the same request can never succeed"),
+    ),
+    (errors.NotFound, Code(number=3, name="not found", meaning="no such program, link, interface, function or file")),
+    (errors.Denied, Code(number=4, name="denied", meaning="the caller may not do this")),
+    (
+        errors.Unavailable,
+        Code(number=5, name="unavailable", meaning="no daemon, or a part of it did not answer; a retry may help"),
+    ),
+    (errors.Unsupported, Code(number=7, name="unsupported", meaning="this kernel or this build cannot do it")),
+    (errors.Busy, Code(number=8, name="busy", meaning="another writer held the lock for longer than --lock-timeout")),
+    (errors.Exhausted, Code(number=9, name="exhausted", meaning="a limit would be exceeded (size, slots, disk)")),
+    (errors.AlreadyExists, CONFLICT),
+    (errors.Conflict, CONFLICT),
+    (errors.Broken, Code(number=12, name="broken", meaning="kernel, pins and store disagree: run skep doctor")),
+    (
+        errors.SkepError,
+        Code(number=1, name="failed", meaning="doctor found something, or a failure without a code of its own"),
+    ),
 )
 """Looked up in order, so that a class stands before the classes it derives from."""
 
@@ -94,8 +97,10 @@ def _log(log: str, whole: bool) -> list[str]:
     # The kernel ends its log with statistics; what it stumbled over stands before them.
     useful = [line for line in lines if line.strip() and not _statistics(line)]
     shown = useful[-LOG_LINES:]
-    title = "  verifier log:" if len(shown) == len(lines) else (
-        f"  verifier log, last {len(shown)} of {len(lines)} lines (--verifier-log shows all):"
+    title = (
+        "  verifier log:"
+        if len(shown) == len(lines)
+        else (f"  verifier log, last {len(shown)} of {len(lines)} lines (--verifier-log shows all):")
     )
     return [title, *(f"    {line}" for line in shown)]
 

@@ -12,7 +12,9 @@ from skep.cli.document import history as document
 
 
 @click.command(
-    "feature", cls=lazy.Command, help="Show what this kernel can; each feature was tried, no version was compared.",
+    "feature",
+    cls=lazy.Command,
+    help="Show what this kernel can; each feature was tried, no version was compared.",
     examples="skep feature\nskep feature tcx -o json",
 )
 @click.argument("name", required=False)
@@ -28,13 +30,19 @@ def feature(current: session.Session, name: str | None, form: output.Format) -> 
         if not found:
             raise errors.NotFound(f"no feature {name!r}", near=errors.near_misses(name, known))
     columns = (
-        table.Column(title="FEATURE", style="bold"), table.Column(title="AVAILABLE"), table.Column(title="FIRST LINUX"),
-        table.Column(title="ERROR"), table.Column(title="NOTE"),
+        table.Column(title="FEATURE", style="bold"),
+        table.Column(title="AVAILABLE"),
+        table.Column(title="FIRST LINUX"),
+        table.Column(title="ERROR"),
+        table.Column(title="NOTE"),
     )
     rows = tuple(
         (
-            each.name, "yes" if each.available else "no", each.first or "-",
-            errno.errorcode.get(each.errno, str(each.errno)) if each.errno else "-", each.note,
+            each.name,
+            "yes" if each.available else "no",
+            each.first or "-",
+            errno.errorcode.get(each.errno, str(each.errno)) if each.errno else "-",
+            each.note,
         )
         for each in found
     )

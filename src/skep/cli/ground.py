@@ -25,14 +25,26 @@ def options(names: tuple[str, ...] = GLOBAL, *, hidden: bool = True) -> list[cli
         for row in config.SETTINGS
         if row.name in names and row.flag
     ]
-    made.append(click.Option(
-        ["--config", "config_file"], metavar="FILE", hidden=hidden, expose_value=False, callback=_file,
-        help=f"Configuration file.  [default: {config.DEFAULT_FILE}; {', '.join(config.FILE_ENVIRONMENT)}]",
-    ))
-    made.append(click.Option(
-        ["--direct"], is_flag=True, hidden=hidden, expose_value=False, callback=_direct,
-        help="Work without the daemon, under its lock; needs root.",
-    ))
+    made.append(
+        click.Option(
+            ["--config", "config_file"],
+            metavar="FILE",
+            hidden=hidden,
+            expose_value=False,
+            callback=_file,
+            help=f"Configuration file.  [default: {config.DEFAULT_FILE}; {', '.join(config.FILE_ENVIRONMENT)}]",
+        )
+    )
+    made.append(
+        click.Option(
+            ["--direct"],
+            is_flag=True,
+            hidden=hidden,
+            expose_value=False,
+            callback=_direct,
+            help="Work without the daemon, under its lock; needs root.",
+        )
+    )
     return made
 
 

@@ -122,5 +122,5 @@ def write_examples(examples: str, formatter: click.HelpFormatter) -> None:
     if not examples:
         return
     with formatter.section("Examples"):
-        for line in examples.strip("\n").splitlines():
+        for line in examples.strip().splitlines():
             formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")

@@ -30,11 +30,17 @@ LINK = lazy.Group(
 
 
 @click.command(
-    "list", cls=lazy.Command, help="List links. Type, application and metadata are the program's.",
-    examples="skep link list\nskep link list --program-id 123\nskep link list --kind xdp,tcx --application firewall -o wide",
+    "list",
+    cls=lazy.Command,
+    help="List links. Type, application and metadata are the program's.",
+    examples="""
+        skep link list
+        skep link list --program-id 123
+        skep link list --kind xdp,tcx --application firewall -o wide
+    """,
 )
 @option.quiet
-@click.option("--program-id", type=option.PROGRAM_ID, default=None, metavar="PROGRAM", help="Only this program's links.")
+@click.option("--program-id", type=option.PROGRAM_ID, metavar="PROGRAM", help="Only this program's links.")
 @click.option("--kind", "kinds", multiple=True, metavar="TYPE,…", help="Only links of these types.")
 @option.program_type
 @option.select_application
@@ -42,23 +48,31 @@ LINK = lazy.Group(
 @output.option
 @click.pass_obj
 def list_(
-    current: session.Session, quiet: bool, program_id: int | None, kinds: tuple[str, ...], types: tuple[str, ...],
-    application: str | None, metadata: tuple[str, ...], form: output.Format,
+    current: session.Session,
+    quiet: bool,
+    program_id: int | None,
+    kinds: tuple[str, ...],
+    types: tuple[str, ...],
+    application: str | None,
+    metadata: tuple[str, ...],
+    form: output.Format,
 ) -> None:
     """Print links."""
     kind_choice = select.Programs.parse(types=kinds)
     owners = select.Programs.parse(types=types, application=application, metadata=metadata)
     with current.open() as skep:
-        links = skep.links(model.LinkFilter(
-            program_id=None if program_id is None else model.ProgramId(program_id), hooks=kind_choice.hooks,
-            metadata=owners.metadata,
-        ))
+        links = skep.links(
+            model.LinkFilter(
+                program_id=None if program_id is None else model.ProgramId(program_id),
+                hooks=kind_choice.hooks,
+                metadata=owners.metadata,
+            )
+        )
         applications: dict[model.ProgramId, str] = {}
         if owners.hooks or application is not None or not (form.structured or quiet):
             programs = owners.keep(skep.programs(owners.filter()))
-            applications = {
-                each.record.id: program_document.application(each) for each in programs if isinstance(each, model.Program)
-            }
+            managed = (each for each in programs if isinstance(each, model.Program))
+            applications = {each.record.id: program_document.application(each) for each in managed}
         if owners.hooks or application is not None:
             links = tuple(link for link in links if link.program_id in applications)
         chains = _chains(skep, links)
@@ -78,7 +92,8 @@ def get(current: session.Session, link_id: int, form: output.Format) -> None:
 
 
 @click.command(
-    "update", cls=lazy.Command,
+    "update",
+    cls=lazy.Command,
     help="Change a link's priority or proceed-on set in one atomic swap: no packet passes without the chain.",
     examples="skep link update 7 --priority 10\nskep link update 7 --proceed-on pass,drop --dry-run",
 )
@@ -89,7 +104,11 @@ def get(current: session.Session, link_id: int, form: output.Format) -> None:
 @output.option
 @click.pass_obj
 def update(
-    current: session.Session, link_id: int, priority: str | None, proceed_on: str | None, dry_run: bool,
+    current: session.Session,
+    link_id: int,
+    priority: str | None,
+    proceed_on: str | None,
+    dry_run: bool,
     form: output.Format,
 ) -> None:
     """Change a link."""
@@ -111,7 +130,9 @@ def update(
 
 
 @click.command(
-    "detach", cls=lazy.Command, help="Take links away; when it returns the programs no longer run there.",
+    "detach",
+    cls=lazy.Command,
+    help="Take links away; when it returns the programs no longer run there.",
     examples="skep link detach 7\nskep link detach $(skep link list -q --program-id 123) --ignore-missing",
 )
 @click.argument("ids", metavar="LINK…", type=option.LINK_ID, nargs=-1, required=True)
@@ -144,7 +165,12 @@ def show(skep: door.Skep, id: model.LinkId, form: output.Format) -> None:
 
 
 def _remove(
-    skep: door.Skep, ids: tuple[int, ...], current: session.Session, *, ignore_missing: bool, dry_run: bool,
+    skep: door.Skep,
+    ids: tuple[int, ...],
+    current: session.Session,
+    *,
+    ignore_missing: bool,
+    dry_run: bool,
     form: output.Format,
 ) -> None:
     def act(id: int) -> None:

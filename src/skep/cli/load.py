@@ -18,7 +18,8 @@ LOAD = lazy.Group(
 
 
 @click.command(
-    "file", cls=lazy.Command,
+    "file",
+    cls=lazy.Command,
     help="""Load programs out of an object file; all of them or none. They share one set of maps.
 
     A program is TYPE:NAME, or NAME alone to take the type from the ELF section. The file is opened as the user who
@@ -33,34 +34,62 @@ LOAD = lazy.Group(
 )
 @click.argument("path", metavar="PATH", type=click.Path())
 @click.option(
-    "--programs", multiple=True, required=True, metavar="TYPE:NAME[:FUNCTION],…",
+    "--programs",
+    multiple=True,
+    required=True,
+    metavar="TYPE:NAME[:FUNCTION],…",
     help="Programs to load; may be repeated.",
 )
 @option.application
 @option.metadata
 @click.option(
-    "-g", "--global", "global_data", multiple=True, metavar="NAME=HEX",
+    "-g",
+    "--global",
+    "global_data",
+    multiple=True,
+    metavar="NAME=HEX",
     help="Value of a global variable: NAME=HEX, bytes as in memory, or NAME:u32=NUMBER; may be repeated.",
 )
-@click.option("--map-owner-id", type=option.PROGRAM_ID, default=None, metavar="PROGRAM", help="Use this program's maps.")
+@click.option("--map-owner-id", type=option.PROGRAM_ID, metavar="PROGRAM", help="Use this program's maps.")
 @option.dry_run
 @option.verifier_log
 @output.option
 @click.pass_obj
 def file(
-    current: session.Session, path: str, programs: tuple[str, ...], application: str | None, metadata: tuple[str, ...],
-    global_data: tuple[str, ...], map_owner_id: int | None, dry_run: bool, form: output.Format,
+    current: session.Session,
+    path: str,
+    programs: tuple[str, ...],
+    application: str | None,
+    metadata: tuple[str, ...],
+    global_data: tuple[str, ...],
+    map_owner_id: int | None,
+    dry_run: bool,
+    form: output.Format,
 ) -> None:
     """Load a file's programs."""
     load_file(
-        current, path, programs=programs, application=application, metadata=metadata, global_data=global_data,
-        map_owner_id=map_owner_id, dry_run=dry_run, form=form,
+        current,
+        path,
+        programs=programs,
+        application=application,
+        metadata=metadata,
+        global_data=global_data,
+        map_owner_id=map_owner_id,
+        dry_run=dry_run,
+        form=form,
     )
 
 
 def load_file(
-    current: session.Session, path: str, *, programs: tuple[str, ...], application: str | None,
-    metadata: tuple[str, ...], global_data: tuple[str, ...], map_owner_id: int | None, dry_run: bool,
+    current: session.Session,
+    path: str,
+    *,
+    programs: tuple[str, ...],
+    application: str | None,
+    metadata: tuple[str, ...],
+    global_data: tuple[str, ...],
+    map_owner_id: int | None,
+    dry_run: bool,
     form: output.Format,
 ) -> None:
     """Parse, read, load and print."""

@@ -13,7 +13,10 @@ from skep.cli import lazy
 
 
 @click.command(
-    "man", cls=lazy.Command, ground=False, help="Write the manual pages (section 1) into a directory.",
+    "man",
+    cls=lazy.Command,
+    ground=False,
+    help="Write the manual pages (section 1) into a directory.",
     examples="skep man /usr/local/share/man/man1",
 )
 @click.argument("directory", metavar="DIR", type=click.Path(file_okay=False))
@@ -48,10 +51,13 @@ def page(name: str, command: click.Command, ctx: click.Context) -> str:
     brief = (command.short_help or command.help or "").strip().split("\n")[0].rstrip(".")
     lines = [
         f'.TH "{name.upper()}" "1" "" "skep {package.__version__}" "skep manual"',
-        ".SH NAME", f"{_roff(name)} \\- {_roff(brief)}",
-        ".SH SYNOPSIS", f".B {_roff(ctx.command_path)}", _roff(" ".join(command.collect_usage_pieces(ctx))),
+        ".SH NAME",
+        f"{_roff(name)} \\- {_roff(brief)}",
+        ".SH SYNOPSIS",
+        f".B {_roff(ctx.command_path)}",
+        _roff(" ".join(command.collect_usage_pieces(ctx))),
     ]
-    examples = getattr(command, "examples", "").strip("\n")
+    examples = getattr(command, "examples", "").strip()
     if examples:
         lines += [".SH EXAMPLES", ".nf", *(_roff(line.strip()) for line in examples.splitlines()), ".fi"]
     if command.help:

@@ -22,7 +22,9 @@ MAP = lazy.Group(
 
 
 @click.command(
-    "list", cls=lazy.Command, help="List maps: those that skep pins, or with --all every one in the kernel.",
+    "list",
+    cls=lazy.Command,
+    help="List maps: those that skep pins, or with --all every one in the kernel.",
     examples="skep map list\nskep map list --program-id 123\nskep map list --all -o wide",
 )
 @option.quiet
@@ -30,14 +32,13 @@ MAP = lazy.Group(
 @click.option("-a", "--all", "everything", is_flag=True, help="Also maps that skep does not pin.")
 @output.option
 @click.pass_obj
-def list_(
-    current: session.Session, quiet: bool, program_id: int | None, everything: bool, form: output.Format
-) -> None:
+def list_(current: session.Session, quiet: bool, program_id: int | None, everything: bool, form: output.Format) -> None:
     """Print maps."""
     with current.open() as skep:
         maps = skep.maps()
     chosen = [
-        view for view in maps
+        view
+        for view in maps
         if (program_id in view.programs if program_id is not None else everything or view.pins or view.programs)
     ]
     if quiet:
@@ -53,7 +54,12 @@ def list_(
     )
 
 
-@click.command("get", cls=lazy.Command, help="Show one map.", examples="skep map get 45\nbpftool map dump pinned $(skep map get 45 -o json | jq -r .pin_path)")
+@click.command(
+    "get",
+    cls=lazy.Command,
+    help="Show one map.",
+    examples="skep map get 45\nbpftool map dump pinned $(skep map get 45 -o json | jq -r .pin_path)",
+)
 @click.argument("map_id", metavar="MAP", type=option.MAP_ID)
 @output.option
 @click.pass_obj
@@ -89,9 +95,16 @@ def _table(maps: Sequence[model.MapView]) -> table.Table:
         columns=columns,
         rows=tuple(
             (
-                str(view.kernel.id), view.kernel.name, kind.map(view.kernel.type), f"{view.kernel.key_size}B",
-                f"{view.kernel.value_size}B", str(view.kernel.max_entries), table.joined(view.programs, empty="-"),
-                f"{view.kernel.flags:#x}", f"{view.kernel.memlock_bytes}B", table.joined(view.pins, empty="-"),
+                str(view.kernel.id),
+                view.kernel.name,
+                kind.map(view.kernel.type),
+                f"{view.kernel.key_size}B",
+                f"{view.kernel.value_size}B",
+                str(view.kernel.max_entries),
+                table.joined(view.programs, empty="-"),
+                f"{view.kernel.flags:#x}",
+                f"{view.kernel.memlock_bytes}B",
+                table.joined(view.pins, empty="-"),
             )
             for view in maps
         ),
@@ -103,10 +116,15 @@ def _tree(view: model.MapView) -> table.Section:
     return table.Section(
         title=f"Map ID: {seen.id}",
         fields=(
-            ("Name", seen.name or "None"), ("Type", kind.map(seen.type)), ("Key Size", f"{seen.key_size} bytes"),
-            ("Value Size", f"{seen.value_size} bytes"), ("Max Entries", str(seen.max_entries)),
-            ("Flags", f"{seen.flags:#x}"), ("Memory", f"{seen.memlock_bytes} bytes"),
-            ("Frozen", str(seen.frozen).lower()), ("Programs", table.joined(view.programs)),
+            ("Name", seen.name or "None"),
+            ("Type", kind.map(seen.type)),
+            ("Key Size", f"{seen.key_size} bytes"),
+            ("Value Size", f"{seen.value_size} bytes"),
+            ("Max Entries", str(seen.max_entries)),
+            ("Flags", f"{seen.flags:#x}"),
+            ("Memory", f"{seen.memlock_bytes} bytes"),
+            ("Frozen", str(seen.frozen).lower()),
+            ("Programs", table.joined(view.programs)),
             *(("Pin", pin) for pin in view.pins),
         ),
     )

@@ -22,14 +22,17 @@ def read(path: str) -> bytes:
         ) from error
     except PermissionError as error:
         raise errors.Denied(
-            f"cannot read {path}", why=error.strerror or "", do="the file is opened as the user who runs skep",
+            f"cannot read {path}",
+            why=error.strerror or "",
+            do="the file is opened as the user who runs skep",
             errno=error.errno or 0,
         ) from error
     except (OSError, ValueError) as error:
         raise errors.BadObject(f"cannot read {path}", why=getattr(error, "strerror", None) or str(error)) from error
     if len(data) > model.MAX_OBJECT_BYTES:
         raise errors.Exhausted(
-            f"{path} is too large", why=f"an object may have {model.MAX_OBJECT_BYTES} bytes (16 MiB)",
+            f"{path} is too large",
+            why=f"an object may have {model.MAX_OBJECT_BYTES} bytes (16 MiB)",
             do="strip it: llvm-strip -g removes DWARF and keeps BTF",
         )
     if not data:

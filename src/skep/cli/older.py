@@ -8,7 +8,7 @@ import click
 
 from skep import hooks
 from skep.cli import attach as attaching
-from skep.cli import lazy, link, load, operate, option, output, program, session
+from skep.cli import lazy, link, load, option, output, program, session
 
 FLAGS = {
     "interface": ("-i", "--iface"),
@@ -22,7 +22,8 @@ FLAGS = {
 """Flags of the old form for values that are arguments now, or that had another letter; ``-o`` is the output here."""
 
 LOAD = lazy.Group(
-    name="load", entries=(lazy.Entry(name="file", target="older:load_file", help="See skep program load file."),),
+    name="load",
+    entries=(lazy.Entry(name="file", target="older:load_file", help="See skep program load file."),),
     help="bpfman 0.5's form of skep program load.",
 )
 GET = lazy.Group(
@@ -58,12 +59,21 @@ LIST = lazy.Group(
 @output.option
 @click.pass_obj
 def load_file(
-    current: session.Session, path: str, programs: tuple[str, ...], application: str | None, metadata: tuple[str, ...],
-    global_data: tuple[str, ...], map_owner_id: int | None, more: tuple[str, ...], dry_run: bool, form: output.Format,
+    current: session.Session,
+    path: str,
+    programs: tuple[str, ...],
+    application: str | None,
+    metadata: tuple[str, ...],
+    global_data: tuple[str, ...],
+    map_owner_id: int | None,
+    more: tuple[str, ...],
+    dry_run: bool,
+    form: output.Format,
 ) -> None:
     """Load a file's programs; ``--programs A B`` and ``-g A=1 B=2`` take several words here."""
     load.load_file(
-        current, path,
+        current,
+        path,
         programs=(*programs, *(word for word in more if "=" not in word)),
         application=application,
         metadata=metadata,
@@ -111,25 +121,39 @@ def _remember(ctx: click.Context, program_id: int) -> None:
 
 
 def _command(hook: hooks.Hook[Any], name: str) -> click.Command:  # Any: see hooks.HOOKS
+    parameters: list[click.Parameter] = [
+        click.Option(
+            [*FLAGS.get(row.field, row.flags), row.field],
+            metavar=row.metavar,
+            help=row.help,
+            type=attaching.TableType(row),
+            required=row.required,
+            default=None,
+        )
+        for row in hook.options
+    ]
+
+    @click.command(name, cls=lazy.Command, params=parameters, help=hook.doc)
     @option.metadata
     @option.dry_run
     @output.option
     @click.pass_context
-    def callback(
-        ctx: click.Context, /, metadata: tuple[str, ...], dry_run: bool, form: output.Format,
+    def command(
+        ctx: click.Context,
+        /,
+        metadata: tuple[str, ...],
+        dry_run: bool,
+        form: output.Format,
         **values: Any,  # the table's own names, which no signature can spell
     ) -> None:
         attaching.attach(
-            ctx.ensure_object(session.Session), hook, ctx.meta["skep.program"], values, metadata=metadata,
-            dry_run=dry_run, form=form,
+            ctx.ensure_object(session.Session),
+            hook,
+            ctx.meta["skep.program"],
+            values,
+            metadata=metadata,
+            dry_run=dry_run,
+            form=form,
         )
 
-    parameters: list[click.Parameter] = []
-    for row in hook.options:
-        flags = FLAGS.get(row.field, row.flags)
-        parameters.append(click.Option(
-            [*flags, row.field], metavar=row.metavar, help=row.help, type=attaching.TableType(row),
-            required=row.required, default=None,
-        ))
-    made: click.Command = lazy.Command(name=name, params=parameters, callback=callback, help=hook.doc)
-    return made
+    return command

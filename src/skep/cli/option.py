@@ -12,7 +12,7 @@ from skep import errors, model
 Decorator = Callable[..., Any]  # Any: click's decorators
 
 
-class IdType(click.ParamType):
+class IdType(click.ParamType[int]):
     """A number that names something, also as ``-o name`` prints it: "program/12"."""
 
     def __init__(self, noun: str) -> None:
@@ -48,7 +48,8 @@ def _known(noun: str, skep: Any) -> list[tuple[str, str]]:  # Any: door.Skep, no
         found = skep.programs(model.ProgramFilter(managed_only=True))
         return [(str(each.record.id), f"{each.record.hook} {each.record.name}") for each in found]
     if noun == "link":
-        return [(str(each.record.id), f"{each.record.hook} {each.program_name}") for each in skep.links(model.LinkFilter())]
+        links = skep.links(model.LinkFilter())
+        return [(str(each.record.id), f"{each.record.hook} {each.program_name}") for each in links]
     return []
 
 
@@ -63,7 +64,11 @@ metadata = click.option(
     "-m", "--metadata", "metadata", multiple=True, metavar="KEY=VALUE", help="Label to keep with it; may be repeated."
 )
 select_metadata = click.option(
-    "-m", "--metadata-selector", "metadata", multiple=True, metavar="KEY=VALUE",
+    "-m",
+    "--metadata-selector",
+    "metadata",
+    multiple=True,
+    metavar="KEY=VALUE",
     help="Only programs with this label; may be repeated.",
 )
 application = click.option("-a", "--application", default=None, metavar="APP", help="Application that it belongs to.")
@@ -83,6 +88,9 @@ def _keep_log(ctx: click.Context, parameter: click.Parameter, value: bool) -> No
 
 
 verifier_log = click.option(
-    "--verifier-log", is_flag=True, expose_value=False, callback=_keep_log,
+    "--verifier-log",
+    is_flag=True,
+    expose_value=False,
+    callback=_keep_log,
     help="On a rejection print the verifier's whole log.",
 )

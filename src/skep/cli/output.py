@@ -45,8 +45,15 @@ class View:
 def option(command: Callable[..., Any]) -> Callable[..., Any]:  # Any: click's decorators
     """``-o/--output`` for a command, handed over as ``form``."""
     return click.option(
-        "-o", "--output", "form", default=Format.TABLE.value, show_default=True, metavar="FORMAT",
-        callback=_parse, shell_complete=_complete, help=f"{', '.join(Format)}.",
+        "-o",
+        "--output",
+        "form",
+        default=Format.TABLE.value,
+        show_default=True,
+        metavar="FORMAT",
+        callback=_parse,
+        shell_complete=_complete,
+        help=f"{', '.join(Format)}.",
     )(command)
 
 

@@ -15,7 +15,7 @@ PROGRAM = lazy.Group(
         lazy.Entry(name="load", target="load:LOAD", help="Load programs out of an object file."),
         lazy.Entry(name="list", target="program:list_", help="List programs."),
         lazy.Entry(name="get", target="program:get", help="Show one program."),
-        lazy.Entry(name="replace", target="replace:replace", help="Put a new object in a program's place, without a gap."),
+        lazy.Entry(name="replace", target="replace:replace", help="Put new code in a program's place, without a gap."),
         lazy.Entry(name="unload", target="program:unload", help="Detach and remove programs."),
         lazy.Entry(name="delete", target="program:delete", help="Unload, all at once if asked.", hidden=True),
     ),
@@ -29,7 +29,9 @@ PROGRAM = lazy.Group(
 
 
 @click.command(
-    "list", cls=lazy.Command, help="List programs: those that skep manages, or with --all every one in the kernel.",
+    "list",
+    cls=lazy.Command,
+    help="List programs: those that skep manages, or with --all every one in the kernel.",
     examples="""
         skep program list
         skep program list --type xdp,tcx --attached
@@ -49,16 +51,28 @@ PROGRAM = lazy.Group(
 @output.option
 @click.pass_obj
 def list_(
-    current: session.Session, quiet: bool, attached: bool, unattached: bool, more_types: tuple[str, ...],
-    types: tuple[str, ...], application: str | None, metadata: tuple[str, ...], everything: bool, selector: str,
+    current: session.Session,
+    quiet: bool,
+    attached: bool,
+    unattached: bool,
+    more_types: tuple[str, ...],
+    types: tuple[str, ...],
+    application: str | None,
+    metadata: tuple[str, ...],
+    everything: bool,
+    selector: str,
     form: output.Format,
 ) -> None:
     """Print programs."""
     if attached and unattached:
         raise click.UsageError("--attached and --unattached exclude each other")
     chosen = select.Programs.parse(
-        types=(*types, *more_types), application=application, metadata=metadata, selector=selector,
-        everything=everything, attached=True if attached else False if unattached else None,
+        types=(*types, *more_types),
+        application=application,
+        metadata=metadata,
+        selector=selector,
+        everything=everything,
+        attached=True if attached else False if unattached else None,
     )
     with current.open() as skep:
         found = chosen.keep(skep.programs(chosen.filter()))
@@ -67,7 +81,9 @@ def list_(
     output.show(render.listing(found, host.here(), bare=quiet), form)
 
 
-@click.command("get", cls=lazy.Command, help="Show one program.", examples="skep program get 123\nskep program get 123 -o yaml")
+@click.command(
+    "get", cls=lazy.Command, help="Show one program.", examples="skep program get 123\nskep program get 123 -o yaml"
+)
 @click.argument("program_id", metavar="PROGRAM", type=option.PROGRAM_ID)
 @output.option
 @click.pass_obj
@@ -83,7 +99,9 @@ def get(current: session.Session, program_id: int, form: output.Format) -> None:
 
 
 @click.command(
-    "unload", cls=lazy.Command, help="Detach programs' links and remove them; all ids are tried, also after a failure.",
+    "unload",
+    cls=lazy.Command,
+    help="Detach programs' links and remove them; all ids are tried, also after a failure.",
     examples="skep program unload 123\nskep program unload $(skep program list -q --application firewall)",
 )
 @click.argument("ids", metavar="PROGRAM…", type=option.PROGRAM_ID, nargs=-1, required=True)
@@ -100,7 +118,9 @@ def unload(
 
 
 @click.command(
-    "delete", cls=lazy.Command, help="Unload programs; without --recursive only those that have no links.",
+    "delete",
+    cls=lazy.Command,
+    help="Unload programs; without --recursive only those that have no links.",
     examples="skep program delete --recursive --all",
 )
 @click.argument("ids", metavar="PROGRAM…", type=option.PROGRAM_ID, nargs=-1)
@@ -122,7 +142,8 @@ def delete(current: session.Session, ids: tuple[int, ...], recursive: bool, ever
             links = attached.get(model.ProgramId(id))
             if links and not recursive:
                 raise errors.Conflict(
-                    f"program {id} has links", why=f"link {', '.join(map(str, links))}",
+                    f"program {id} has links",
+                    why=f"link {', '.join(map(str, links))}",
                     do="detach them first, or give --recursive",
                 )
             operate.run(skep, model.Unload(program=model.ProgramId(id)), current, f"unloading program {id}")
@@ -131,7 +152,12 @@ def delete(current: session.Session, ids: tuple[int, ...], recursive: bool, ever
 
 
 def remove(
-    skep: door.Skep, ids: tuple[int, ...], current: session.Session, *, ignore_missing: bool, dry_run: bool = False,
+    skep: door.Skep,
+    ids: tuple[int, ...],
+    current: session.Session,
+    *,
+    ignore_missing: bool,
+    dry_run: bool = False,
     form: output.Format = output.Format.TABLE,
 ) -> None:
     """Unload every id, or show what that would do."""

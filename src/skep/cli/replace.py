@@ -10,7 +10,8 @@ from skep.cli.render import program as render
 
 
 @click.command(
-    "replace", cls=lazy.Command,
+    "replace",
+    cls=lazy.Command,
     help="""Put a new object in the place of a loaded program.
 
     Maps that are equal in type, key, value, size and flags keep their contents and pins; all links move to the new
@@ -27,7 +28,11 @@ from skep.cli.render import program as render
 @click.argument("path", metavar="PATH", type=click.Path())
 @click.option("--name", default=None, metavar="NAME", help="Program in the new object.  [default: the old name]")
 @click.option(
-    "-g", "--global", "global_data", multiple=True, metavar="NAME=HEX",
+    "-g",
+    "--global",
+    "global_data",
+    multiple=True,
+    metavar="NAME=HEX",
     help="Value of a global variable, as for load; without any the old values are kept.",
 )
 @option.dry_run
@@ -35,7 +40,12 @@ from skep.cli.render import program as render
 @output.option
 @click.pass_obj
 def replace(
-    current: session.Session, program_id: int, path: str, name: str | None, global_data: tuple[str, ...], dry_run: bool,
+    current: session.Session,
+    program_id: int,
+    path: str,
+    name: str | None,
+    global_data: tuple[str, ...],
+    dry_run: bool,
     form: output.Format,
 ) -> None:
     """Swap a program's code."""

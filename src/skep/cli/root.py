@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -47,7 +47,9 @@ EXAMPLES = """
 class Root(lazy.Group):
     """The top group; ``main`` turns every failure into one message and one exit code."""
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> Any:  # Any: click
+    def main(  # type: ignore[override]  # always ends the process, whatever standalone_mode says
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> NoReturn:  # Any: click's own
         """Run; always ends in ``SystemExit``."""
         words = list(sys.argv[1:] if args is None else args)
         if words == ["--csi-support"]:

@@ -23,8 +23,14 @@ class Programs:
 
     @classmethod
     def parse(
-        cls, *, types: Iterable[str] = (), application: str | None = None, metadata: Iterable[str] = (),
-        selector: str = "", everything: bool = False, attached: bool | None = None,
+        cls,
+        *,
+        types: Iterable[str] = (),
+        application: str | None = None,
+        metadata: Iterable[str] = (),
+        selector: str = "",
+        everything: bool = False,
+        attached: bool | None = None,
     ) -> Programs:
         """Options as given -> choice. Raises ``InvalidRequest``."""
         return cls(
@@ -56,7 +62,9 @@ class Programs:
             # The kernel knows only its own, coarser types: tcx is any schedcls, uprobe any kprobe.
             types = {hooks.by_name(name).prog_type for name in self.hooks}
             return (
-                self.everything and not self.labelled and self.attached is None
+                self.everything
+                and not self.labelled
+                and self.attached is None
                 and (not types or program.kernel.type in types)
             )
         if self.hooks and not any(_same(program.record.hook, name) for name in self.hooks):

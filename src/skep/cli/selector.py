@@ -115,6 +115,7 @@ def _integer(text: str) -> int | None:
 
 def _bad(text: str, rest: str) -> errors.InvalidRequest:
     return errors.InvalidRequest(
-        f"{text!r} is not a label selector", why=f"it cannot be read from {rest.strip()!r} on",
+        f"{text!r} is not a label selector",
+        why=f"it cannot be read from {rest.strip()!r} on",
         do="for example: app=web,tier in (front,back),version!=v1,!canary",
     )

@@ -7,12 +7,20 @@ import click
 from skep.cli import ground, lazy, session
 
 FLAGS = (
-    "socket_path", "runtime_dir", "state_dir", "bpffs_dir", "image_cache_dir", "lock_timeout", "log_level",
+    "socket_path",
+    "runtime_dir",
+    "state_dir",
+    "bpffs_dir",
+    "image_cache_dir",
+    "lock_timeout",
+    "log_level",
 )
 
 
 @click.command(
-    "serve", cls=lazy.Command, ground=False,
+    "serve",
+    cls=lazy.Command,
+    ground=False,
     help="""Run the daemon until SIGTERM. It speaks bpfman.v1 and skep.v1 on a Unix socket.
 
     Given only --runtime-dir, state and socket lie below it and the pins in a directory of their own under the host's
@@ -25,16 +33,12 @@ FLAGS = (
     """,
 )
 @click.option("--csi-support", is_flag=True, help="Accepted for bpfman's operator; the CSI driver comes later.")
-@click.pass_obj
-def serve(current: session.Session, csi_support: bool) -> None:
+@click.pass_context
+def serve(ctx: click.Context, csi_support: bool) -> None:
     """Run the daemon."""
-    if csi_support:
-        from skep.cli import output
-
-        output.note("--csi-support has no effect: the CSI driver comes later")
     from skep import daemon
 
-    daemon.serve(current.settings)
+    ctx.exit(daemon.serve(ctx.ensure_object(session.Session).settings, csi_support=csi_support))
 
 
 serve.params += ground.options(FLAGS, hidden=False)

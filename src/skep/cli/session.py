@@ -46,7 +46,10 @@ class Session:
         """Where this instance keeps its things."""
         chosen = self.settings
         return paths.layout(
-            runtime=chosen.runtime_dir, state=chosen.state_dir, pins=chosen.bpffs_dir, socket=chosen.socket_path,
+            runtime=chosen.runtime_dir,
+            state=chosen.state_dir,
+            pins=chosen.bpffs_dir,
+            socket=chosen.socket_path,
             images=chosen.image_cache_dir,
         )
 
@@ -111,8 +114,10 @@ def answers(path: str) -> bool:
             probe.connect(path)
         except PermissionError as error:
             raise errors.Denied(
-                f"may not use the daemon's socket {path}", why=error.strerror or "",
-                do="ask for membership of the socket's group, or use sudo", errno=error.errno or 0,
+                f"may not use the daemon's socket {path}",
+                why=error.strerror or "",
+                do="ask for membership of the socket's group, or use sudo",
+                errno=error.errno or 0,
             ) from error
         except OSError:
             return False

@@ -133,5 +133,5 @@ def joined(words: Iterable[object], empty: str = "None") -> str:
 
 
 def pairs(values: Sequence[tuple[str, str]]) -> str:
-    """"a=1, b=2", or "None"."""
+    """ "a=1, b=2", or "None"."""
     return ", ".join(f"{name}={value}" for name, value in values) or "None"

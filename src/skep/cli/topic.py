@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 
@@ -11,7 +11,9 @@ from skep.cli import exit, lazy, table
 
 
 @click.command(
-    "help", cls=lazy.Command, ground=False,
+    "help",
+    cls=lazy.Command,
+    ground=False,
     help="Explain a command or a topic: exit-codes, environment, settings, formats, selectors.",
     examples="skep help link attach xdp\nskep help exit-codes",
 )
@@ -29,7 +31,8 @@ def help_(ctx: click.Context, words: tuple[str, ...]) -> None:
         if below is None:
             known = [*TOPICS, *(command.list_commands(where) if isinstance(command, click.Group) else ())]
             raise errors.NotFound(
-                f"no help on {' '.join(words)!r}", why=f"{word!r} is no command or topic",
+                f"no help on {' '.join(words)!r}",
+                why=f"{word!r} is no command or topic",
                 near=errors.near_misses(word, known),
             )
         where, command = click.Context(below, info_name=word, parent=where), below
@@ -58,27 +61,33 @@ def settings() -> table.Table:
 
 def formats() -> table.Table:
     """The values of -o."""
-    return _table(("FORMAT", "MEANING"), [
-        ("table", "for people (default); text is bpfman's word for it"),
-        ("wide", "the table with all columns"),
-        ("json", "bpfman's shapes with more fields; every field is always there"),
-        ("yaml", "the same as YAML"),
-        ("jsonl", "one JSON document per line and item"),
-        ("name", "kind/id, one per line; commands accept it in place of an id"),
-    ])
+    return _table(
+        ("FORMAT", "MEANING"),
+        [
+            ("table", "for people (default); text is bpfman's word for it"),
+            ("wide", "the table with all columns"),
+            ("json", "bpfman's shapes with more fields; every field is always there"),
+            ("yaml", "the same as YAML"),
+            ("jsonl", "one JSON document per line and item"),
+            ("name", "kind/id, one per line; commands accept it in place of an id"),
+        ],
+    )
 
 
 def selectors() -> table.Table:
     """Label selectors."""
-    return _table(("CLAUSE", "MATCHES METADATA"), [
-        ("app=web", "where app is web (also ==)"),
-        ("app!=web", "where app is not web, or missing"),
-        ("app in (web,api)", "where app is one of them"),
-        ("app notin (web,api)", "where app is none of them, or missing"),
-        ("app", "that has app"),
-        ("!app", "that has no app"),
-        ("level>3", "where level is a greater number (also <)"),
-    ])
+    return _table(
+        ("CLAUSE", "MATCHES METADATA"),
+        [
+            ("app=web", "where app is web (also ==)"),
+            ("app!=web", "where app is not web, or missing"),
+            ("app in (web,api)", "where app is one of them"),
+            ("app notin (web,api)", "where app is none of them, or missing"),
+            ("app", "that has app"),
+            ("!app", "that has no app"),
+            ("level>3", "where level is a greater number (also <)"),
+        ],
+    )
 
 
 TOPICS: Mapping[str, Callable[[], table.Table]] = {
@@ -90,7 +99,7 @@ TOPICS: Mapping[str, Callable[[], table.Table]] = {
 }
 
 
-def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> table.Table:
+def _table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> table.Table:
     return table.Table(columns=tuple(table.Column(title=title) for title in titles), rows=tuple(rows))
 
 

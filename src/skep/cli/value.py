@@ -11,7 +11,7 @@ _SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "i8": 1, "i16": 2, "i32": 4, "i
 
 
 def metadata(texts: Iterable[str]) -> dict[str, str]:
-    """KEY=VALUE pairs, each text one pair or several separated by commas (a comma before no KEY= belongs to a value)."""
+    """KEY=VALUE pairs; one text may hold several, separated by commas. A comma before no KEY= belongs to a value."""
     found: dict[str, str] = {}
     for text in texts:
         last = ""
@@ -64,7 +64,8 @@ def hook_name(text: str) -> model.HookName:
     known = hooks.declarable()
     if name not in known:
         raise errors.InvalidRequest(
-            f"{text!r} is not a program type", why=f"types are {', '.join(known)}",
+            f"{text!r} is not a program type",
+            why=f"types are {', '.join(known)}",
             do=_did_you_mean(errors.near_misses(name, known)),
         )
     return model.HookName(name)
@@ -86,7 +87,8 @@ def global_data(texts: Iterable[str]) -> dict[str, bytes]:
             name, colon, width = name.partition(":")
             if not equals or not name.strip():
                 raise errors.InvalidRequest(
-                    f"{pair!r} is not global data", why="it is written NAME=HEX or NAME:TYPE=NUMBER",
+                    f"{pair!r} is not global data",
+                    why="it is written NAME=HEX or NAME:TYPE=NUMBER",
                     do="for example -g limit=0a000000 or -g limit:u32=10",
                 )
             found[name.strip()] = _number(pair, width, value) if colon else _hex(pair, value)
@@ -101,7 +103,8 @@ def _hex(pair: str, value: str) -> bytes:
         data = b""
     if not data:
         raise errors.InvalidRequest(
-            f"{pair!r} is not global data", why=f"{value!r} is not an even number of hexadecimal digits",
+            f"{pair!r} is not global data",
+            why=f"{value!r} is not an even number of hexadecimal digits",
             do="write the bytes as they lie in memory, or NAME:u32=NUMBER",
         )
     return data
@@ -130,10 +133,11 @@ def _did_you_mean(near: tuple[str, ...]) -> str:
 
 
 def interface(text: str) -> str:
-    """An interface's name: not empty, at most 15 bytes, without '/' and blanks (``dev_valid_name`` in net/core/dev.c)."""
+    """An interface's name: 1 to 15 bytes, without '/', ':' and blanks (``dev_valid_name`` in net/core/dev.c)."""
     if not text or len(text.encode()) > 15 or text in (".", "..") or any(c in "/:" or c.isspace() for c in text):
         raise errors.InvalidRequest(
-            f"{text!r} is not an interface's name", why="names have 1 to 15 characters, no '/', ':' or blank",
+            f"{text!r} is not an interface's name",
+            why="names have 1 to 15 characters, no '/', ':' or blank",
             do="ip link shows the interfaces",
         )
     return text

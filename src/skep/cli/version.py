@@ -13,7 +13,9 @@ from skep.cli import lazy, output, session
 
 
 @click.command(
-    "version", cls=lazy.Command, help="Show versions, and whether commands go to a daemon or work directly.",
+    "version",
+    cls=lazy.Command,
+    help="Show versions, and whether commands go to a daemon or work directly.",
     examples="skep version\nskep version -o json",
 )
 @output.option
@@ -21,8 +23,13 @@ from skep.cli import lazy, output, session
 def version(current: session.Session, form: output.Format) -> None:
     """Print versions; without a daemon too."""
     document: dict[str, object] = {
-        "client": package.__version__, "python": platform.python_version(), "kernel": os.uname().release,
-        "mode": "none", "reason": "", "socket": None, "daemon": None,
+        "client": package.__version__,
+        "python": platform.python_version(),
+        "kernel": os.uname().release,
+        "mode": "none",
+        "reason": "",
+        "socket": None,
+        "daemon": None,
     }
     try:
         address = None if current.direct else current.address()

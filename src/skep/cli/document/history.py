@@ -18,7 +18,10 @@ def event(event: model.Event) -> dict[str, object]:
         "detail": event.detail,
         "duration_ms": round(event.duration_ms, 3),
         "caller": {
-            "uid": event.caller.uid, "gid": event.caller.gid, "pid": event.caller.pid, "origin": event.caller.origin,
+            "uid": event.caller.uid,
+            "gid": event.caller.gid,
+            "pid": event.caller.pid,
+            "origin": event.caller.origin,
         },
     }
 

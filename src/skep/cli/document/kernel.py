@@ -8,9 +8,19 @@ from skep import model
 from skep.cli import kind, when
 
 ABSENT_LINK_FIELDS = (
-    "target_obj_id", "target_btf_id", "cgroup_id", "netns_ino", "netfilter_pf", "netfilter_hooknum",
-    "netfilter_priority", "netfilter_flags", "kprobe_multi_count", "kprobe_multi_flags", "kprobe_multi_missed",
-    "kprobe_address", "kprobe_missed",
+    "target_obj_id",
+    "target_btf_id",
+    "cgroup_id",
+    "netns_ino",
+    "netfilter_pf",
+    "netfilter_hooknum",
+    "netfilter_priority",
+    "netfilter_flags",
+    "kprobe_multi_count",
+    "kprobe_multi_flags",
+    "kprobe_multi_missed",
+    "kprobe_address",
+    "kprobe_missed",
 )
 """Fields of links of other types, which bpfman prints as 0 on every link."""
 
@@ -55,7 +65,9 @@ def statistics(seen: model.KernelProgram, host: Host) -> dict[str, object] | Non
     if not (host.statistics or seen.run_count or seen.recursion_misses):
         return None
     return {
-        "runtime": seen.run_time_ns, "run_count": seen.run_count, "recursion_misses": seen.recursion_misses,
+        "runtime": seen.run_time_ns,
+        "run_count": seen.run_count,
+        "recursion_misses": seen.recursion_misses,
     }
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 
 from skep import model
 from skep.cli import when
 from skep.cli.document import kernel
-from skep.hooks import tcx, tracepoint, uprobe, xdp
+from skep.hooks import codec, tcx, tracepoint, uprobe, xdp
 
 Chains = Mapping[model.ChainKey, model.ChainStatus]
 
@@ -66,9 +65,7 @@ def details(link: model.Link, chain: model.ChainStatus | None) -> dict[str, obje
     describe = _DETAILS.get(type(link.record.attachment))
     if describe is not None:
         return describe(link, chain)
-    attachment = link.record.attachment
-    assert dataclasses.is_dataclass(attachment) and not isinstance(attachment, type)
-    return dataclasses.asdict(attachment)
+    return codec.encode(link.record.attachment)
 
 
 def _kernel_id(link: model.Link, chain: model.ChainStatus | None) -> int | None:

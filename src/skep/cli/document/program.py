@@ -29,6 +29,7 @@ class Surroundings:
 def full(program: model.Program, around: Surroundings, host: kernel.Host) -> dict[str, object]:
     """What ``program get`` answers, and ``program load`` for each program."""
     stored, seen = program.record, program.status.kernel
+    maps = [around.maps[id] for id in seen.map_ids if id in around.maps] if seen else []
     own = [each for each in around.links if each.record.program == stored.key]
     return {
         "record": record(program),
@@ -39,9 +40,7 @@ def full(program: model.Program, around: Surroundings, host: kernel.Host) -> dic
             "map_dir": program.map_dir,
             "bytecode": _source_path(stored) or "",
             "links": [link.full(each, around.chains) for each in own],
-            "maps": [] if seen is None else [
-                kernel.map(around.maps[id], _pin_of(stored, around.maps[id])) for id in seen.map_ids if id in around.maps
-            ],
+            "maps": [kernel.map(view, _pin_of(stored, view)) for view in maps],
             "map_used_by": list(program.used_by),
             "pin_present": program.status.pin_present,
             "stale": program.status.stale,
@@ -81,12 +80,19 @@ def record(program: model.Program) -> dict[str, object]:
             "map_owner_id": stored.owner_id,
             "pin": stored.pin,
         },
-        "meta": {"name": stored.name, "owner": "", "description": "", "metadata": dict(sorted(stored.metadata.items()))},
+        "meta": {
+            "name": stored.name,
+            "owner": "",
+            "description": "",
+            "metadata": dict(sorted(stored.metadata.items())),
+        },
         "created_at": when.stamp(stored.created_at),
         "updated_at": None if stored.updated_at is None else when.stamp(stored.updated_at),
         "generation": stored.generation,
         "loaded_by": {
-            "uid": stored.loaded_by.uid, "gid": stored.loaded_by.gid, "pid": stored.loaded_by.pid,
+            "uid": stored.loaded_by.uid,
+            "gid": stored.loaded_by.gid,
+            "pid": stored.loaded_by.pid,
             "origin": stored.loaded_by.origin,
         },
     }

@@ -55,9 +55,7 @@ def one(chain: model.ChainStatus, links: shape.Links) -> output.View:
     )
 
 
-def lines(
-    chain: model.ChainStatus, links: shape.Links, *, before: Look | None = None, at: float = 0.0
-) -> list[str]:
+def lines(chain: model.ChainStatus, links: shape.Links, *, before: Look | None = None, at: float = 0.0) -> list[str]:
     """One look at a watched chain as plain text."""
     rate = _rate(before, Look(chain=chain, at=at))
     return [headline(chain, rate), *table.plain(members(chain, links)), *(f"! {warning}" for warning in chain.warnings)]
@@ -68,7 +66,8 @@ def live(look: Look, links: shape.Links, before: Look | None) -> object:
     from rich.console import Group
     from rich.text import Text
 
-    parts = [Text(headline(look.chain, _rate(before, look)), style="bold"), table.renderable(members(look.chain, links))]
+    head = Text(headline(look.chain, _rate(before, look)), style="bold")
+    parts = [head, table.renderable(members(look.chain, links))]
     parts += [Text(f"! {warning}", style="yellow") for warning in look.chain.warnings]
     return Group(*parts)  # type: ignore[arg-type]  # renderable() hides rich's type so that rich stays unimported
 
@@ -107,9 +106,13 @@ def members(chain: model.ChainStatus, links: shape.Links) -> table.Table:
     most = max((counts.runs for counts in chain.counts), default=0)
     rows = tuple(
         (
-            str(position), str(member.priority), str(member.link) if member.link else "-",
-            str(links[member.link].program_id) if member.link in links else "-", member.name,
-            ",".join(shape.verdicts(member.proceed_on)) or "-", member.form.value,
+            str(position),
+            str(member.priority),
+            str(member.link) if member.link else "-",
+            str(links[member.link].program_id) if member.link in links else "-",
+            member.name,
+            ",".join(shape.verdicts(member.proceed_on)) or "-",
+            member.form.value,
             *_counted(chain.counts[position] if position < len(chain.counts) else None, most),
         )
         for position, member in enumerate(chain.record.members)
@@ -153,9 +156,16 @@ def _overview(chains: Sequence[model.ChainStatus]) -> table.Table:
     )
     rows = tuple(
         (
-            chain.record.key.type, chain.record.interface, str(chain.record.key.ifindex), str(chain.record.key.netns),
-            chain.record.netns_path or "-", str(chain.record.revision), chain.record.mode or "-",
-            str(len(chain.record.members)), f"{chain.packets:,}", chain.state.value,
+            chain.record.key.type,
+            chain.record.interface,
+            str(chain.record.key.ifindex),
+            str(chain.record.key.netns),
+            chain.record.netns_path or "-",
+            str(chain.record.revision),
+            chain.record.mode or "-",
+            str(len(chain.record.members)),
+            f"{chain.packets:,}",
+            chain.state.value,
             " > ".join(member.name for member in chain.record.members),
         )
         for chain in chains

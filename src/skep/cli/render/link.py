@@ -11,8 +11,11 @@ from skep.cli.document import link as document
 
 
 def listing(
-    links: Sequence[model.Link], chains: document.Chains, applications: Mapping[model.ProgramId, str],
-    *, bare: bool = False,
+    links: Sequence[model.Link],
+    chains: document.Chains,
+    applications: Mapping[model.ProgramId, str],
+    *,
+    bare: bool = False,
 ) -> output.View:
     """``link list``; ``applications`` by program."""
     return output.View(
@@ -109,9 +112,17 @@ def _row(
 ) -> tuple[str, ...]:
     shown, counts = document.record(link, chains), link.status.counts
     return (
-        str(link.record.id), str(shown["kernel_link_id"] or "<none>"), link.record.hook, str(link.program_id),
+        str(link.record.id),
+        str(shown["kernel_link_id"] or "<none>"),
+        link.record.hook,
+        str(link.program_id),
         *((applications.get(link.program_id, ""),) if apps else ()),
-        link.program_name, place(link), link.status.state, when.age(now - link.record.created_at),
-        link.record.mode or "", str(counts.runs) if counts else "", str(shown["pin_path"] or ""),
+        link.program_name,
+        place(link),
+        link.status.state,
+        when.age(now - link.record.created_at),
+        link.record.mode or "",
+        str(counts.runs) if counts else "",
+        str(shown["pin_path"] or ""),
         table.pairs(sorted(link.record.metadata.items())) if link.record.metadata else "",
     )

@@ -130,9 +130,16 @@ def _row(program: AnyProgram, host: kernel.Host, now: float, apps: bool) -> tupl
         labels = table.pairs(sorted(stored.metadata.items())) if stored.metadata else ""
     born = program.record.created_at if isinstance(program, model.Program) else _loaded_at(program.kernel, host)
     return (
-        str(_id(program)), *((application,) if apps else ()), *head, when.age(now - born),
-        str(seen.verified_insns) if seen else "", _bytes(seen.memlock_bytes) if seen else "",
-        table.joined(seen.map_ids, empty="") if seen else "", seen.tag if seen else "", source, labels,
+        str(_id(program)),
+        *((application,) if apps else ()),
+        *head,
+        when.age(now - born),
+        str(seen.verified_insns) if seen else "",
+        _bytes(seen.memlock_bytes) if seen else "",
+        table.joined(seen.map_ids, empty="") if seen else "",
+        seen.tag if seen else "",
+        source,
+        labels,
     )
 
 
@@ -164,23 +171,30 @@ def _kernel_fields(seen: model.KernelProgram, host: kernel.Host) -> Iterator[tup
 def _nested(program: model.Program, around: document.Surroundings) -> Iterator[table.Section]:
     links = [link for link in around.links if link.record.program == program.record.key]
     if links:
-        yield table.Section(title="Links:", fields=tuple(
-            (str(link.record.id), f"{link.record.hook} {render_link.place(link)} ({link.status.state})") for link in links
-        ))
+        yield table.Section(
+            title="Links:",
+            fields=tuple(
+                (str(link.record.id), f"{link.record.hook} {render_link.place(link)} ({link.status.state})")
+                for link in links
+            ),
+        )
     pins = {reference.name: reference.pin for reference in program.record.maps}
     maps = [
         around.maps[id] for id in (program.status.kernel.map_ids if program.status.kernel else ()) if id in around.maps
     ]
     if maps:
-        yield table.Section(title="Maps:", fields=tuple(
-            (
-                str(view.kernel.id),
-                f"{view.kernel.name} {kind.map(view.kernel.type)} key {view.kernel.key_size}B "
-                f"value {view.kernel.value_size}B max {view.kernel.max_entries} "
-                f"{pins.get(view.kernel.name) or next(iter(view.pins), '(no pin)')}",
-            )
-            for view in maps
-        ))
+        yield table.Section(
+            title="Maps:",
+            fields=tuple(
+                (
+                    str(view.kernel.id),
+                    f"{view.kernel.name} {kind.map(view.kernel.type)} key {view.kernel.key_size}B "
+                    f"value {view.kernel.value_size}B max {view.kernel.max_entries} "
+                    f"{pins.get(view.kernel.name) or next(iter(view.pins), '(no pin)')}",
+                )
+                for view in maps
+            ),
+        )
 
 
 def _stats(program: model.Program, host: kernel.Host) -> table.Section:
@@ -188,10 +202,8 @@ def _stats(program: model.Program, host: kernel.Host) -> table.Section:
     counted = None if seen is None else kernel.statistics(seen, host)
     if counted is None:
         return table.Section(title="Stats: (not enabled, see sysctl kernel.bpf_stats_enabled)")
-    return table.Section(title="Stats:", fields=tuple(
-        (label, str(counted[name]))
-        for label, name in (("Run Count", "run_count"), ("Runtime ns", "runtime"), ("Recursion Misses", "recursion_misses"))
-    ))
+    labels = (("Run Count", "run_count"), ("Runtime ns", "runtime"), ("Recursion Misses", "recursion_misses"))
+    return table.Section(title="Stats:", fields=tuple((label, str(counted[name])) for label, name in labels))
 
 
 def _id(program: AnyProgram) -> int:

@@ -1,0 +1,182 @@
+"""The one table of settings: field, key in the file, flag, environment, default, help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from skep import model
+from skep.config import values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one instance of skep is told. Paths are absolute, or None to follow from ``runtime_dir``."""
+
+    runtime_dir: str | None = None
+    state_dir: str | None = None
+    bpffs_dir: str | None = None
+    image_cache_dir: str | None = None
+    socket_path: str | None = None
+    socket_mode: int = 0o660
+    socket_group: str = ""
+    lock_timeout: float = 30.0
+    """Seconds; 0 waits for ever."""
+    log_level: str = "info"
+    log_format: str = "text"
+    log_components: Mapping[str, str] = field(default_factory=dict)
+    """Logger below ``skep`` -> level."""
+    xdp_mode: model.XdpMode = model.XdpMode.DRV
+    xdp_fallback: bool = True
+    interfaces: Mapping[str, model.XdpMode] = field(default_factory=dict)
+    """Interface name -> XDP mode, where it differs from ``xdp_mode``."""
+
+    def xdp_modes(self, interface: str) -> tuple[model.XdpMode, ...]:
+        """The modes to try for an interface, in order; the generic path is the fallback of the driver's."""
+        first = self.interfaces.get(interface, self.xdp_mode)
+        if first is model.XdpMode.DRV and self.xdp_fallback:
+            return (first, model.XdpMode.SKB)
+        return (first,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One row of the table. ``parse`` turns a TOML value, or the text of a flag or variable, into the field's value.
+
+    ``flag`` "" means that only the file and the environment set it. ``parse`` raises ``ValueError`` with what it wants.
+    """
+
+    name: str
+    key: str
+    flag: str = ""
+    environment: tuple[str, ...] = ()
+    parse: Callable[[object], object]
+    default: str
+    """As a person reads it; the value itself is the field's default in ``Settings``."""
+    path: bool = False
+    help: str
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        name="runtime_dir",
+        key="runtime_dir",
+        flag="--runtime-dir",
+        path=True,
+        parse=values.directory,
+        default="/run/skep",
+        environment=("SKEP_RUNTIME_DIR", "BPFMAN_RUNTIME_DIR"),
+        help="Directory of the lock and of the daemon's address; other directories follow from it.",
+    ),
+    Setting(
+        name="state_dir",
+        key="state_dir",
+        flag="--state-dir",
+        path=True,
+        parse=values.directory,
+        default="/var/lib/skep",
+        environment=("SKEP_STATE_DIR",),
+        help="Directory of the store.",
+    ),
+    Setting(
+        name="bpffs_dir",
+        key="bpffs_dir",
+        flag="--bpffs-dir",
+        path=True,
+        parse=values.directory,
+        default="/sys/fs/bpf/skep",
+        environment=("SKEP_BPFFS_DIR",),
+        help="Directory of the pins, in the host's bpffs.",
+    ),
+    Setting(
+        name="image_cache_dir",
+        key="image_cache_dir",
+        flag="--image-cache-dir",
+        path=True,
+        parse=values.directory,
+        default="/var/cache/skep",
+        environment=("SKEP_IMAGE_CACHE_DIR",),
+        help="Directory of fetched bytecode images.",
+    ),
+    Setting(
+        name="socket_path",
+        key="socket_path",
+        flag="--socket-path",
+        path=True,
+        parse=values.directory,
+        default="/run/bpfman-sock/bpfman.sock",
+        environment=("SKEP_SOCKET", "BPFMAN_SOCKET_PATH"),
+        help="Unix socket on which the daemon listens.",
+    ),
+    Setting(
+        name="socket_mode",
+        key="socket_mode",
+        parse=values.octal,
+        default="0660",
+        help="Permission bits of the socket.",
+    ),
+    Setting(
+        name="socket_group",
+        key="socket_group",
+        parse=values.text,
+        default='""',
+        help="Group that owns the socket; empty leaves the daemon's own.",
+    ),
+    Setting(
+        name="lock_timeout",
+        key="lock_timeout",
+        flag="--lock-timeout",
+        parse=values.seconds,
+        default="30s",
+        environment=("SKEP_LOCK_TIMEOUT", "BPFMAN_LOCK_TIMEOUT"),
+        help="How long to wait for another writer; 0 waits for ever.",
+    ),
+    Setting(
+        name="log_level",
+        key="logging.level",
+        flag="--log",
+        parse=values.level,
+        default="info",
+        environment=("SKEP_LOG", "BPFMAN_LOG", "RUST_LOG"),
+        help='Least important message to log, and exceptions for parts: "info,manager=debug".',
+    ),
+    Setting(
+        name="log_format",
+        key="logging.format",
+        parse=values.format,
+        default="text",
+        environment=("SKEP_LOG_FORMAT",),
+        help="text or json, one line per operation.",
+    ),
+    Setting(
+        name="log_components",
+        key="logging.components",
+        parse=values.components,
+        default="{}",
+        help="Levels of single parts.",
+    ),
+    Setting(
+        name="xdp_mode",
+        key="xdp.mode",
+        parse=values.mode,
+        default="drv",
+        help="How XDP chains are attached: in the driver, in the generic path, or on the card.",
+    ),
+    Setting(
+        name="xdp_fallback",
+        key="xdp.fallback",
+        parse=values.boolean,
+        default="true",
+        help="Take the generic path where the driver refuses; the link says so.",
+    ),
+)
+"""Every setting but the tables ``[interfaces.<name>]`` (``xdp_mode`` of one interface)."""
+
+INERT: Mapping[str, str] = {
+    "signing.allow_unsigned": "images are not verified yet",
+    "signing.verify_enabled": "images are not verified yet",
+    "signing.trusted_identities": "images are not verified yet",
+    "database.max_retries": "writers wait for the lock, see lock_timeout",
+    "database.millisec_delay": "writers wait for the lock, see lock_timeout",
+}
+"""bpfman's keys that are accepted and mean nothing here, with the reason."""

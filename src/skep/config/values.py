@@ -1,0 +1,116 @@
+"""Values of settings out of TOML, of a flag's text or of a variable's. Pure.
+
+Each function returns the value or raises ``ValueError`` with what it wants, "wants an absolute path".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from skep import model
+
+LEVELS = ("error", "warning", "info", "debug")
+_LEVEL_NAMES = {"warn": "warning", "trace": "debug", "err": "error", "critical": "error", "off": "error"}
+_MILLISECONDS = {"ms": 1.0, "s": 1000.0, "m": 60_000.0, "h": 3_600_000.0}
+
+
+def directory(value: object) -> str:
+    """An absolute path, normalised."""
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise ValueError("wants an absolute path")
+    if "\0" in value or "\n" in value:
+        raise ValueError("wants a path without control characters")
+    return os.path.normpath(value)
+
+
+def octal(value: object) -> int:
+    """Permission bits as text in octal, "0660"."""
+    if not isinstance(value, str):
+        raise ValueError('wants permission bits as text, such as "0660"')
+    try:
+        mode = int(value, 8)
+    except ValueError:
+        raise ValueError('wants permission bits in octal, such as "0660"') from None
+    if not 0 < mode <= 0o777:
+        raise ValueError("wants permission bits between 0001 and 0777")
+    return mode
+
+
+def text(value: object) -> str:
+    """Any text."""
+    if not isinstance(value, str):
+        raise ValueError("wants text")
+    return value
+
+
+def boolean(value: object) -> bool:
+    """true or false; as text also yes, no, 1, 0."""
+    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    raise ValueError("wants true or false")
+
+
+def seconds(value: object) -> float:
+    """A duration in seconds from a number of seconds or text such as "30s", "500ms" or "1m30s"; not negative."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        amount = float(value)
+    elif isinstance(value, str):
+        amount = _duration(value.strip())
+    else:
+        raise ValueError('wants a duration such as "30s" or "500ms"')
+    if not 0 <= amount <= 366 * 86400:
+        raise ValueError("wants a duration between 0 and one year")
+    return amount
+
+
+def _duration(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    total, rest = 0.0, text
+    while rest:
+        digits = len(rest) - len(rest.lstrip("0123456789."))
+        unit = rest[digits : digits + 2] if rest[digits : digits + 2] == "ms" else rest[digits : digits + 1]
+        if not digits or unit not in _MILLISECONDS or rest.count(".", 0, digits) > 1 or rest[:digits] == ".":
+            raise ValueError('wants a duration such as "30s" or "500ms"')
+        total += float(rest[:digits]) * _MILLISECONDS[unit] / 1000.0
+        rest = rest[digits + len(unit) :]
+    if not text:
+        raise ValueError('wants a duration such as "30s" or "500ms"')
+    return total
+
+
+def level(value: object) -> str:
+    """A level's name; warn and trace are read too."""
+    name = value.lower() if isinstance(value, str) else ""
+    name = _LEVEL_NAMES.get(name, name)
+    if name not in LEVELS:
+        raise ValueError(f"wants one of {', '.join(LEVELS)}")
+    return name
+
+
+def format(value: object) -> str:
+    """ "text" or "json"."""
+    if value not in ("text", "json"):
+        raise ValueError("wants text or json")
+    return str(value)
+
+
+def components(value: object) -> Mapping[str, str]:
+    """Part of skep -> level."""
+    if not isinstance(value, dict):
+        raise ValueError('wants a table such as { manager = "debug" }')
+    return {str(name): level(level) for name, level in value.items()}
+
+
+def mode(value: object) -> model.XdpMode:
+    """An XDP mode."""
+    try:
+        return model.XdpMode(str(value))
+    except ValueError:
+        raise ValueError(f"wants one of {', '.join(model.XdpMode)}") from None
