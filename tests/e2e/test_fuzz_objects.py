@@ -91,7 +91,7 @@ def _store(daemon: instance.Instance) -> dict[str, list[tuple[object, ...]]]:
     with sqlite3.connect(f"file:{daemon.layout.database}?mode=ro", uri=True) as store:
         names = [name for (name,) in store.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
         kept = sorted(set(names) - {"meta", "events", "sqlite_sequence"})
-        return {name: sorted(store.execute(f"SELECT * FROM {name}")) for name in kept}  # noqa: S608
+        return {name: sorted(store.execute(f"SELECT * FROM {name}")) for name in kept}
 
 
 def _bpf_descriptors(daemon: instance.Instance) -> list[str]:
