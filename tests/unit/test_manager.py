@@ -17,7 +17,7 @@ USER = model.Caller(uid=1000, gid=100, pid=7, groups=(27,))
 ETH0 = model.InterfaceRef(name="eth0")
 PINS = paths.Pins(fake_kernel.ROOT)
 ALL = model.ProgramFilter()
-OBJECT = bpf_build.build("kinds").read_bytes()
+OBJECT = bpf_build.build("every_type").read_bytes()
 
 
 class Bed:
