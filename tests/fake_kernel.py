@@ -142,6 +142,10 @@ class FakeKernel:
         """Let a method's call number ``after`` (from 0, from now on) raise ``error``; the others succeed."""
         self._failures[method] = [*([None] * after), error]
 
+    def heal(self) -> None:
+        """Nothing fails any more."""
+        self._failures.clear()
+
     def snapshot(self) -> object:
         """Everything that can be observed, for comparing; numbers that only grow are left out."""
         return (
