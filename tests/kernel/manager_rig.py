@@ -18,7 +18,8 @@ from skep import manager, model, paths, store
 from skep.hooks import tcx, tracepoint, uprobe, xdp
 from skep.kernel import linux
 from tests import instance
-from tests.kernel import bpf_build, bpf_raw
+from tests import bpf_build
+from tests.kernel import bpf_raw
 
 ROOT = model.Caller(uid=0, gid=0, pid=os.getpid())
 LIBC = next(one for one in ("/lib/x86_64-linux-gnu/libc.so.6", "/lib/aarch64-linux-gnu/libc.so.6") if os.path.exists(one))

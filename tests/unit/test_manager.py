@@ -10,14 +10,14 @@ import pytest
 from skep import errors, manager, model, paths, policy, store
 from skep.hooks import tcx, tracepoint, xdp
 from tests import fake_kernel
-from tests.kernel import bpf_build
+from tests import bpf_build
 
 ROOT = model.Caller(uid=0, gid=0, pid=1)
 USER = model.Caller(uid=1000, gid=100, pid=7, groups=(27,))
 ETH0 = model.InterfaceRef(name="eth0")
 PINS = paths.Pins(fake_kernel.ROOT)
 ALL = model.ProgramFilter()
-OBJECT = bpf_build.build("kinds").read_bytes()
+OBJECT = bpf_build.build("every_type").read_bytes()
 
 
 class Bed:

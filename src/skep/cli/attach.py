@@ -82,7 +82,6 @@ def parameter(row: hooks.Option) -> click.Parameter:
             help=row.help,
             type=TableType(row),
             required=row.required,
-            default=None,
         )
     return click.Argument([row.field], metavar=row.metavar, type=TableType(row), required=row.required)
 

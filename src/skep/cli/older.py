@@ -128,7 +128,6 @@ def _command(hook: hooks.Hook[Any], name: str) -> click.Command:  # Any: see hoo
             help=row.help,
             type=attaching.TableType(row),
             required=row.required,
-            default=None,
         )
         for row in hook.options
     ]

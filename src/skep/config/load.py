@@ -44,10 +44,16 @@ def load(
     values, notes = parse(text, path) if path else ({}, ())
     for source, row, given in _given(flags or {}, environment):
         value: object = os.path.abspath(given) if row.path and isinstance(given, str) and given else given
-        if row.name == "log_level":
-            values |= _log(source, str(value), _strings(values.get("log_components")))
-        else:
+        if row.name != "log_level":
             values[row.name] = _value(source, row.parse, value)
+            continue
+        try:
+            values |= _log(source, str(value), _strings(values.get("log_components")))
+        except errors.InvalidRequest as error:
+            if source != "RUST_LOG":
+                raise
+            # Rust's programs read it too, in a richer grammar; it must not keep skep from starting.
+            notes = (*notes, f"RUST_LOG is not used: {error.why}")
     # The table's parsers made every value; a test holds the table to the fields.
     return Loaded(settings=table.Settings(**values), file=path, notes=notes)  # type: ignore[arg-type]
 

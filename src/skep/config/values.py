@@ -105,7 +105,7 @@ def components(value: object) -> Mapping[str, str]:
     """Part of skep -> level."""
     if not isinstance(value, dict):
         raise ValueError('wants a table such as { manager = "debug" }')
-    return {str(name): level(level) for name, level in value.items()}
+    return {str(name): level(text) for name, text in value.items()}
 
 
 def mode(value: object) -> model.XdpMode:
