@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from skep import errors, model, steps
-from skep.bytecode import insn, relocated
-from skep.kernel import bpffs, elffile, observe, refused, sys, verifier, worker_client
+from skep.bytecode import elf, insn, relocated
+from skep.kernel import bpffs, observe, refused, sys, verifier, worker_client
 
 _LOG_BEGIN: Final = "-- BEGIN PROG LOAD LOG --\n"
 _LOG_END: Final = "-- END PROG LOAD LOG --"
@@ -195,11 +195,8 @@ def _functions(code: bytes, seen: Sequence[relocated.FuncInfo]) -> tuple[relocat
 
 def _licence(data: bytes) -> str:
     """The text of an object's licence section, which the kernel does not give back."""
-    try:
-        text = elffile.Elf(lambda offset, size: data[offset : offset + size]).section("license")
-    except elffile.Malformed:  # libbpf read it nevertheless
-        text = None
-    return (text or b"").partition(b"\0")[0].decode(errors="replace")
+    section = elf.parse(data).section("license")
+    return "" if section is None else section.data.partition(b"\0")[0].decode(errors="replace")
 
 
 def _explain(head: Mapping[str, Any], wanted: steps.ObjectLoad, reused: Mapping[str, _Reused]) -> errors.SkepError:

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Programs that the verifier, the kernel or libbpf refuses, each for its own reason. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+SEC("xdp") int fine(struct xdp_md *ctx)
+{
+	return XDP_PASS;
+}
+
+SEC("xdp") int unchecked_packet(struct xdp_md *ctx)
+{
+	return *(unsigned char *)(long)ctx->data;
+}
+
+/* Too many paths for the verifier: its log is long and the refusal is E2BIG. */
+SEC("xdp") int too_complex(struct xdp_md *ctx)
+{
+	unsigned int sum = 0;
+
+	for (unsigned int i = 0; i < 100000000; i++) {
+		if (bpf_get_prandom_u32() & 1)
+			sum += i;
+		asm volatile("" : "+r"(sum));
+	}
+	return sum & 1;
+}
+
+SEC("fentry/do_nanosleep") int policy(void *ctx)
+{
+	return 0;
+}
+
+SEC("lsm/file_open") int watch_open(void *ctx)
+{
+	return 0;
+}
+
+SEC("fentry") int no_target(void *ctx)
+{
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";
