@@ -59,9 +59,7 @@ class Rig:
         patches = []
         for name, value in values.items():
             one = variables.find(known, name)
-            patches.append(
-                steps.Patch(section=one.section, offset=one.offset, data=value.to_bytes(one.size, "little"))
-            )
+            patches.append(steps.Patch(section=one.section, offset=one.offset, data=value.to_bytes(one.size, "little")))
         return steps.ObjectLoad(
             object=data,
             programs=tuple(

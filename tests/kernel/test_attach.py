@@ -172,9 +172,7 @@ def test_native_refusal_falls_to_generic_and_says_why(rig: Rig, network: instanc
     (program,) = rig.load("hooks", "on_xdp")
     made = rig.kernel.attach(program, kernel_rig.xdp(network, 4, 2), rig.link_pin("1"))
     assert made.taken == 1
-    assert made.refused == (
-        "drv: ERANGE: the MTU of 9000 is too large for a program without multi-buffer support",
-    )
+    assert made.refused == ("drv: ERANGE: the MTU of 9000 is too large for a program without multi-buffer support",)
     rig.kernel.detach(rig.link_pin("1"))
     with pytest.raises(errors.Rejected, match="9000"):
         rig.kernel.attach(program, kernel_rig.xdp(network, 4), rig.link_pin("1"))

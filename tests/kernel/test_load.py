@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import signal
 import struct
@@ -62,9 +63,7 @@ def test_the_member_loads_again_and_does_the_same(rig: Rig, network: instance.Ne
 def test_the_member_keeps_its_functions(rig: Rig, name: str) -> None:
     made = rig.kernel.load_object(rig.request("subprogram", name))
     (one,) = made.values()
-    starts = {0} | {
-        at + call.imm + 1 for at, call in enumerate(one.member.decoded()) if call.is_local_call
-    }
+    starts = {0} | {at + call.imm + 1 for at, call in enumerate(one.member.decoded()) if call.is_local_call}
     assert {info.insn_off for info in one.member.func_info} == starts
     rig.kernel.load_member(one.member, rig.program_pin("again"))
 
@@ -133,9 +132,7 @@ def test_maps_whose_sizes_are_rounded_can_be_shared(rig: Rig) -> None:
     """Ring buffers, perf event arrays and devmaps differ in the kernel from what the object says."""
     rig.kernel.load_object(rig.request("named_pins", "shares"))
     wanted = rig.request("named_pins", "shares")
-    maps = tuple(
-        dataclasses.replace(one, reuse=rig.map_pin(f"1_{one.name}")) for one in wanted.maps
-    )
+    maps = tuple(dataclasses.replace(one, reuse=rig.map_pin(f"1_{one.name}")) for one in wanted.maps)
     rig.kernel.load_object(dataclasses.replace(wanted, maps=maps))
     assert rig.kernel.map(rig.map_pin("1_ring")) == rig.kernel.map(rig.map_pin("2_ring"))
 
@@ -176,7 +173,7 @@ def test_global_data_of_a_shared_section_is_refused(rig: Rig) -> None:
 
 
 def test_the_verifiers_refusal_keeps_its_log(rig: Rig) -> None:
-    with pytest.raises(errors.Rejected, match="invalid mem access 'scalar'") as caught:
+    with pytest.raises(errors.Rejected, match="invalid access to packet") as caught:
         rig.kernel.load_object(rig.request("refused", "unchecked_packet"))
     assert caught.value.errno == 13
     assert "processed" in caught.value.log
@@ -186,9 +183,10 @@ def test_the_verifiers_refusal_keeps_its_log(rig: Rig) -> None:
 
 @pytest.mark.slow
 def test_a_program_beyond_the_verifiers_patience(rig: Rig) -> None:
-    with pytest.raises(errors.Rejected, match="too large|infinite loop|too complex") as caught:
-        rig.kernel.load_object(rig.request("refused", "too_complex"))
-    assert len(caught.value.log) > 1000
+    with pytest.raises(errors.Rejected, match="too large") as caught:
+        rig.kernel.load_object(rig.request("refused", "too_long"))
+    assert caught.value.errno == errno.E2BIG
+    assert len(caught.value.log) > 1 << 20
 
 
 @pytest.mark.parametrize(
