@@ -142,6 +142,10 @@ class FakeKernel:
         """Let a method's call number ``after`` (from 0, from now on) raise ``error``; the others succeed."""
         self._failures[method] = [*([None] * after), error]
 
+    def heal(self) -> None:
+        """Nothing fails any more."""
+        self._failures.clear()
+
     def snapshot(self) -> object:
         """Everything that can be observed, for comparing; numbers that only grow are left out."""
         return (
@@ -190,6 +194,9 @@ class FakeKernel:
 
     def pins(self, directory: model.PinDir) -> tuple[str, ...]:
         return tuple(sorted(path for path in (*self._pins, *self._aliases) if path.startswith(f"{directory}/")))
+
+    def aliases(self, directory: model.PinDir) -> dict[str, str]:
+        return {path: self._aliases[path] for path in sorted(self._aliases) if path.startswith(f"{directory}/")}
 
     def interface(self, ref: model.InterfaceRef) -> model.Interface:
         namespaces = {netns for netns, _ in self.interfaces} | {None}

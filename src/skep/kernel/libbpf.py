@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 from collections.abc import Iterator
 
@@ -16,6 +17,8 @@ _u32 = ctypes.c_uint32
 
 _PRINT_TYPE = ctypes.CFUNCTYPE(_int, _int, _pointer, _pointer)  # libbpf_print_fn_t: level, format, va_list
 _WARN = 0  # enum libbpf_print_level; 1 is INFO, 2 DEBUG
+LOG_BYTES = 16 << 20
+"""The most that is kept of a verifier log: its end, since Linux 6.4; before, its beginning."""
 _VA_LIST = 32  # bytes; struct __va_list_tag is 24 on x86-64, struct __va_list 32 on AArch64
 
 
@@ -40,6 +43,8 @@ class Library:
     def __init__(self) -> None:
         self._lib = ctypes.CDLL(os.environ.get("SKEP_LIBBPF", "libbpf.so.1"), use_errno=True)
         self._c = ctypes.CDLL(None)
+        # Untouched pages cost nothing. Without a buffer libbpf doubles its own until a log of any length fits.
+        self._log = (ctypes.c_char * LOG_BYTES).from_buffer(mmap.mmap(-1, LOG_BYTES))
         self.messages: list[str] = []
         declare = self._declare
         declare("libbpf_set_print", _pointer, _PRINT_TYPE)
@@ -58,6 +63,7 @@ class Library:
         declare("bpf_program__set_type", _int, _pointer, _int)
         declare("bpf_program__set_expected_attach_type", _int, _pointer, _int)
         declare("bpf_program__set_flags", _int, _pointer, _u32)
+        declare("bpf_program__set_log_buf", _int, _pointer, _pointer, _size)
         declare("bpf_program__set_attach_target", _int, _pointer, _int, _string)
         declare("bpf_map__name", _string, _pointer)
         declare("bpf_map__fd", _int, _pointer)
@@ -84,7 +90,13 @@ class Library:
         handle = self._lib.bpf_object__open_mem(ctypes.addressof(data), len(data), ctypes.byref(options))
         if not handle:
             raise _failed(ctypes.get_errno() or errno.EINVAL)
-        return Object(self._lib, handle)
+        self._log[0] = b"\0"
+        return Object(self._lib, handle, ctypes.addressof(self._log))
+
+    @property
+    def log(self) -> str:
+        """What the verifier wrote about the object's program that it refused, "" when none was."""
+        return self._log.value.decode(errors="replace")
 
     def xdp_query(self, ifindex: int) -> tuple[int, ...]:
         """Ids of the programs on an interface's XDP hook in any mode, by netlink (no privilege needed)."""
@@ -114,9 +126,10 @@ class Library:
 class Object:
     """``struct bpf_object *``; programs and maps are bare pointers that die with it."""
 
-    def __init__(self, lib: ctypes.CDLL, handle: int) -> None:
+    def __init__(self, lib: ctypes.CDLL, handle: int, log: int) -> None:
         self._lib = lib
         self._handle = handle
+        self._log = log
         self.programs = dict(self._walk(lib.bpf_object__next_program, lib.bpf_program__name))
         self.maps = dict(self._walk(lib.bpf_object__next_map, lib.bpf_map__name))
 
@@ -142,6 +155,7 @@ class Object:
         """Load a program as this type. 0 keeps the attach type, flags are added to those of its section."""
         _check(self._lib.bpf_program__set_autoload(program, True))
         _check(self._lib.bpf_program__set_type(program, type_))
+        _check(self._lib.bpf_program__set_log_buf(program, self._log, LOG_BYTES))
         if attach_type:
             _check(self._lib.bpf_program__set_expected_attach_type(program, attach_type))
         if flags:

@@ -53,6 +53,11 @@ class Linux:
         """End the loader. The door stays usable: the next load starts another."""
         self._loader.close()
 
+    @property
+    def loader_pid(self) -> int | None:
+        """The loader's process id, None before the first load; for tests and `doctor`."""
+        return self._loader.pid
+
     # ---- observe
 
     def boot(self) -> model.Boot:

@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from skep import errors, model, steps
-from skep.bytecode import insn, relocated
-from skep.kernel import bpffs, elffile, observe, refused, sys, verifier, worker_client
+from skep.bytecode import elf, insn, relocated
+from skep.kernel import bpffs, observe, refused, sys, verifier, worker_client
 
-_LOG_BEGIN: Final = "-- BEGIN PROG LOAD LOG --\n"
-_LOG_END: Final = "-- END PROG LOAD LOG --"
+_TAIL: Final = 1000  # characters
 
 
 def load(
@@ -195,11 +194,8 @@ def _functions(code: bytes, seen: Sequence[relocated.FuncInfo]) -> tuple[relocat
 
 def _licence(data: bytes) -> str:
     """The text of an object's licence section, which the kernel does not give back."""
-    try:
-        text = elffile.Elf(lambda offset, size: data[offset : offset + size]).section("license")
-    except elffile.Malformed:  # libbpf read it nevertheless
-        text = None
-    return (text or b"").partition(b"\0")[0].decode(errors="replace")
+    section = elf.parse(data).section("license")
+    return "" if section is None else section.data.partition(b"\0")[0].decode(errors="replace")
 
 
 def _explain(head: Mapping[str, Any], wanted: steps.ObjectLoad, reused: Mapping[str, _Reused]) -> errors.SkepError:
@@ -235,7 +231,7 @@ def _explain(head: Mapping[str, Any], wanted: steps.ObjectLoad, reused: Mapping[
         case "reuse":
             return _differs(str(error.get("name")), error.get("definition"), reused, code)
         case _:
-            return _refused_load(wanted, code, messages)
+            return _refused_load(wanted, code, messages, str(head.get("log", "")))
 
 
 def _differs(name: str, definition: Any, reused: Mapping[str, _Reused], code: int) -> errors.SkepError:
@@ -256,10 +252,11 @@ def _differs(name: str, definition: Any, reused: Mapping[str, _Reused], code: in
     )
 
 
-def _refused_load(wanted: steps.ObjectLoad, code: int, messages: str) -> errors.SkepError:
-    log = _verifier_log(messages)
+def _refused_load(wanted: steps.ObjectLoad, code: int, messages: str, log: str) -> errors.SkepError:
     program = next((one for one in wanted.programs if f"prog '{one.name}'" in messages), wanted.programs[0])
     if log:
+        if code == errno.ENOSPC:  # the log was longer than its buffer, which hides the verifier's own answer
+            code = errno.E2BIG if "too large" in log[-_TAIL:] else errno.EINVAL
         return verifier.refusal(program.name, program.prog_type, code, log)
     complaint = _complaint(messages)
     if program.attach_func is not None and code in (errno.ESRCH, errno.ENOENT):
@@ -280,11 +277,6 @@ def _no_function(target: str, program: str, code: int) -> errors.SkepError:
         do="see `bpftool btf dump file /sys/kernel/btf/vmlinux format raw`",
         errno=code,
     )
-
-
-def _verifier_log(messages: str) -> str:
-    _, found, rest = messages.partition(_LOG_BEGIN)
-    return rest.partition(_LOG_END)[0] if found else ""
 
 
 def _complaint(messages: str) -> str:

@@ -83,10 +83,11 @@ def no_interface(ref: model.InterfaceRef) -> errors.NotFound:
     """The error for an interface that is not in the calling thread's namespace."""
     known = [name for _, name in socket.if_nameindex()]
     where = f"in network namespace {ref.netns}" if ref.netns else "in skep's network namespace"
+    near = errors.near_misses(ref.name, known)
     return errors.NotFound(
         f"no interface {ref.name!r} {where}",
-        near=errors.near_misses(ref.name, known),
-        do="" if errors.near_misses(ref.name, known) else "see `ip link`",
+        near=near,
+        do="" if near else "see `ip link`",
         errno=errno.ENODEV,
     )
 

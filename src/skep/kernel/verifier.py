@@ -13,7 +13,7 @@ from skep.bytecode.relocated import FuncInfo
 from skep.kernel import abi, refused, sys
 
 _FIRST_LOG: Final = 1 << 20  # bytes; doubled up to the largest the kernel takes
-_LARGEST_LOG: Final = (1 << 30) - 1  # bpf_verifier_log: len_total <= UINT_MAX >> 2 (Linux 5.19; before: >> 8)
+_LARGEST_LOG: Final = 16 << 20  # what does not fit is left out at its beginning (Linux 6.4)
 _NOISE: Final = ("processed ", "verification time", "stack depth", "-- BEGIN", "-- END")
 _U32: Final = struct.Struct("=I")
 _SHOWN: Final = 3  # last useful lines
@@ -60,7 +60,7 @@ def refusal(name: str, prog_type: int, code: int, log: str) -> errors.SkepError:
     """The error for a refused load, from its errno and log."""
     what = f"program {name!r} was refused by the verifier"
     if not log.strip():
-        if code in (errno.EPERM, errno.EACCES):
+        if code == errno.EPERM:
             return refused.program_type(name, prog_type, code)
         if code == errno.EINVAL:
             return errors.Rejected(
@@ -114,5 +114,6 @@ def _load(image: Image, btf_fd: int) -> int:
                 wanted = _U32.unpack_from(attr, abi.PROG_LOAD_LOG_TRUE_SIZE)[0]  # 0 before Linux 6.4
                 room = min(max(room * 4, wanted + 1), _LARGEST_LOG)
                 continue
-            code = again.errno or code
+            if again.errno != errno.ENOSPC:
+                code = again.errno or code
         raise refusal(image.name, image.prog_type, code, log.value.decode(errors="replace"))

@@ -75,7 +75,7 @@ def _serve(library: libbpf.Library, message: wire.Message) -> tuple[wire.Documen
         finally:
             opened.close()
     except _Refused as refused:
-        head = {"error": refused.fields, "messages": library.messages}
+        head = {"error": refused.fields, "messages": library.messages, "log": library.log}
         return wire.Document(head=json.dumps(head).encode(), blobs=()), []
 
 
