@@ -225,11 +225,18 @@ class Manager:
         )
 
     def _sweep(self) -> tuple[str, ...]:
-        told = apply.resume(self._kernel, self._store, fault=self._fault)
-        for line in told:
-            log.warning("%s", line, extra={"verb": "sweep"})
+        told = []
+        for pending in self._store.pending():
+            how = "taken back" if pending.finish is None else "finished"
+            line = f"operation {pending.operation} ({pending.verb}) was {how}"
+            try:
+                apply.settle(pending, self._kernel, self._store, fault=self._fault)
+            except errors.SkepError as failed:
+                line = f"operation {pending.operation} ({pending.verb}) could not be {how}: {failed}"
+            log.warning("%s", line, extra={"operation": pending.operation, "verb": "sweep"})
+            told.append(line)
         self._unfinished = bool(self._store.pending())
-        return told
+        return tuple(told)
 
     def _record(
         self,
