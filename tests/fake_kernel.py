@@ -191,6 +191,9 @@ class FakeKernel:
     def pins(self, directory: model.PinDir) -> tuple[str, ...]:
         return tuple(sorted(path for path in (*self._pins, *self._aliases) if path.startswith(f"{directory}/")))
 
+    def aliases(self, directory: model.PinDir) -> dict[str, str]:
+        return {path: self._aliases[path] for path in sorted(self._aliases) if path.startswith(f"{directory}/")}
+
     def interface(self, ref: model.InterfaceRef) -> model.Interface:
         namespaces = {netns for netns, _ in self.interfaces} | {None}
         if ref.netns not in namespaces:

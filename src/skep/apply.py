@@ -1,7 +1,7 @@
 """The interpreter: carries a ``steps.Plan`` out against the kernel and the store, and takes back what fails.
 
 Order: pending is written, steps are done, the store commits (the point of no return), the finish is done, pending is
-dropped. Whatever stops in between is taken back or finished by ``resume``, from what the store has.
+dropped. Whatever stops in between is taken back or finished by ``settle``, from what the store has.
 """
 
 from __future__ import annotations
@@ -37,8 +37,6 @@ class Journal(Protocol):
 
     def done(self, operation: model.OperationId) -> None: ...
 
-    def pending(self) -> tuple[steps.Pending, ...]: ...
-
 
 def no_fault(point: str) -> None:
     """Called at every boundary; tests put something here that raises or ends the process."""
@@ -59,7 +57,7 @@ def apply(
     """Carry out a plan; what its steps returned.
 
     Raises what the failing step or the store raises, after everything was taken back. Where that did not succeed, a
-    note on the error says so and ``resume`` does the rest. Broken: pins that the plan would make are there already.
+    note on the error says so and ``settle`` does the rest. Broken: pins that the plan would make are there already.
     """
     _refuse_taken(plan, kernel)
     fault("start")
@@ -83,21 +81,14 @@ def apply(
     return results
 
 
-def resume(kernel: door.Kernel, store: Journal, *, fault: Fault = no_fault) -> tuple[str, ...]:
-    """Take back, or finish, every plan that was interrupted; one line of text each.
+def settle(
+    pending: steps.Pending, kernel: door.Kernel, store: Journal, *, fault: Fault = no_fault
+) -> None:
+    """Take back, or finish, a plan that was interrupted: at the start, or after an ``apply`` that left it pending.
 
-    Called at the start and whenever an earlier ``apply`` left something pending. What fails is told and stays pending.
+    Raises what fails; the plan stays pending then, and the same can be tried again.
     """
-    told = []
-    for pending in store.pending():
-        actions, how = (pending.undo, "taken back") if pending.finish is None else (pending.finish, "finished")
-        try:
-            _finish(actions, kernel, store, pending.operation, fault)
-        except errors.SkepError as error:
-            told.append(f"operation {pending.operation} ({pending.verb}) could not be {how}: {error}")
-        else:
-            told.append(f"operation {pending.operation} ({pending.verb}) was {how}")
-    return tuple(told)
+    _finish(pending.undo if pending.finish is None else pending.finish, kernel, store, pending.operation, fault)
 
 
 # ---------------------------------------------------------------- steps

@@ -9,6 +9,7 @@ Pins, all in the host's bpffs::
     <pins>/links/<link id>[/<n>]           kernel links; a directory when the hook makes more than one
     <pins>/chains/<type>-<netns>-<ifindex>/link
     <pins>/chains/<type>-<netns>-<ifindex>/<revision>/{prog,counts}
+    <pins>/notes/{programs,links,chains}/…   symbolic links whose targets are records (plan/notes.py)
     <pins>/prog_<kernel id>                -> progs/…   symbolic links under bpfman's names, made last
     <pins>/maps/<kernel id>                -> sets/…
 """
@@ -98,7 +99,9 @@ def layout(
     )
 
 
-TOP = ("progs", "sets", "private", "shared", "links", "chains", "maps")
+TOP = (
+    "progs", "sets", "private", "shared", "links", "chains", "maps", "notes/programs", "notes/links", "notes/chains",
+)  # fmt: skip
 """The directories that are made once, when an instance starts; plans make what is below them."""
 
 
@@ -172,6 +175,10 @@ class Pins:
     def revision_counts(self, key: model.ChainKey, revision: int) -> model.MapPin:
         """The per-CPU counter map of one revision."""
         return model.MapPin(f"{self.revision(key, revision)}/counts")
+
+    def note(self, kind: str, key: object) -> str:
+        """Where a record is noted; ``kind`` is "programs", "links" or "chains"."""
+        return f"{self.root}/notes/{kind}/{key}"
 
     def alias_program(self, program: model.ProgramId) -> str:
         """bpfman's name for a program's pin."""

@@ -9,8 +9,7 @@ from skep import apply, hooks, model, paths
 from skep.hooks import tcx, tracepoint, uprobe, xdp
 from skep.manager import Manager
 from skep.store import Store
-from tests import fake_kernel
-from tests import bpf_build
+from tests import bpf_build, fake_kernel
 
 CALLER = model.Caller(uid=0, gid=0, pid=1, origin="direct")
 PINS = paths.Pins(fake_kernel.ROOT)

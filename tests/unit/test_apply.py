@@ -233,10 +233,13 @@ def assert_pins_are_records(host: Host) -> None:
         wanted.update(scenarios.host.PINS.shared(ref.name) for ref in program.maps if ref.shared)
         wanted.add(scenarios.host.PINS.alias_program(program.id))
         wanted.add(scenarios.host.PINS.alias_maps(program.id))
+        wanted.add(scenarios.host.PINS.note("programs", program.key))
     for link in records.links.values():
         wanted.update(link.pins)
+        wanted.add(scenarios.host.PINS.note("links", link.id))
     for chain in records.chains.values():
         wanted.update((chain.link_pin, chain.program_pin, chain.counts_pin))
+        wanted.add(scenarios.host.PINS.note("chains", chain.key))
     there = set(host.kernel.pins(model.PinDir(scenarios.host.PINS.root)))
     # A set that outlives its owner keeps maps that no program left may know.
     extra = {pin for pin in there - wanted if "/sets/" not in pin and "/private/" not in pin}

@@ -18,7 +18,7 @@ class Highest(TypedDict):
 
 
 def highest(kernel: door.Kernel, pins: paths.Pins) -> Highest:
-    """Read the names of our pins: ``progs/<key>-<generation>``, ``links/<id>…``, ``sets/<set>/…``, ``private/…``."""
+    """Read the names of our pins: ``progs/<key>-<generation>``, ``links/<id>…``, ``notes/links/<id>``, ``sets/<set>/…``, ``private/…``."""
 
     def last(*directories: str) -> int:
         found = 0
@@ -29,4 +29,4 @@ def highest(kernel: door.Kernel, pins: paths.Pins) -> Highest:
                 found = max(found, int(number[0]) if number else 0)
         return found
 
-    return Highest(program=last("progs"), link=last("links"), map_set=last("sets", "private"))
+    return Highest(program=last("progs"), link=last("links", "notes/links"), map_set=last("sets", "private"))

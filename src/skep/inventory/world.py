@@ -21,6 +21,8 @@ def observe(
     """Fill a world for one operation. NotFound for its interface, and what ``plan.need`` raises."""
     records = remembered.snapshot()
     world = World(programs=records.programs, links=records.links, chains=records.chains)
+    if isinstance(operation, model.Adopt):
+        world = replace(world, notes=kernel.aliases(fresh.pins.directory("notes")))
     interface = need.interface(operation)
     seen = None if interface is None else kernel.interface(interface)
     wanted = need.of(operation, world, fresh, seen)

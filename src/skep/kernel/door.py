@@ -54,6 +54,9 @@ class Kernel(Protocol):
     def pins(self, directory: model.PinDir) -> tuple[str, ...]:
         """Every pin and symbolic link below a directory, absolute and sorted; () when the directory is missing."""
 
+    def aliases(self, directory: model.PinDir) -> dict[str, str]:
+        """Every symbolic link below a directory, absolute path -> target; {} when the directory is missing."""
+
     def interface(self, ref: model.InterfaceRef) -> model.Interface:
         """Find an interface. NotFound (with near misses) for the interface or its namespace path."""
 

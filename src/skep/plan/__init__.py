@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import assert_never
 
 from skep import model, steps
-from skep.plan import adopt, attach, detach, load, replace, unload, update
+from skep.plan import adopt, attach, detach, load, notes, replace, unload, update
 from skep.plan.world import Fresh, World
 
 
 def decide(operation: model.Operation, world: World, fresh: Fresh) -> steps.Plan:
-    """The plan that carries ``operation`` out; raises what the verb's planner raises."""
+    """The plan that carries ``operation`` out, notes included; raises what the verb's planner raises."""
+    plan = _decide(operation, world, fresh)
+
+    def finish(results: steps.Results) -> tuple[steps.Finish, ...]:
+        return (*plan.finish(results), *notes.actions(plan.commit(results), fresh.pins))
+
+    return dataclasses.replace(plan, finish=finish)
+
+
+def _decide(operation: model.Operation, world: World, fresh: Fresh) -> steps.Plan:
     match operation:
         case model.Load():
             return load.plan(operation, world, fresh)

@@ -63,17 +63,8 @@ class Revision:
 
 
 def split(type: str, links: Sequence[model.LinkId], slots: Sequence[int]) -> dict[model.LinkId, model.Counts]:
-    """A counter map's slots (summed over CPUs) as counts by link. Verdicts unknown to the kernel count as aborts."""
-    hook = HOOKS[type]
-    result = {}
-    for link, one in zip(links, counts.totals(hook, len(links), [(slot,) for slot in slots]), strict=True):
-        stopped: dict[int, int] = {}
-        for name, packets in one.stops.items():
-            code = hook.codes.get(name, hook.abort)
-            if packets:
-                stopped[code] = stopped.get(code, 0) + packets
-        result[link] = model.Counts(runs=one.runs, proceeded=one.proceeded, stopped=stopped)
-    return result
+    """A counter map's slots (summed over CPUs) as counts by link."""
+    return dict(zip(links, counts.totals(HOOKS[type], len(links), slots), strict=True))
 
 
 def sort(members: Sequence[model.ChainMember], new: model.LinkId | None = None) -> tuple[model.ChainMember, ...]:

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from skep import model, paths
 from skep.hooks import tcx, xdp
-from skep.plan import find
+from skep.plan import find, notes
 from skep.plan.world import Fresh, World
 
 
@@ -44,7 +44,10 @@ def interface(operation: model.Operation) -> model.InterfaceRef | None:
 def of(
     operation: model.Operation, records: World, fresh: Fresh, seen: model.Interface | None
 ) -> Need:
-    """What to observe, given the store's ``records`` (a World without observations) and the interface found."""
+    """What to observe, given the store's ``records`` (a World without observations) and the interface found.
+
+    For adopt ``records`` holds the notes too.
+    """
     match operation:
         case model.Load():
             return Need(shared=True)
@@ -68,7 +71,12 @@ def of(
                 shared=True,
             )
         case model.Adopt():
-            return Need()
+            noted = notes.read(records.notes, fresh.pins)
+            pins = tuple(pin for link in noted.links.values() for pin in link.pins)
+            return Need(
+                links=(*pins, *(chain.link_pin for chain in noted.chains.values())),
+                programs=tuple(record.pin for record in noted.programs.values()),
+            )
         case _:
             assert_never(operation)
 

@@ -37,6 +37,8 @@ class World:
     """The TCX hook's list in running order, ours and foreign."""
     shared: frozenset[model.MapPin] = frozenset()
     """LIBBPF_PIN_BY_NAME pins that exist."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """For adopt: what is noted below the pins, path -> text (``plan.notes``)."""
     xdp_mode: model.XdpMode = model.XdpMode.DRV
     """The mode configured for the interface, tried first."""
     foreign: Mapping[model.ProgramId, str] = field(default_factory=dict)
