@@ -9,6 +9,7 @@ long. The verifier checks the result like any program; if it refuses, the linker
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -24,13 +25,13 @@ _LONGEST_REPEATED: Final = 64  # of a subprogram that is called from several pla
 _DEEPEST: Final = 480  # bytes of frame, so that the chain's own slots still fit
 
 
+@functools.lru_cache(maxsize=256)
 def flatten(member: Member) -> Member | None:
     """``member`` with as many of its subprograms in its main body as can be; None when there is none such."""
-    code = member.decoded()
-    whole = frames.functions(code, [info.insn_off for info in member.func_info])
+    whole = frames.of_member(member)
     if len(whole) < 2 or not whole[0].exact:
         return None
-    flattening = _Flattening(code=code, functions={one.start: one for one in whole})
+    flattening = _Flattening(code=member.decoded(), functions={one.start: one for one in whole})
     if not any(flattening.can_inline(start, whole[0].depth) for start in whole[0].calls):
         return None
     flattening.write(whole[0], base=0, prefix="main")

@@ -11,12 +11,14 @@ wrong nevertheless, the body would overwrite the saved context and the verifier 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from skep.bytecode import insn
 from skep.bytecode.insn import Insn
+from skep.bytecode.relocated import Member
 
 STACK: Final = 512  # MAX_BPF_STACK, linux/filter.h: all frames of a call together
 FRAMES: Final = 8  # MAX_CALL_FRAMES, linux/bpf_verifier.h
@@ -65,6 +67,12 @@ def functions(code: Sequence[Insn], starts: Sequence[int] = ()) -> tuple[Functio
             targets.add(index + 1 + one.imm)
     ordered = sorted(start for start in targets if 0 <= start < len(listed))
     return tuple(_function(listed, start, end) for start, end in zip(ordered, [*ordered[1:], len(listed)], strict=True))
+
+
+@functools.lru_cache(maxsize=256)
+def of_member(member: Member) -> tuple[Function, ...]:
+    """The subprograms of ``member``. Remembered: a chain is linked anew, with the same members, at every change."""
+    return functions(member.decoded(), [info.insn_off for info in member.func_info])
 
 
 def use(whole: Sequence[Function], start: int = 0) -> Use:
