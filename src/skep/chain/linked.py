@@ -43,7 +43,7 @@ class Linked:
     """A linked program, complete but for map descriptors: everything BPF_PROG_LOAD needs.
 
     ``insns`` name maps by index into ``maps`` (pin paths; the counter map is one of them). ``forms`` has one entry per
-    part that can run; later parts can never be reached and are left out. ``slots``: max_entries of the counter map.
+    part that can run, INLINE or CALL (FLAT is a way to inline); parts that can never be reached are left out. ``slots``: max_entries of the counter map.
     ``btf`` and ``func_info`` are empty when no part needs them.
     """
 
@@ -132,7 +132,7 @@ def link(hook: Hook, chain: Sequence[Part], *, counter_map: str, name: str) -> L
         expected_attach_type=hook.attach_type,
         prog_flags=flags,
         licence=chain_licence,
-        forms=tuple(body.part.form for body in bodies),
+        forms=tuple(Form.INLINE if body.inline else Form.CALL for body in bodies),
         btf=blob,
         func_info=infos,
     )

@@ -217,7 +217,8 @@ def test_a_body_too_long_for_short_jumps_is_called() -> None:
 def test_alternatives_are_linked_best_first() -> None:
     chain = [(made_members.member(made_members.with_subprogram(2, 2)), DEFAULT)] * 2
     found = linked.alternatives(codes.XDP, chain, counter_map="counters", name="chain")
-    assert [one.forms[0] for one in found] == [Form.FLAT, Form.INLINE, Form.CALL]
+    assert [one.forms[0] for one in found] == [Form.INLINE, Form.INLINE, Form.CALL]
+    assert [sum(code.is_local_call for code in insn.decode(one.insns)) for one in found] == [0, 2, 4]
 
 
 def test_linking_is_deterministic() -> None:
