@@ -17,12 +17,11 @@ from typing import Any
 from skep import manager, model, paths, store
 from skep.hooks import tcx, tracepoint, uprobe, xdp
 from skep.kernel import linux
-from tests import instance
-from tests import bpf_build
+from tests import bpf_build, instance
 from tests.kernel import bpf_raw
 
 ROOT = model.Caller(uid=0, gid=0, pid=os.getpid())
-LIBC = next(one for one in ("/lib/x86_64-linux-gnu/libc.so.6", "/lib/aarch64-linux-gnu/libc.so.6") if os.path.exists(one))
+LIBC = f"/lib/{os.uname().machine}-linux-gnu/libc.so.6"
 SLOT = {"on_xdp": 0, "on_tcx": 1, "on_tracepoint": 2, "on_uprobe": 3, "on_uretprobe": 4}
 _OBJ_GET = 7
 _numbers = itertools.count(1)

@@ -1,7 +1,8 @@
-"""The Manager on this machine's kernel: every type, changes under traffic, kill -9 at every point, reboot, lost store."""
+"""The Manager on this machine's kernel: every type, changes under traffic, kill -9 anywhere, reboot, lost store."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -10,6 +11,7 @@ import random
 import pytest
 
 from skep import errors, manager, model
+from tests import instance
 from tests.kernel import manager_rig
 from tests.kernel.manager_rig import ROOT
 
@@ -55,7 +57,7 @@ def test_when_detach_returns_the_same_program_can_be_attached_again(rig, name):
 
 
 def test_totals_equal_the_members_own_counters_over_200_changes_under_traffic(rig):
-    """Three members stay and change places and masks, one comes and goes; each counts for itself in a map of its own."""
+    """Three members stay and change places and masks, one comes and goes; each counts in a map of its own too."""
     chance = random.Random(7)
     members = [rig.load("on_xdp", verdict=verdict)[0] for verdict in (2, 1, 0)]
     links = [rig.attach(one, rig.attachment("on_xdp", priority=10 * n)) for n, one in enumerate(members)]
@@ -167,7 +169,7 @@ class World:
         self.tcx = self.rig.load("on_tcx")[0]
         self.tracepoint = self.rig.load("on_tracepoint")[0]
         self.links: dict[str, model.LinkId] = {}
-        if self.verb in ("attach-xdp-next", "update-xdp", "replace-xdp", "unload-attached") or "detach-xdp" in self.verb:
+        if self.verb.startswith(("attach-xdp-next", "detach-xdp", "update-xdp", "replace-xdp", "unload-attached")):
             self.links["xdp"] = self.rig.attach(self.first, self.rig.attachment("on_xdp", priority=5))
         if self.verb in ("detach-xdp-one-of-two", "update-xdp", "replace-xdp"):
             self.links["spare"] = self.rig.attach(self.spare, self.rig.attachment("on_xdp", priority=6))
@@ -195,10 +197,10 @@ def test_kill_9_at_every_point_ends_before_or_after(tmp_path, verb):
             assert after[-1] == (), where
             assert rig.manager.doctor() == (), where
             ends.append("before" if after == before else "after")
-            if after == before:
+            if ends[-1] == "before":
                 assert runs_of(rig) == runs, where
-            # Neither in the kernel nor among the pins anything of a half done plan is left.
-            assert shape(after) == shape_of_end(tmp_path, verb) if ends[-1] == "after" else True, where
+            else:
+                assert shape(after) == shape_of_end(tmp_path, verb), where
             if status == 0:
                 break
             assert status == -9, where
@@ -215,7 +217,7 @@ def runs_of(rig: manager_rig.Rig) -> dict[model.LinkId, model.Counts | None]:
 def shape(state) -> object:
     """A state without the numbers that differ from run to run."""
     pinned, hooks, programs, links, chains, pending = state
-    kinds = sorted("/".join(pin.split("/")[5:6]) for pin in pinned)
+    kinds = sorted(pin.split("/")[5].split("_")[0] for pin in pinned)
     return (
         kinds,
         tuple(len(hook) for hook in hooks),
@@ -260,8 +262,6 @@ def test_after_a_reboot_nothing_stale_is_taken_for_ours(rig):
     rig.attach(program, rig.attachment("on_xdp"))
     (other,) = rig.load("on_tracepoint")
     rig.attach(other, rig.attachment("on_tracepoint"))
-    from tests import instance
-
     instance.remove_pins(rig.pins.root)
     rig.kernel = Rebooted(rig.kernel)
     rig.restart()
@@ -303,7 +303,7 @@ def test_a_lost_store_removes_no_pin_and_is_rebuilt_by_adoption(rig):
             except (errors.Conflict, errors.NotFound):
                 continue  # a link's program must be adopted first
         assert adopted, adoptable
-    assert sorted(one.record.id for one in rig.manager.programs(MANAGED)) == sorted((program.record.id, other.record.id))
+    assert {one.record.id for one in rig.manager.programs(MANAGED)} == {program.record.id, other.record.id}
     ran = rig.runs(program)
     rig.send(3)
     assert rig.runs(program) == ran + 3
@@ -320,8 +320,11 @@ def test_a_manager_is_not_needed_for_what_it_has_set_up(rig):
     """Nothing ends with the process: no descriptor is held."""
     (program,) = rig.load("on_xdp")
     link = rig.attach(program, rig.attachment("on_xdp"))
-    held = {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}")}
-    assert not [one for one in held if "bpf" in one]
+    held = []
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the listing's own
+            held.append(os.readlink(f"/proc/self/fd/{fd}"))
+    assert [one for one in held if "bpf" in one] == []
     rig.manager = manager.Manager(rig.kernel, rig.store, rig.pins)
     rig.send(2)
     assert rig.manager.link(link).status.counts.runs == 2

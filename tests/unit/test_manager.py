@@ -9,8 +9,7 @@ import pytest
 
 from skep import errors, manager, model, paths, policy, store
 from skep.hooks import tcx, tracepoint, xdp
-from tests import fake_kernel
-from tests import bpf_build
+from tests import bpf_build, fake_kernel
 
 ROOT = model.Caller(uid=0, gid=0, pid=1)
 USER = model.Caller(uid=1000, gid=100, pid=7, groups=(27,))
