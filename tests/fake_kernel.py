@@ -369,7 +369,10 @@ class FakeKernel:
                     return self._attach_xdp(id, one, where), interface
                 return self._attach_tcx(id, one, where), interface
             case request.TracepointTarget():
-                return self._new_link(5, id, one.attach_type, None, f"{one.target.group}/{one.target.name}"), None
+                detail = f"{one.target.group}/{one.target.name}"
+                if any(link.program == id and link.detail == detail for link in self._links.values()):
+                    raise errors.AlreadyExists(f"the program is attached to {detail} already", errno=EEXIST)
+                return self._new_link(5, id, one.attach_type, None, detail), None
             case request.UprobeTarget():
                 detail = f"{one.target.path} {one.target.symbol}+{one.target.offset}"
                 return self._new_link(5, id, one.attach_type, None, detail), None

@@ -18,7 +18,7 @@ from skep.hooks import request
 from skep.kernel import abi, cpus, netns, sys
 from skep.kernel.linux import Linux
 from tests import instance
-from tests.kernel import bpf_build
+from tests import bpf_build
 
 _numbers = itertools.count(1)
 
