@@ -1,7 +1,7 @@
-"""A kernel in memory: the fake of ``kernel.door.Kernel``, held to the same contract suite as Linux.
+"""A kernel in memory: a fake of ``kernel.door.Kernel``, held to the same contract suite as Linux.
 
-Objects live as the kernel's do: a program while it is pinned or attached, a map while it is pinned or used, a link while
-it is pinned. ``fail`` makes a method refuse, ``snapshot`` is for comparing before and after, and the methods after
+Objects live as the kernel's do: a program while it is pinned or attached, a map while it is pinned or used, a link
+while it is pinned. ``fail`` makes a method refuse, ``snapshot`` is for comparing before and after, and the methods after
 "the world outside" do what happens to a kernel without skep: packets, deleted interfaces, reboots, other programs.
 """
 
@@ -232,7 +232,8 @@ class FakeKernel:
                     raise errors.NotFound(f"no file {target.path}")
                 if target.symbol and target.symbol not in symbols:
                     raise errors.NotFound(
-                        f"no function {target.symbol!r} in {target.path}", near=errors.near_misses(target.symbol, symbols)
+                        f"no function {target.symbol!r} in {target.path}",
+                        near=errors.near_misses(target.symbol, symbols),
                     )
 
     def read_counts(self, counts: model.MapPin) -> tuple[int, ...]:

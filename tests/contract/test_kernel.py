@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-
-
 import pytest
 
 from skep import errors, model, steps
+from skep.bytecode import relocated
 from skep.chain import codes, linked, parts, verdict
 from skep.hooks import request
-
 from tests.contract.conftest import Place
 
 BEFORE, AFTER = request.Place.BEFORE, request.Place.AFTER
@@ -81,9 +79,11 @@ def test_a_reused_map_is_the_same_and_gets_no_second_pin(place: Place) -> None:
     assert place.kernel.map(hits) == first
     assert place.kernel.map(place.pins.map(model.SetKey(3), "hits")) is None
     program = place.kernel.program(second)
-    assert program is not None and first is not None
+    assert program is not None
+    assert first is not None
     found = place.kernel.program_by_id(program.id)
-    assert found is not None and first.id in found.map_ids
+    assert found is not None
+    assert first.id in found.map_ids
 
 
 def test_a_map_that_differs_is_refused_and_nothing_is_left(place: Place) -> None:
@@ -172,7 +172,8 @@ def test_a_tracepoint_link_is_replaced_by_renaming_a_second_over_it(place: Place
     place.kernel.rename(waiting, place.link(1))
     place.kernel.rename(waiting, place.link(1))
     seen = place.kernel.link(place.link(1))
-    assert seen is not None and seen.id == second.kernel.id
+    assert seen is not None
+    assert seen.id == second.kernel.id
     place.kernel.detach(place.link(1))
     assert not {first.kernel.id, second.kernel.id} & {one.id for one in place.kernel.links()}
 
@@ -190,8 +191,8 @@ def test_a_tracepoint_link_is_replaced_by_renaming_a_second_over_it(place: Place
 def test_a_target_that_is_not_there_is_told_beforehand(place: Place, target: request.Target) -> None:
     with pytest.raises(errors.NotFound):
         place.kernel.check_target(target)
+    (program,) = place.load(1, "point")
     with pytest.raises(errors.NotFound):
-        (program,) = place.load(1, "point")
         place.kernel.attach(program, (request.LinkRequest(target=target, attach_type=41),), place.link(1))
     assert place.kernel.link(place.link(1)) is None
 
@@ -203,9 +204,11 @@ def test_a_linked_program_has_a_counter_map_of_its_own(place: Place) -> None:
     loaded = _linked(place, "first", "second")
     program, counts = _revision(place)
     seen = place.kernel.program(program)
-    assert seen is not None and seen.id == loaded.kernel.id
+    assert seen is not None
+    assert seen.id == loaded.kernel.id
     assert set(place.kernel.read_counts(counts)) == {0}
-    assert place.kernel.load_member(_member(place, "first"), place.pins.program(model.ProgramKey(50), 1)).name == "first"
+    copy = place.kernel.load_member(_member(place, "first"), place.pins.program(model.ProgramKey(50), 1))
+    assert copy.name == "first"
 
 
 def test_what_is_linked_runs_in_place_of_its_members(place: Place) -> None:
@@ -225,7 +228,7 @@ def _revision(place: Place) -> tuple[model.ProgramPin, model.MapPin]:
     return place.pins.revision_program(KEY, 1), place.pins.revision_counts(KEY, 1)
 
 
-def _member(place: Place, name: str) -> object:
+def _member(place: Place, name: str) -> relocated.Member:
     wanted = place.wanted(60, name)
     place.kernel.make_directory(place.pins.set(model.SetKey(60)))
     place.kernel.make_directory(place.pins.private(model.SetKey(60)))

@@ -68,7 +68,8 @@ def test_what_is_wrong_is_told(make: Callable[[], object], words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "codes"), [("", ()), ("pass", (2,)), ("Drop, pass,drop", (1, 2)), ("31,0", (0, 31)), ("dispatcher_return", (31,))]
+    ("text", "codes"),
+    [("", ()), ("pass", (2,)), ("Drop, pass,drop", (1, 2)), ("31,0", (0, 31)), ("dispatcher_return", (31,))],
 )
 def test_proceed_on_is_parsed(text: str, codes: tuple[int, ...]) -> None:
     assert xdp.parse_proceed_on(text) == codes

@@ -31,8 +31,8 @@ def test_a_section_tells_the_type(section: str, name: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("section", "foreign"),
-    [("kprobe/x", True), ("tp_btf/x", True), ("cgroup_skb/egress", True), ("xdp/devmap", True), ("uprobe.multi/x", True),
-     ("prog", False), ("my_section", False), ("xdp", False)],
+    [("kprobe/x", True), ("tp_btf/x", True), ("cgroup_skb/egress", True), ("xdp/devmap", True),
+     ("uprobe.multi/x", True), ("prog", False), ("my_section", False), ("xdp", False)],
 )  # fmt: skip
 def test_sections_of_other_types_are_known_from_those_that_say_nothing(section: str, foreign: bool) -> None:
     assert hooks.is_foreign(section) is foreign
@@ -56,8 +56,8 @@ def test_names_are_found_and_near_misses_told() -> None:
 @every_hook
 def test_every_option_reaches_the_attachment(hook: hooks.Hook[object]) -> None:
     """What a CLI makes of the table builds the attachment, with nothing but the required options and with all."""
-    samples = {"priority": "7", "proceed_on": "drop", "netns": "/run/netns/x", "mode": "skb", "offset": "16", "pid": "3",
-               "container_pid": "4", "direction": "egress", "tracepoint": "sched/sched_switch"}  # fmt: skip
+    samples = {"priority": "7", "proceed_on": "drop", "netns": "/run/netns/x", "mode": "skb", "offset": "16",
+               "pid": "3", "container_pid": "4", "direction": "egress", "tracepoint": "sched/sched_switch"}  # fmt: skip
     parsed = {one.field: one.parse(samples.get(one.field, "name")) for one in hook.options}
     assert isinstance(hook.build(parsed), hook.attachment)
     required = {one.field: parsed[one.field] for one in hook.options if one.required}

@@ -36,7 +36,7 @@ def refused(host: Host, operation: model.Operation, kind: type[errors.SkepError]
     ("operation", "kind", "words"),
     [
         (lambda: hosts.load("frist"), errors.NotFound, ("first",)),
-        (lambda: hosts.load(), errors.InvalidRequest, ("no program is named",)),
+        (hosts.load, errors.InvalidRequest, ("no program is named",)),
         (lambda: hosts.load("first", "first"), errors.InvalidRequest, ("twice",)),
         (lambda: hosts.load("unknown_kind"), errors.Unsupported, ("kprobe/do_nothing",)),
         (lambda: hosts.load("first", limt=b"1234"), errors.InvalidRequest, ("limit (4 bytes)", "did you mean limit")),
@@ -55,8 +55,9 @@ def test_loads_that_cannot_be(
 
 @pytest.mark.parametrize(
     ("program", "declared", "hook"),
-    [("first", "xdp", "xdp"), ("packet", "tc", "tcx"), ("returned", "uprobe", "uretprobe"), ("entered", "uretprobe", "uprobe")],
-)
+    [("first", "xdp", "xdp"), ("packet", "tc", "tcx"), ("returned", "uprobe", "uretprobe"),
+     ("entered", "uretprobe", "uprobe")],
+)  # fmt: skip
 def test_the_section_decides_within_the_declared_family(host: Host, program: str, declared: str, hook: str) -> None:
     done = host.run(_declared(program, declared))
     assert done.programs[0].record.hook == hook
@@ -153,31 +154,6 @@ def test_equals_run_newest_first_and_by_name_after_the_next_change(host: Host) -
     assert order() == ["first", "second"]
 
 
-@pytest.mark.parametrize(
-    ("situation", "kind", "words"),
-    [
-        (lambda one: foreign(one), errors.Conflict, ("foreign", "ip link set")),
-        (lambda one: again(one, on_xdp(10)), errors.AlreadyExists, ("link 1",)),
-        (lambda one: again(one, on_xdp(10, mode=model.XdpMode.SKB)), errors.AlreadyExists, ()),
-        (lambda one: wrong_type(one), errors.Conflict, ("type xdp",)),
-        (lambda one: other_mode(one), errors.Conflict, ("mode drv",)),
-        (lambda one: no_interface(one), errors.NotFound, ("eth0",)),
-        (lambda one: model.Attach(program=model.ProgramId(9), attachment=on_xdp(1)), errors.NotFound, ("9",)),
-        (lambda one: dead_chain(one), errors.Conflict, ("skep link detach 1 2",)),
-        (lambda one: lost_pin(one), errors.Conflict, ("nothing is pinned",)),
-        (lambda one: twice_on_tcx(one), errors.AlreadyExists, ("link 1",)),
-    ],
-    ids=["foreign", "twice", "twice-mode", "type", "mode", "interface", "program", "dead", "pin", "tcx-twice"],
-)
-def test_attachments_that_cannot_be(
-    host: Host,
-    situation: Callable[[Host], model.Operation],
-    kind: type[errors.SkepError],
-    words: tuple[str, ...],
-) -> None:
-    refused(host, situation(host), kind, *words)
-
-
 def foreign(one: Host) -> model.Attach:
     one.kernel.foreign_xdp("eth0")
     return host_attach(one)
@@ -228,6 +204,31 @@ def twice_on_tcx(one: Host) -> model.Attach:
     (program,) = one.load("packet")
     one.attach(program, on_tcx(10))
     return model.Attach(program=program, attachment=on_tcx(20))
+
+
+@pytest.mark.parametrize(
+    ("situation", "kind", "words"),
+    [
+        (foreign, errors.Conflict, ("foreign", "ip link set")),
+        (lambda one: again(one, on_xdp(10)), errors.AlreadyExists, ("link 1",)),
+        (lambda one: again(one, on_xdp(10, mode=model.XdpMode.SKB)), errors.AlreadyExists, ()),
+        (wrong_type, errors.Conflict, ("type xdp",)),
+        (other_mode, errors.Conflict, ("mode drv",)),
+        (no_interface, errors.NotFound, ("eth0",)),
+        (lambda one: model.Attach(program=model.ProgramId(9), attachment=on_xdp(1)), errors.NotFound, ("9",)),
+        (dead_chain, errors.Conflict, ("skep link detach 1 2",)),
+        (lost_pin, errors.Conflict, ("nothing is pinned",)),
+        (twice_on_tcx, errors.AlreadyExists, ("link 1",)),
+    ],
+    ids=["foreign", "twice", "twice-mode", "type", "mode", "interface", "program", "dead", "pin", "tcx-twice"],
+)
+def test_attachments_that_cannot_be(
+    host: Host,
+    situation: Callable[[Host], model.Operation],
+    kind: type[errors.SkepError],
+    words: tuple[str, ...],
+) -> None:
+    refused(host, situation(host), kind, *words)
 
 
 def test_a_fallback_to_generic_xdp_is_told(host: Host) -> None:
@@ -436,7 +437,7 @@ def test_after_a_reboot_nothing_old_is_taken_for_new(host: Host) -> None:
     refused(host, model.Attach(program=first, attachment=on_xdp(10)), errors.Conflict, "before the last reboot")
     # The new program gets the very id that an old one had.
     host.kernel.reuse_ids(first - 4)
-    (fresh,) = host.load("first")
+    (fresh,) = host.load("third")
     assert fresh == first
     host.attach(fresh, on_xdp(10))
     assert len(host.chain().members) == 1
@@ -455,7 +456,7 @@ def test_a_stale_program_can_be_unloaded_without_touching_the_new_one_of_the_sam
     (first, second) = host.load("first", "second")
     host.reboot()
     host.kernel.reuse_ids(second - 4)
-    (fresh,) = host.load("first")
+    (fresh,) = host.load("third")
     assert fresh == second
     host.unload(first)
     aliases = host.kernel.aliases(model.PinDir(hosts.PINS.root))
