@@ -2,27 +2,23 @@
 
 Compared in one run: an empty program (the floor of the harness), the bare member, the linked chain, and libxdp's
 ``xdp-dispatcher.o`` with ten enabled, empty slots. Needs root and clang. The ratios carry over to other machines of the
-same kind, the nanoseconds do not. Run: ``PYTHONPATH=src python bench/chain_cost.py``.
+same kind, the nanoseconds do not.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import struct
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
+from bench import measure
 from skep.chain import codes, linked, verdict
 from skep.chain.linked import Part
 from tests import bpf_build
 from tests.kernel import bpf_raw
 
-ROUNDS = 15
+QUESTION = "Cost of a linked chain per packet, as a multiple of libxdp's dispatcher with empty slots"
 REPEAT = 300_000
 DISPATCHER = Path("/usr/lib/x86_64-linux-gnu/bpf/xdp-dispatcher.o")
 EMPTY = bytes.fromhex("b700000002000000") + bytes.fromhex("9500000000000000")  # r0 = XDP_PASS; exit
@@ -60,6 +56,10 @@ def chain(stack: ExitStack, source: str, program: str, length: int) -> int:
 
 def main() -> None:
     """Measure and print."""
+    parser = measure.parser(QUESTION, ["python -m bench.chain_cost", "python -m bench.chain_cost --rounds 5"])
+    parser.add_argument("--rounds", type=int, default=15, help="rounds, of which the best counts (default 15)")
+    arguments = parser.parse_args()
+    measure.need_root()
     with ExitStack() as stack:
         bare = bpf_raw.load(bpf_build.build("count"), "bare", only=["count"])
         stack.callback(bare.close)
@@ -73,29 +73,21 @@ def main() -> None:
             "libxdp_10": dispatcher(stack, 10),
         }
         best = dict.fromkeys(programs, 1 << 60)
-        for _ in range(ROUNDS):
+        for _ in range(arguments.rounds):
             for name, fd in programs.items():
                 best[name] = min(best[name], bpf_raw.send(fd, repeat=REPEAT)[1])
         os.close(programs["empty"])
     floor, peer = best["empty"], best["libxdp_10"]
-    ratios = {
-        "one_over_bare": (best["linked_1"] / best["bare"], 1.10),
-        "ten_gross": (best["linked_10"] / peer, 0.38),
-        "ten_net": ((best["linked_10"] - floor) / (peer - floor), 0.20),
-        "ten_static_subprograms": (best["linked_10_static"] / peer, 0.60),
-        "ten_global_subprograms": (best["linked_10_global"] / peer, 0.60),
-    }
-    print(
-        json.dumps(
-            {
-                "question": "what does a linked chain cost per packet",
-                "machine": {"kernel": platform.release(), "cpus": os.cpu_count()},
-                "nanoseconds": best,
-                "ratios": {name: {"value": round(value, 3), "limit": limit} for name, (value, limit) in ratios.items()},
-            },
-            indent=2,
-        )
-    )
+    figures = [
+        measure.figure("one member / bare program", round(best["linked_1"] / best["bare"], 3), 1.10),
+        measure.figure("ten members / libxdp's ten empty slots", round(best["linked_10"] / peer, 3), 0.38),
+        measure.figure(
+            "the same, net of the empty program", round((best["linked_10"] - floor) / (peer - floor), 3), 0.20
+        ),
+        measure.figure("ten members with a static subprogram", round(best["linked_10_static"] / peer, 3), 0.60),
+        measure.figure("ten members with a global subprogram", round(best["linked_10_global"] / peer, 3), 0.60),
+    ]
+    measure.report(arguments, QUESTION, figures, {"nanoseconds": best})
 
 
 if __name__ == "__main__":

@@ -39,8 +39,11 @@ def command() -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment of skep's processes: nothing of the user's skep, and this checkout's source."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SKEP_", "BPFMAN_"))}
+    """The environment of skep's processes: this checkout's source, and nothing of the user's skep or Python.
+
+    PYTHONDONTWRITEBYTECODE, say, would make every start compile every module again.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SKEP_", "BPFMAN_", "PYTHON"))}
     return {**kept, "PYTHONPATH": str(REPOSITORY / "src"), "NO_COLOR": "1"}
 
 

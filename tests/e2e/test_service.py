@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
 import pytest
 
-from skep.pb import bpfman_pb2, bpfman_pb2_grpc
 from tests.e2e import installed
 from tests.unit.house import unit_file
 
@@ -26,23 +25,35 @@ if ctypes.CDLL(None, use_errno=True).prctl(65, 1, 0, 0, 0):
     sys.exit(f"prctl: {os.strerror(ctypes.get_errno())}")
 os.execvp(sys.argv[1], sys.argv[1:])
 """
-# A network namespace of its own: its loopback is an interface that nobody else uses. No mount namespace.
-CONFINED = (
-    "unshare",
-    "--net",
-    "setpriv",
-    "--no-new-privs",
-    "--bounding-set=-all," + ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in unit_file.capabilities()),
-    sys.executable,
-    "-c",
-    REFUSE_EXECUTABLE_MEMORY,
+OBJECT = str(installed.EXAMPLES / "xdp_count.bpf.o")
+LOAD_BY_PATH = """
+import sys, grpc
+from skep.pb import bpfman_pb2 as pb, bpfman_pb2_grpc
+stub = bpfman_pb2_grpc.BpfmanStub(grpc.insecure_channel(f"unix:{sys.argv[1]}"))
+request = pb.LoadRequest(
+    bytecode=pb.BytecodeLocation(file=sys.argv[2]), info=[pb.LoadInfo(name="xdp_count", program_type=pb.XDP)]
 )
+try:
+    print("id", stub.Load(request).programs[0].kernel_info.id)
+except grpc.RpcError as error:
+    print(error.code().name, error.details())
+"""
+
+
+def confined(capabilities: tuple[str, ...]) -> tuple[str, ...]:
+    """What goes before the daemon's command to leave it these capabilities.
+
+    And a network namespace of its own, whose loopback is an interface that nobody else uses; no mount namespace.
+    """
+    kept = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in capabilities)
+    confine = ("unshare", "--net", "setpriv", "--no-new-privs", f"--bounding-set=-all,{kept}")
+    return (*confine, sys.executable, "-c", REFUSE_EXECUTABLE_MEMORY)
 
 
 @pytest.fixture(scope="module")
 def skep() -> Iterator[installed.Daemon]:
     """A daemon that may do what the unit says, and no more."""
-    with installed.daemon(prefix=CONFINED) as running:
+    with installed.daemon(prefix=confined(unit_file.capabilities())) as running:
         yield running
 
 
@@ -61,8 +72,8 @@ def test_the_daemon_has_exactly_the_units_capabilities(skep: installed.Daemon) -
         ("xdp_count.bpf.o", "xdp:xdp_count", ("xdp", "{id}", "lo", "-p", "50")),
         ("tcx_count.bpf.o", "tcx:tcx_count", ("tcx", "{id}", "lo", "ingress", "-p", "50")),
         ("tp_getppid.bpf.o", "tracepoint:tp_getppid", ("tracepoint", "{id}", "syscalls/sys_enter_getppid")),
-        ("uprobe_count.bpf.o", "uprobe:uprobe_enter", ("uprobe", "{id}", sys.executable, "-f", "Py_Main")),
-        ("uprobe_count.bpf.o", "uretprobe:uprobe_return", ("uprobe", "{id}", sys.executable, "-f", "Py_Main")),
+        ("uprobe_count.bpf.o", "uprobe:uprobe_enter", ("uprobe", "{id}", "libc.so.6", "-f", "getppid")),
+        ("uprobe_count.bpf.o", "uretprobe:uprobe_return", ("uprobe", "{id}", "libc.so.6", "-f", "getppid")),
     ],
     ids=["xdp", "tcx", "tracepoint", "uprobe", "uretprobe"],
 )
@@ -78,44 +89,110 @@ def test_every_type_lives_its_life(skep: installed.Daemon, file: str, program: s
     assert skep.run("program", "get", program_id).returncode != 0
 
 
-def test_a_file_is_opened_with_the_callers_rights(skep: installed.Daemon, tmp_path: Path) -> None:
+def test_a_file_is_opened_with_the_callers_rights(skep: installed.Daemon, reachable: Path) -> None:
     """What a client names over bpfman.v1 is read as that client: nobody's own file is, root's private one is not."""
-    os.chmod(tmp_path, 0o755)
-    for parent in tmp_path.parents:
-        if stat.S_IMODE(parent.stat().st_mode) == 0o700:
-            parent.chmod(0o755)
-    mine, roots = tmp_path / "mine.o", tmp_path / "roots.o"
-    for path, owner in ((mine, NOBODY), (roots, 0)):
-        path.write_bytes((installed.EXAMPLES / "xdp_count.bpf.o").read_bytes())
-        path.chmod(0o600)
-        os.chown(path, owner, owner)
+    let_everybody_in(skep)
+    mine, roots = (load_by_path(skep, private_copy(reachable, owner), prefix=AS_NOBODY) for owner in (NOBODY, 0))
+    assert mine.startswith("id "), mine
+    assert roots.startswith("PERMISSION_DENIED "), roots
+    assert skep.run("program", "unload", mine.split()[1]).returncode == 0
+
+
+def test_root_may_name_anybodys_file(skep: installed.Daemon, reachable: Path) -> None:
+    """Root can read it, so the daemon reads it for root: CAP_DAC_READ_SEARCH."""
+    answer = load_by_path(skep, private_copy(reachable, NOBODY))
+    assert answer.startswith("id "), answer
+    assert skep.run("program", "unload", answer.split()[1]).returncode == 0
+
+
+def test_a_namespace_may_belong_to_anybodys_process(skep: installed.Daemon) -> None:
+    """Containers' namespaces are named by a process of theirs, which is rarely root's: CAP_SYS_PTRACE."""
+    loaded = skep.skep("program", "load", "file", OBJECT, "--programs", "xdp:xdp_count")
+    program_id = str(loaded["programs"][0]["record"]["program_id"])
+    with container() as netns:
+        link = skep.skep("link", "attach", "xdp", program_id, "lo", "-p", "50", "-n", netns)
+        assert link["record"]["details"]["nsid"] == os.stat(netns).st_ino
+    assert skep.run("program", "unload", program_id).returncode == 0
+
+
+def what_works(skep: installed.Daemon, directory: Path) -> dict[str, bool]:
+    """A few things that users may ask for, each needing other capabilities, and whether the daemon can do them."""
+    let_everybody_in(skep)
+    answers = {"load": skep.run("program", "load", "file", OBJECT, "--programs", "xdp:xdp_count").returncode == 0}
+    nobodys = private_copy(directory, NOBODY)
+    answers["nobody's own file"] = load_by_path(skep, nobodys, prefix=AS_NOBODY).startswith("id ")
+    answers["nobody's file for root"] = load_by_path(skep, nobodys).startswith("id ")
+    listed = skep.run("program", "list", "-q")
+    ids = listed.stdout.split()
+    with container() as netns:
+        attach = ("link", "attach", "xdp", *ids[:1], "lo", "-p", "50", "-n", netns)
+        answers["container's namespace"] = skep.run(*attach).returncode == 0
+    for id in ids:
+        skep.run("program", "unload", id)
+    return answers
+
+
+@pytest.mark.slow
+def test_with_all_its_capabilities_everything_works(skep: installed.Daemon, reachable: Path) -> None:
+    """What the next test takes away must be there first."""
+    assert set(what_works(skep, reachable).values()) == {True}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spare", unit_file.capabilities())
+def test_no_capability_is_spare(spare: str, reachable: Path) -> None:
+    """Without any one of them, something that a user may ask for is refused; else the unit gives too much."""
+    left = tuple(name for name in unit_file.capabilities() if name != spare)
+    with installed.daemon(prefix=confined(left)) as skep:
+        assert False in what_works(skep, reachable).values(), f"{spare} is not needed"
+
+
+@contextlib.contextmanager
+def container() -> Iterator[str]:
+    """A process of nobody's in a network namespace of its own, as that namespace's path."""
+    command = ["unshare", "--net", *AS_NOBODY, "sh", "-c", "echo ready; exec sleep 300"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            yield f"/proc/{process.pid}/ns/net"
+        finally:
+            process.kill()
+
+
+def let_everybody_in(skep: installed.Daemon) -> None:
+    """Open the daemon's socket to all users, which an administrator would do for a group."""
     os.chmod(Path(skep.layout.runtime).parent, 0o755)
     os.chmod(skep.socket, 0o666)
-    script = (
-        "import sys, grpc\n"
-        "from skep.pb import bpfman_pb2 as pb, bpfman_pb2_grpc\n"
-        "stub = bpfman_pb2_grpc.BpfmanStub(grpc.insecure_channel(f'unix:{sys.argv[1]}'))\n"
-        "request = pb.LoadRequest(bytecode=pb.BytecodeLocation(file=sys.argv[2]),\n"
-        "                         info=[pb.LoadInfo(name='xdp_count', program_type=pb.XDP)])\n"
-        "try:\n"
-        "    print('id', stub.Load(request).programs[0].kernel_info.id)\n"
-        "except grpc.RpcError as error:\n"
-        "    print(error.code().name, error.details())\n"
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A directory that everybody can look into; pytest's own are root's alone."""
+    with tempfile.TemporaryDirectory(prefix="skep-e2e-") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+def private_copy(directory: Path, owner: int) -> Path:
+    """An object that only its owner, by uid, may read."""
+    path = directory / f"{owner}.o"
+    path.write_bytes(Path(OBJECT).read_bytes())
+    path.chmod(0o600)
+    os.chown(path, owner, owner)
+    return path
+
+
+def load_by_path(skep: installed.Daemon, path: Path, *, prefix: tuple[str, ...] = ()) -> str:
+    """ "id N", or status and message, of Load over bpfman.v1 in a process of its own."""
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", LOAD_BY_PATH, skep.socket, str(path)],
+        env=installed.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    answers = [
-        subprocess.run(
-            [*AS_NOBODY, sys.executable, "-c", script, skep.socket, str(path)],
-            env=installed.environment(),
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for path in (mine, roots)
-    ]
-    assert answers[0].startswith("id "), answers[0]
-    assert answers[1].startswith("PERMISSION_DENIED "), answers[1]
-    with grpc.insecure_channel(f"unix:{skep.socket}") as channel:
-        bpfman_pb2_grpc.BpfmanStub(channel).Unload(bpfman_pb2.UnloadRequest(id=int(answers[0].split()[1])))
+    return done.stdout
 
 
 def number(capability: str) -> int:

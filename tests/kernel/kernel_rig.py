@@ -1,4 +1,4 @@
-"""What the tests of ``skep.kernel`` share: pins of one's own, objects loaded into them, packets, and a count of leaks."""
+"""What the tests of ``skep.kernel`` share: pins of one's own, objects in them, packets, a count of leaks."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from skep.bytecode import elf, maps, variables
 from skep.hooks import request
 from skep.kernel import abi, cpus, netns, sys
 from skep.kernel.linux import Linux
-from tests import instance
-from tests import bpf_build
+from tests import bpf_build, instance
 
 _numbers = itertools.count(1)
 

@@ -191,8 +191,8 @@ def test_tcx_order_follows_anchors(rig: Rig, network: instance.Network) -> None:
     ]
     for pin, link, anchor in zip(pins, links, anchors, strict=True):
         rig.kernel.attach(pin, kernel_rig.tcx(network, anchor), link)
-    seen = rig.kernel.tcx_on(kernel_rig.near(network), abi.TCX_INGRESS)
-    assert [entry.program_id for entry in seen] == [ids[1], ids[2], ids[3], ids[0]]
+    running = rig.kernel.tcx_on(kernel_rig.near(network), abi.TCX_INGRESS)
+    assert [entry.program_id for entry in running] == [ids[1], ids[2], ids[3], ids[0]]
     assert rig.kernel.tcx_on(kernel_rig.near(network), abi.TCX_EGRESS) == ()
 
 
@@ -281,8 +281,8 @@ def test_a_missing_target_is_not_found_with_what_it_may_have_been(rig: Rig, what
     hook = {"InterfaceTarget": "on_xdp", "TracepointTarget": "on_tracepoint"}.get(type(target).__name__, "on_uprobe")
     (program,) = rig.load("hooks", hook)
     attach_type = abi.XDP if hook == "on_xdp" else abi.PERF_EVENT
+    candidate = request.LinkRequest(target=target, attach_type=attach_type)
     with pytest.raises(errors.NotFound, match=expected):
-        candidate = request.LinkRequest(target=target, attach_type=attach_type)
         rig.kernel.attach(program, (candidate,), rig.link_pin("1"))
 
 

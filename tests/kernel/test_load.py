@@ -19,8 +19,8 @@ from skep.chain.linked import Form, Part
 from skep.hooks import request
 from skep.kernel import abi, sys
 from skep.kernel.linux import Linux
-from tests import instance
-from tests.kernel import bpf_build, kernel_rig
+from tests import bpf_build, instance
+from tests.kernel import kernel_rig
 from tests.kernel.kernel_rig import Rig
 
 

@@ -7,7 +7,10 @@ Pure. One meaning for every way a chain is built:
 - ``verdict``    proceed-on masks, which members can be reached, warnings
 - ``counts``     the counter map of a chain and its arithmetic
 - ``licence``    which members may be linked together
+- ``pointers``   how far below an address a body reaches
 - ``frames``     how much stack a member takes
+- ``liveness``   which registers a body still needs
+- ``flatten``    a member without the calls of its own subprograms
 - ``emit``       instructions with labels
 - ``ladder``     the test whether a verdict hands on
 - ``ending``     the shared end: judge, count, return

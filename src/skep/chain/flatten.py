@@ -3,12 +3,14 @@
 Goal: the same behaviour, fewer calls. Parts: the callee's code takes the place of the call; its frame lies below the
 caller's; the registers that a call would have kept (r6 to r9) are saved around it where the caller still needs them;
 its exits become jumps. Limits: a subprogram stays a call when its address is taken (a callback), when its frame is not
-known or would not fit, when it uses the frame pointer in a way that cannot be moved, or when the body would grow too
-long. The verifier checks the result like any program; if it refuses, the linker's next candidate keeps the calls.
+known for sure or would not fit, when it uses addresses in a way that cannot be moved, or when the body would grow too
+long. The verifier checks the result like any program; if it refuses, the linker's next candidate keeps the calls. What
+the verifier would not notice is one frame's numbers overwritten through another, hence ``Function.sure``.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -24,17 +26,16 @@ _LONGEST_REPEATED: Final = 64  # of a subprogram that is called from several pla
 _DEEPEST: Final = 480  # bytes of frame, so that the chain's own slots still fit
 
 
+@functools.lru_cache(maxsize=256)
 def flatten(member: Member) -> Member | None:
     """``member`` with as many of its subprograms in its main body as can be; None when there is none such."""
-    code = member.decoded()
-    whole = frames.functions(code, [info.insn_off for info in member.func_info])
-    if len(whole) < 2 or not whole[0].exact:
+    whole = frames.of_member(member)
+    main = whole[0]
+    if len(whole) < 2 or not main.sure:
         return None
-    flattening = _Flattening(code=code, functions={one.start: one for one in whole})
-    if not any(flattening.can_inline(start, whole[0].depth) for start in whole[0].calls):
-        return None
-    flattening.write(whole[0], base=0, prefix="main")
-    if len(flattening.out) > _LONGEST:
+    flattening = _Flattening(code=member.decoded(), functions={one.start: one for one in whole})
+    flattening.write(main, base=0, prefix="main")
+    if not flattening.copies or len(flattening.out) > _LONGEST:
         return None
     moved = flattening.append_rest()
     infos = [FuncInfo(moved[info.insn_off], info.type_id) for info in member.func_info if info.insn_off in moved]
@@ -52,14 +53,16 @@ class _Flattening:
     code: list[Insn]
     functions: dict[int, Function]
     out: emit.Code = field(default_factory=emit.Code)
-    _copies: int = 0
+    copies: int = 0
     _called: list[int] = field(default_factory=list)
 
-    def can_inline(self, start: int, above: int) -> bool:
-        """Whether the subprogram fits into a frame that has ``above`` bytes already."""
+    def can_inline(self, start: int, caller: Function, at: int, above: int) -> bool:
+        """Whether the subprogram that ``caller`` calls at ``at`` fits into a frame that has ``above`` bytes already."""
         callee = self.functions.get(start)
-        if callee is None or not callee.exact or _aligned(above) + 32 + callee.depth > _DEEPEST:
+        if callee is None or not callee.sure or _aligned(above) + 32 + callee.depth > _DEEPEST:
             return False
+        if callee.reaches_back and at in caller.passes_frame:
+            return False  # it could reach below what the caller seems to use, which is where its own frame would be
         sites = sum(one.calls.count(start) for one in self.functions.values())
         length = callee.end - callee.start
         if sites > 1 and length > _LONGEST_REPEATED:
@@ -82,7 +85,7 @@ class _Flattening:
             if one.is_exit and prefix != "main":
                 if at != len(body) - 1:
                     self.out.to(f"{prefix} return", emit.jump())
-            elif one.is_local_call and self.can_inline(target, base + function.depth):
+            elif one.is_local_call and self.can_inline(target, function, function.start + at, base + function.depth):
                 self._write_call(self.functions[target], base + _aligned(function.depth), live[at])
             elif one.is_local_call or one.is_function_address:
                 self._called.append(target)
@@ -116,8 +119,8 @@ class _Flattening:
         kept = sorted(live & self._changed(callee, ()))
         for number, register in enumerate(kept):
             self.out.add(insn.store64(FRAME, -below - 8 * (number + 1), register))
-        self._copies += 1
-        self.write(callee, base=below + 8 * len(kept), prefix=f"copy {self._copies}")
+        self.copies += 1
+        self.write(callee, base=below + 8 * len(kept), prefix=f"copy {self.copies}")
         for number, register in enumerate(kept):
             self.out.add(insn.load64(register, FRAME, -below - 8 * (number + 1)))
 

@@ -77,14 +77,10 @@ def _shape(member: Member) -> _Shape:
     flat = None if leaves_chain else flatten.flatten(member)
     return _Shape(
         member=member,
-        functions=_functions(member),
-        flat=() if flat is None else _functions(flat),
+        functions=frames.of_member(member),
+        flat=() if flat is None else frames.of_member(flat),
         leaves_chain=leaves_chain,
     )
-
-
-def _functions(member: Member) -> tuple[Function, ...]:
-    return frames.functions(member.decoded(), [info.insn_off for info in member.func_info])
 
 
 def _deep_called(shapes: Sequence[_Shape], forms: tuple[Form, ...]) -> tuple[Form, ...]:

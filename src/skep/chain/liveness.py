@@ -10,7 +10,7 @@ from typing import Final
 
 from skep.bytecode import insn
 from skep.bytecode.insn import Insn
-from skep.chain import frames
+from skep.chain import pointers
 
 SAVED: Final = frozenset({6, 7, 8, 9})
 
@@ -33,7 +33,7 @@ def live_after(body: Sequence[Insn]) -> list[frozenset[int]]:
         for at in range(len(body) - 1, -1, -1):
             one = body[at]
             out: frozenset[int] = frozenset()
-            for following in frames.successors(one, at):
+            for following in pointers.successors(one, at):
                 if following < len(body):
                     out |= before[following]
             into = (out - frozenset(_written(one))) | (SAVED & frozenset(_read(one)))

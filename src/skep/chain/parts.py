@@ -66,8 +66,7 @@ def prepare(number: int, part: Part, maps: Sequence[str]) -> Body:
     for index, one in insn.first_halves(code):
         if one.is_map_reference:
             code[index] = one._replace(imm=places[part.member.maps[one.imm]])
-    starts = tuple(info.insn_off for info in part.member.func_info)
-    return Body(number=number, part=part, code=tuple(code), functions=frames.functions(code, starts))
+    return Body(number=number, part=part, code=tuple(code), functions=frames.of_member(part.member))
 
 
 def write_inline(body: Body, out: emit.Code) -> None:

@@ -114,8 +114,9 @@ class ChainKey:
 
 
 class MemberForm(enum.StrEnum):
-    """How the linker took a member in: its body inlined, or called as a subprogram."""
+    """How the linker took a member in: inlined with its own subprograms, its body alone inlined, or called."""
 
+    FLAT = "flat"
     INLINE = "inline"
     CALL = "call"
 

@@ -1942,7 +1942,7 @@ class ChainMember(_message.Message):
     proceed_on: _builtins.int
     """Bit n: verdict n lets the chain go on."""
     form: _builtins.str
-    """"inline" or "call"."""
+    """"flat", "inline" or "call"."""
     def __init__(
         self,
         *,

@@ -226,6 +226,10 @@ class Client:
 
     def _stub(self) -> skep_pb2_grpc.SkepStub:
         if self._stub_made is None:
+            import os
+
+            # gRPC's own messages do not belong on a command's stderr.
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
             import grpc
 
             from skep.pb import skep_pb2_grpc

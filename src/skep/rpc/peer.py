@@ -48,6 +48,10 @@ _NAME_ATTEMPTS = 16
 _PAUSE = 0.1
 """Seconds without accepting after the process ran out of file descriptors."""
 _CONNECT_SECONDS = 5.0
+_LINGER_SECONDS = 1.0
+"""How long a refused connection may take to ask something and hear why not."""
+_LINGERING = 32
+"""Refused connections that stay open at once."""
 
 
 class Relay:
@@ -65,6 +69,7 @@ class Relay:
         self._count = 0
         self._pairs: dict[int, _Pair] = {}
         self._connecting: list[tuple[float, socket.socket, model.Caller, int]] = []
+        self._refused: dict[int, tuple[float, refusal.Refusal]] = {}
         self._serial = 0
         self._accepting = False
         self._resume_at: float | None = None
@@ -140,14 +145,18 @@ class Relay:
             self._end(pair)
         for _, client, _, _ in self._connecting:
             client.close()
+        for _, refused in self._refused.values():
+            refused.socket.close()
 
     def _timeout(self) -> float:
-        return _PAUSE if self._resume_at is not None or self._connecting else -1
+        return _PAUSE if self._resume_at is not None or self._connecting or self._refused else -1
 
     def _timers(self) -> None:
         if self._resume_at is not None and time.monotonic() >= self._resume_at:
             self._resume_at = None
             self._accept_on()
+        for fd in [fd for fd, (until, _) in self._refused.items() if time.monotonic() >= until]:
+            self._end_refused(fd)
         waiting, self._connecting = self._connecting, []
         for give_up, client, caller, serial in waiting:
             self._connect(client, caller, serial, give_up)
@@ -182,8 +191,7 @@ class Relay:
         reason = self._full(caller.uid)
         if reason:
             log.warning("connection refused: %s", reason, extra={"caller": str(caller)})
-            refusal.send(client, reason)
-            client.close()
+            self._refuse(client, reason)
             return
         self._serial += 1
         self._open[caller.uid] += 1
@@ -197,6 +205,16 @@ class Relay:
         if total >= (self._total if uid else 2 * self._total):
             return f"{total} connections are open, which is the limit; close some"
         return ""
+
+    def _refuse(self, client: socket.socket, reason: str) -> None:
+        if len(self._refused) >= _LINGERING:
+            self._end_refused(next(iter(self._refused)))
+        fd = client.fileno()
+        self._refused[fd] = (time.monotonic() + _LINGER_SECONDS, refusal.Refusal(client, reason))
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def _end_refused(self, fd: int) -> None:
+        self._refused.pop(fd)[1].socket.close()
 
     def _connect(self, client: socket.socket, caller: model.Caller, serial: int, give_up: float) -> None:
         """Join a client with gRPC's socket under a new name; later, when gRPC's backlog is full."""
@@ -223,7 +241,10 @@ class Relay:
 
     def _serve(self, fd: int, events: int) -> None:
         pair = self._pairs.get(fd)
-        if pair is None:  # ended by an earlier event of the same round
+        if pair is None:
+            # Not a pair: one that is being refused, or that an earlier event of the same round has ended.
+            if fd in self._refused and self._refused[fd][1].pump():
+                self._end_refused(fd)
             return
         here, there = (pair.client, pair.server) if fd == pair.client.fd else (pair.server, pair.client)
         try:

@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from skep import errors, paths
 from skep.manager import Manager
 from skep.pb import bpfman_pb2, bpfman_pb2_grpc, skep_pb2, skep_pb2_grpc
-from skep.rpc import bpfman_service, gate, peer, skep_service, turn
+from skep.rpc import bpfman_service, gate, peer, skep_service, turn, upload
 
 THREADS = 48
 """Made as needed. A stalled upload or a watcher holds one."""
@@ -42,7 +42,13 @@ class Server:
     """Serves ``manager`` on ``listener``; ``start`` it, then ``stop`` it."""
 
     def __init__(
-        self, manager: Manager, listener: socket.socket, layout: paths.Layout, *, lock_timeout: float = 30.0
+        self,
+        manager: Manager,
+        listener: socket.socket,
+        layout: paths.Layout,
+        *,
+        lock_timeout: float = 30.0,
+        uploads: upload.Uploads | None = None,
     ) -> None:
         backend = f"{layout.private}/grpc.sock"
         os.makedirs(layout.private, mode=0o700, exist_ok=True)
@@ -51,7 +57,9 @@ class Server:
             os.unlink(backend)  # of a daemon that was killed: the instance's lock is ours
         self._relay = peer.Relay(listener, backend)
         turns = turn.Turns(lock_timeout)
-        self._skep = skep_service.SkepService(manager, turns, self._relay.caller, layout)
+        self._skep = skep_service.SkepService(
+            manager, turns, self._relay.caller, layout, uploads or upload.Uploads()
+        )
         self._health = health.HealthServicer()
         self._pool = futures.ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="rpc")
         self._server = grpc.server(

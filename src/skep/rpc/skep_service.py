@@ -19,7 +19,7 @@ from skep.rpc.convert import link, observed, operation, program
 WATCHERS = 24
 """Calls that wait for events at once; each holds a thread."""
 MAX_WAIT = 60.0
-_SLICE = 1.0
+_SLICE = 0.5
 """Seconds after which a watcher looks whether its client is still there."""
 _EVENTS = 1000
 
@@ -35,12 +35,13 @@ class SkepService(skep_pb2_grpc.SkepServicer):
         turns: turn.Turns,
         caller: Callable[[grpc.ServicerContext], model.Caller],
         layout: paths.Layout,
+        uploads: upload.Uploads,
     ) -> None:
         self._manager = manager
         self._turns = turns
         self._caller = caller
         self._layout = layout
-        self._uploads = upload.Uploads()
+        self._uploads = uploads
         self._watchers = threading.BoundedSemaphore(WATCHERS)
         self._ending = threading.Event()
 

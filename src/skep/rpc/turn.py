@@ -39,7 +39,7 @@ class Turns:
         until = None if limit is None else began + limit
         while not self._lock.acquire(timeout=_SLICE if until is None else _clip(until - time.monotonic(), _SLICE)):
             if not context.is_active():
-                raise errors.Busy("another change is under way", why="the caller gave up waiting")
+                raise _gave_up()
             if until is not None and time.monotonic() >= until:
                 raise errors.Busy(
                     "another change is under way",
@@ -47,9 +47,16 @@ class Turns:
                     do="try again, or wait longer",
                 )
         try:
+            if not context.is_active():
+                raise _gave_up()
             yield None if until is None else max(until - time.monotonic(), 0.0)
         finally:
             self._lock.release()
+
+
+def _gave_up() -> errors.Busy:
+    """Told to nobody but the log: the client is gone."""
+    return errors.Busy("another change is under way", why="the caller gave up waiting")
 
 
 def _limit(context: grpc.ServicerContext, longest: float | None) -> float | None:

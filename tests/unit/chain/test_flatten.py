@@ -40,6 +40,10 @@ def test_a_member_without_subprograms_stays_as_it_is() -> None:
         pytest.param([insn.store64(1, 0, FRAME), EXIT_INSN], id="it stores its frame pointer"),
         pytest.param([Insn(insn.ADD64_REG, 1, FRAME), EXIT_INSN], id="it adds its frame pointer"),
         pytest.param([insn.store64(FRAME, -488, 1), EXIT_INSN], id="its frame is too deep"),
+        pytest.param(
+            [insn.mov64(2, FRAME), Insn(insn.ADD64_REG, 2, 1), insn.store64(2, -8, 1), EXIT_INSN],
+            id="it indexes its frame: below that another frame could be overwritten",
+        ),
     ],
 )
 def test_subprograms_that_cannot_be_moved_stay_calls(subprogram: list[Insn]) -> None:
@@ -77,3 +81,25 @@ def test_a_long_subprogram_called_twice_stays_a_call() -> None:
     once = [Insn(insn.CALL, 0, insn.PSEUDO_CALL, 0, 1), EXIT_INSN, *long]
     assert flatten.flatten(made_members.member(twice)) is None
     assert flatten.flatten(made_members.member(once)) is not None
+
+
+@pytest.mark.parametrize(
+    ("argument", "offset", "inlined"),
+    [
+        pytest.param(FRAME, 0, True, id="within the caller's frame"),
+        pytest.param(FRAME, -8, False, id="below an address in the caller's frame"),
+        pytest.param(1, -8, True, id="below something that is not in the caller's frame"),
+    ],
+)
+def test_a_subprogram_that_reaches_below_its_argument(argument: int, offset: int, inlined: bool) -> None:
+    """container_of() on a pointer into the caller's frame: the bytes below it may be all the caller has there."""
+    code = [
+        insn.store64_imm(FRAME, -8, 1),
+        insn.mov64(1, argument),
+        insn.add64_imm(1, -8),
+        Insn(insn.CALL, 0, insn.PSEUDO_CALL, 0, 1),
+        EXIT_INSN,
+        insn.load64(0, 1, offset),
+        EXIT_INSN,
+    ]
+    assert (flatten.flatten(made_members.member(code)) is not None) is inlined

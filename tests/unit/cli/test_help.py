@@ -53,7 +53,7 @@ def test_every_example_is_a_command_that_exists(path: str, ctx: click.Context, c
 
 
 def test_visible_commands_have_examples() -> None:
-    for path, ctx, command in COMMANDS:
+    for path, _, command in COMMANDS:
         entry_hidden = any(
             path.startswith(f"skep {name}") for name in ("load", "unload", "attach", "detach", "get", "list")
         )
