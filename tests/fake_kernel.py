@@ -1,7 +1,7 @@
-"""A kernel in memory: the fake of ``kernel.door.Kernel``, held to the same contract suite as Linux.
+"""A kernel in memory: a fake of ``kernel.door.Kernel``, held to the same contract suite as Linux.
 
-Objects live as the kernel's do: a program while it is pinned or attached, a map while it is pinned or used, a link while
-it is pinned. ``fail`` makes a method refuse, ``snapshot`` is for comparing before and after, and the methods after
+Objects live as the kernel's do: a program while it is pinned or attached, a map while it is pinned or used, a link
+while it is pinned. ``fail`` makes a method refuse, ``snapshot`` is for comparing before and after, and the methods after
 "the world outside" do what happens to a kernel without skep: packets, deleted interfaces, reboots, other programs.
 """
 
@@ -232,7 +232,8 @@ class FakeKernel:
                     raise errors.NotFound(f"no file {target.path}")
                 if target.symbol and target.symbol not in symbols:
                     raise errors.NotFound(
-                        f"no function {target.symbol!r} in {target.path}", near=errors.near_misses(target.symbol, symbols)
+                        f"no function {target.symbol!r} in {target.path}",
+                        near=errors.near_misses(target.symbol, symbols),
                     )
 
     def read_counts(self, counts: model.MapPin) -> tuple[int, ...]:
@@ -369,7 +370,10 @@ class FakeKernel:
                     return self._attach_xdp(id, one, where), interface
                 return self._attach_tcx(id, one, where), interface
             case request.TracepointTarget():
-                return self._new_link(5, id, one.attach_type, None, f"{one.target.group}/{one.target.name}"), None
+                detail = f"{one.target.group}/{one.target.name}"
+                if any(link.program == id and link.detail == detail for link in self._links.values()):
+                    raise errors.AlreadyExists(f"the program is attached to {detail} already", errno=EEXIST)
+                return self._new_link(5, id, one.attach_type, None, detail), None
             case request.UprobeTarget():
                 detail = f"{one.target.path} {one.target.symbol}+{one.target.offset}"
                 return self._new_link(5, id, one.attach_type, None, detail), None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import tempfile
 from pathlib import Path
 
@@ -117,7 +116,7 @@ class Operations(stateful.RuleBasedStateMachine):
             assert self.host.kernel.xdp_on(model.InterfaceRef(name=chain.interface)) == (chain.program_id,)
             for member in chain.members:
                 link = records.links[member.link]
-                assert link.chain == chain.key and link.priority == member.priority
+                assert (link.chain, link.priority) == (chain.key, member.priority)
         linked = {member.link for chain in records.chains.values() for member in chain.members}
         assert linked == {link.id for link in records.links.values() if isinstance(link.attachment, xdp.XdpAttachment)}
 
@@ -154,11 +153,15 @@ class Operations(stateful.RuleBasedStateMachine):
             self.breaks = None
         try:
             self.host.run(operation)
-        except errors.SkepError as error:
-            assert not isinstance(error, errors.Broken), error
-            assert self.host.state() == before, error
-        finally:
-            self.host.kernel.heal()
+        except errors.Broken:
+            raise
+        except errors.SkepError:
+            failed = True
+        else:
+            failed = False
+        self.host.kernel.heal()
+        if failed:
+            assert self.host.state() == before
 
     def _programs(self) -> list[model.ProgramRecord]:
         return list(self.host.store.snapshot().programs.values())

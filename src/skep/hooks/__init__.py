@@ -93,4 +93,6 @@ def has_frags(section: str) -> bool:
     return section.removeprefix("?").split("/", 1)[0].endswith(".frags")
 
 
-__all__ = ["HOOKS", "Hook", "Option", "Ordering", "Placing", "by_name", "declarable", "from_section", "has_frags", "is_foreign"]
+__all__ = [
+    "HOOKS", "Hook", "Option", "Ordering", "Placing", "by_name", "declarable", "from_section", "has_frags", "is_foreign",
+]  # fmt: skip

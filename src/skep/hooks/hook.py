@@ -1,7 +1,7 @@
-"""What a program type is: one ``Hook`` value per type, from which flags, stored JSON, inference and docs are derived.
+"""What a program type is: one ``Hook`` value per type; flags, stored JSON, inference and docs are derived from it.
 
-A file beside this one holds the attachment's dataclass and ``HOOK = Hook(...)``; ``hooks/__init__.py`` lists it. Nothing
-here knows a particular type.
+A file beside this one holds the attachment's dataclass and ``HOOK = Hook(...)``; ``hooks/__init__.py`` lists it.
+Nothing here knows a particular type.
 """
 
 from __future__ import annotations

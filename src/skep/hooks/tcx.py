@@ -1,4 +1,4 @@
-"""TCX: packets at the traffic-control layer, entering or leaving an interface, in an order the kernel keeps (Linux 6.6)."""
+"""TCX: packets that enter or leave an interface at the traffic-control layer, in the kernel's order (Linux 6.6)."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skep import errors, model
-from skep.hooks import hook, request, valid
+from skep.hooks import hook, request
 
 BPF_PROG_TYPE_TRACEPOINT = 5
 BPF_PERF_EVENT = 41

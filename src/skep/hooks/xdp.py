@@ -71,7 +71,9 @@ def parse_proceed_on(text: str) -> tuple[int, ...]:
             codes.append(int(word))
         else:
             raise errors.InvalidRequest(
-                f"{word!r} is not an XDP verdict", why="verdicts are " + ", ".join(VERDICTS), do="separate them by commas"
+                f"{word!r} is not an XDP verdict",
+                why="verdicts are " + ", ".join(VERDICTS),
+                do="separate them by commas",
             )
     return proceed_on(tuple(codes))
 

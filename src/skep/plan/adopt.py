@@ -15,8 +15,8 @@ from skep.plan.world import Fresh, World
 
 
 def plan(operation: model.Adopt, world: World, fresh: Fresh) -> steps.Plan:
-    """Adopt ``operation.pin``. AlreadyExists: the store knows it. NotFound: there is no note of it. Conflict: kernel and
-    note disagree."""
+    """Adopt ``operation.pin``. AlreadyExists: the store knows it. NotFound: no note, or nothing pinned. Conflict:
+    kernel and note disagree."""
     noted = notes.read(world.notes, fresh.pins)
     wanted = _Wanted(noted, world)
     if operation.pin.rstrip("/") == fresh.pins.root:
@@ -125,7 +125,7 @@ def _checked(record: model.ProgramRecord, world: World, fresh: Fresh) -> model.P
     if not same or record.boot_id != fresh.boot.boot_id:
         raise errors.Conflict(
             f"program {record.name} cannot be adopted",
-            why=f"at {record.pin} is program {seen.id} with tag {seen.tag}, the note tells of {record.id}, {record.tag}",
+            why=f"at {record.pin} is program {seen.id}, tag {seen.tag}; the note tells of {record.id}, {record.tag}",
             do="remove the pin if nobody needs it",
         )
     # The object file went with the store.

@@ -65,7 +65,8 @@ def depart(links: Sequence[model.LinkRecord], world: World, fresh: Fresh) -> Dep
             last.append(steps.DetachLink(pin=chain.link_pin))
             last.append(steps.RemoveDirectory(path=fresh.pins.chain(chain.key)))
         elif _runs(chain, world, fresh):
-            revision = chains.next_revision(world, fresh.pins, rest, old=chain)
+            # bpfman sorts anew at every change of a chain: equals then run in the order of their names.
+            revision = chains.next_revision(world, fresh.pins, chains.sort(rest), old=chain)
             revisions.append(revision)
             made.extend(revision.todo)
         else:

@@ -79,7 +79,7 @@ def _wanted(opened: Opened, spec: model.ProgramSpec) -> Wanted:
             raise errors.Unsupported(
                 f"program {spec.name!r} cannot be loaded",
                 feature=f"section {found.section!r}",
-                why="skep has no program type for it",
+                why=f"skep has no program type for its section {found.section!r}",
                 do="name its type if it is one of " + ", ".join(hooks.declarable()),
             )
     else:

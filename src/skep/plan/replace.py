@@ -140,7 +140,7 @@ def _data(
             if name in known and known[name].size == len(data):
                 values[name] = data
             else:
-                warnings.append(f"{name}: the new object has no such variable of {len(data)} bytes; its value is dropped")
+                warnings.append(f"{name}: its value is dropped: no variable of {len(data)} bytes has that name now")
     old = world.objects.get(record.object)
     layout = {} if old is None else _layout(objects.read(old))
     refs = {ref.name: ref for ref in record.maps if ref.internal}

@@ -51,15 +51,13 @@ def _chain(
         return _unchanged()
     chain = _running_chain(record, world, fresh)
     mask = verdict.parse_codes(codes.XDP, wanted.proceed_on)
-    members = chains.sort(
-        [
-            dataclasses.replace(one, priority=wanted.priority, proceed_on=mask) if one.link == record.id else one
-            for one in chain.members
-        ],
-        # A member that is given a new priority goes before its new equals, as a new one would; one whose priority
-        # stays keeps its place.
-        new=record.id if wanted.priority != attachment.priority else None,
+    members = tuple(
+        dataclasses.replace(one, priority=wanted.priority, proceed_on=mask) if one.link == record.id else one
+        for one in chain.members
     )
+    if wanted.priority != attachment.priority:
+        # A member that is given a new priority goes before its new equals, as a new one would.
+        members = chains.sort(members, new=record.id)
     updated = dataclasses.replace(record, attachment=wanted, priority=wanted.priority)
     if _same_code(members, chain.members):
         record_only = dataclasses.replace(chain, members=members)

@@ -1,0 +1,101 @@
+"""The two kernels that must behave the same: the fake, and Linux (which needs root)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from skep import model, paths, steps
+from skep.bytecode import elf, maps
+from skep.hooks import request
+from skep.kernel import door, linux
+from tests import bpf_build, fake_kernel, instance
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A kernel to try, directories for pins, and an interface without any program."""
+
+    kernel: door.Kernel
+    pins: paths.Pins
+    interface: model.InterfaceRef
+
+    def wanted(self, key: int, *names: str, defines: tuple[str, ...] = (), **reuse: model.MapPin) -> steps.ObjectLoad:
+        """A load of some programs of ``kinds``, pinned as program keys ``key``, ``key + 1``, … in map set ``key``."""
+        data = bpf_build.build("kinds", *defines).read_bytes()
+        opened = elf.parse(data)
+        whole = model.SetKey(key)
+        loads = []
+        for one in maps.maps(opened):
+            pin = reuse.get(one.name)
+            own = self.pins.map(whole, one.name)
+            loads.append(steps.MapLoad(name=one.name, pins=(pin or own,), reuse=pin))
+        for number, section in enumerate(maps.data_sections(opened)):
+            pin = self.pins.internal(whole, number, section.name)
+            loads.append(steps.MapLoad(name=section.name, pins=(pin,)))
+        programs = tuple(
+            steps.ProgramLoad(
+                name=name,
+                pin=self.pins.program(model.ProgramKey(key + number), 1),
+                prog_type={"packet": 3, "point": 5}.get(name, 6),
+                expected_attach_type={"packet": 0, "point": 0}.get(name, 37),
+            )
+            for number, name in enumerate(names)
+        )
+        return steps.ObjectLoad(object=data, programs=programs, maps=tuple(loads))
+
+    def load(self, key: int, *names: str, **more: object) -> list[model.ProgramPin]:
+        """Make the set's directories and load."""
+        self.kernel.make_directory(self.pins.set(model.SetKey(key)))
+        self.kernel.make_directory(self.pins.private(model.SetKey(key)))
+        wanted = self.wanted(key, *names, **more)  # type: ignore[arg-type]  # passed on as given
+        self.kernel.load_object(wanted)
+        return [one.pin for one in wanted.programs]
+
+    def on_xdp(self, *labels: str) -> tuple[request.LinkRequest, ...]:
+        flags = {"drv": 4, "skb": 2, "hw": 8}
+        target = request.InterfaceTarget(interface=self.interface)
+        return tuple(
+            request.LinkRequest(target=target, attach_type=37, flags=flags[label], label=label) for label in labels
+        )
+
+    def on_tcx(self, place: request.Place, beside: model.LinkPin | None = None) -> tuple[request.LinkRequest, ...]:
+        target = request.InterfaceTarget(interface=self.interface)
+        anchor = request.Anchor(place=place, link=beside)
+        return (request.LinkRequest(target=target, attach_type=46, options=anchor, label="tcx"),)
+
+    def link(self, number: int) -> model.LinkPin:
+        return self.pins.link(model.LinkId(number))
+
+    def everything(self) -> tuple[str, ...]:
+        """All pins."""
+        return self.kernel.pins(model.PinDir(self.pins.root))
+
+
+@contextlib.contextmanager
+def _fake() -> Iterator[Place]:
+    yield Place(fake_kernel.FakeKernel(), paths.Pins(fake_kernel.ROOT), model.InterfaceRef(name="eth0"))
+
+
+@contextlib.contextmanager
+def _linux() -> Iterator[Place]:
+    root = f"{paths.HOST_BPFFS}/skep-contract-{os.getpid()}"
+    kernel = linux.Linux(root)
+    try:
+        with instance.network("skepcontract") as network:
+            yield Place(kernel, paths.Pins(root), model.InterfaceRef(name=network.near, netns=network.path))
+    finally:
+        kernel.close()
+        instance.remove_pins(root)
+
+
+@pytest.fixture(params=["fake", pytest.param("linux", marks=pytest.mark.kernel)])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    with (_fake if request.param == "fake" else _linux)() as made:
+        for directory in made.pins.directories():
+            made.kernel.make_directory(directory)
+        yield made

@@ -1,0 +1,97 @@
+"""Attachments are valid by construction, and survive JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from skep import errors, hooks, model
+from skep.hooks import codec, request, tcx, tracepoint, uprobe, xdp
+
+ETH0 = model.InterfaceRef(name="eth0")
+PRIORITIES = st.integers(0, 2**31 - 1)
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
+WORDS = st.from_regex(r"[A-Za-z0-9_]+", fullmatch=True)
+INTERFACES = st.builds(model.InterfaceRef, name=NAMES, netns=st.none() | NAMES)
+VERDICTS = st.lists(st.sampled_from(list(xdp.VERDICTS.values()))).map(tuple)
+PIDS = st.none() | st.integers(1, 2**31 - 1)
+
+ATTACHMENTS = st.one_of(
+    st.builds(xdp.XdpAttachment, interface=INTERFACES, priority=PRIORITIES, proceed_on=VERDICTS,
+              mode=st.none() | st.sampled_from(list(model.XdpMode))).map(lambda one: ("xdp", one)),
+    st.builds(tcx.TcxAttachment, interface=INTERFACES, priority=PRIORITIES,
+              direction=st.sampled_from(list(tcx.Direction))).map(lambda one: ("tcx", one)),
+    st.builds(tracepoint.TracepointAttachment, group=WORDS, name=WORDS).map(lambda one: ("tracepoint", one)),
+    st.builds(uprobe.UprobeAttachment, target=NAMES, fn_name=st.none() | NAMES, offset=st.integers(1, 2**64 - 1),
+              pid=PIDS, container_pid=PIDS).map(lambda one: ("uretprobe", one)),
+)  # fmt: skip
+
+
+@hypothesis.given(ATTACHMENTS)
+def test_an_attachment_survives_json(named: tuple[str, object]) -> None:
+    name, attachment = named
+    assert codec.decode(name, json.loads(json.dumps(codec.encode(attachment)))) == attachment
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: xdp.XdpAttachment(interface=ETH0, priority=-1), "0 (first) to 2147483647"),
+        (lambda: xdp.XdpAttachment(interface=ETH0, priority=2**31), "0 (first) to 2147483647"),
+        (lambda: xdp.XdpAttachment(interface=model.InterfaceRef(name=""), priority=1), "empty"),
+        (lambda: xdp.XdpAttachment(interface=ETH0, priority=1, proceed_on=(5,)), "dispatcher_return 31"),
+        (lambda: tcx.TcxAttachment(interface=ETH0, direction=tcx.Direction.EGRESS, priority=-5), "0 (first)"),
+        (lambda: tcx.parse_direction("up"), "ingress, egress"),
+        (lambda: tracepoint.parse_tracepoint("sched_switch"), "GROUP/NAME"),
+        (lambda: tracepoint.TracepointAttachment(group="..", name="x"), "GROUP/NAME"),
+        (lambda: tracepoint.parse_tracepoint("a/b/c"), "GROUP/NAME"),
+        (lambda: uprobe.UprobeAttachment(target="/bin/x"), "offset other than 0"),
+        (lambda: uprobe.UprobeAttachment(target="", fn_name="main"), "empty"),
+        (lambda: uprobe.UprobeAttachment(target="/bin/x", fn_name="main", pid=0), "not a process id"),
+        (lambda: uprobe.UprobeAttachment(target="/bin/x", fn_name="main", offset=-1), "out of range"),
+        (lambda: xdp.parse_proceed_on("pass,fly"), "separate them by commas"),
+        (lambda: xdp.parse_mode("fast"), "drv, skb, hw"),
+        (lambda: codec.decode("xdp", {"interface": {"name": "eth0"}}), "priority"),
+        (lambda: codec.decode("xdp", {"interface": {"name": "eth0"}, "priority": "1"}), "not a number"),
+        (lambda: codec.decode("xdp", {"interface": "eth0", "priority": 1}), "not an object"),
+        (lambda: codec.decode("tracepoint", {"group": "a", "name": "b", "more": 1}), "no field 'more'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(errors.InvalidRequest) as told:
+        make()
+    assert words in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [("", ()), ("pass", (2,)), ("Drop, pass,drop", (1, 2)), ("31,0", (0, 31)), ("dispatcher_return", (31,))],
+)
+def test_proceed_on_is_parsed(text: str, codes: tuple[int, ...]) -> None:
+    assert xdp.parse_proceed_on(text) == codes
+
+
+@pytest.mark.parametrize(
+    ("asked", "configured", "labels"),
+    [(None, "drv", ["drv", "skb"]), (None, "skb", ["skb"]), (None, "hw", ["hw", "skb"]), ("drv", "skb", ["drv"]),
+     ("hw", "drv", ["hw"])],
+)  # fmt: skip
+def test_a_demanded_mode_has_no_fallback(asked: str | None, configured: str, labels: list[str]) -> None:
+    mode = None if asked is None else model.XdpMode(asked)
+    attachment = xdp.XdpAttachment(interface=ETH0, priority=1, mode=mode)
+    candidates = xdp.requests(attachment, hooks.Placing(mode=model.XdpMode(configured)))
+    assert [one.label for one in candidates] == labels
+    assert [one.flags for one in candidates] == [{"drv": 4, "skb": 2, "hw": 8}[label] for label in labels]
+
+
+def test_a_uretprobe_is_asked_for_as_a_uprobe() -> None:
+    attachment = uprobe.UprobeAttachment(target="libc", fn_name="malloc", container_pid=7)
+    for name, retprobe in (("uprobe", False), ("uretprobe", True)):
+        (candidate,) = hooks.by_name(name).requests(attachment, hooks.Placing())
+        assert candidate.target == request.UprobeTarget(
+            path="libc", symbol="malloc", offset=0, retprobe=retprobe, container_pid=7
+        )

@@ -1,0 +1,78 @@
+"""The table of program types: inference from sections, names, and what every entry must have."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from skep import errors, hooks
+
+every_hook = pytest.mark.parametrize("hook", hooks.HOOKS, ids=lambda one: one.name)
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        ("xdp", "xdp"), ("?xdp", "xdp"), ("xdp/filter", "xdp"), ("xdp.frags", "xdp"), ("xdp.frags/x", "xdp"),
+        ("xdp_filter", "xdp"), ("xdp/devmap", None), ("xdp.frags/cpumap", None),
+        ("tc", "tcx"), ("tc/ingress", "tcx"), ("tcx/egress", "tcx"), ("classifier", "tcx"), ("classifier/x", "tcx"),
+        ("classifier_1", "tcx"), ("action", "tcx"), ("?tcx", "tcx"),
+        ("tracepoint/sched/sched_switch", "tracepoint"), ("tp/syscalls/x", "tracepoint"), ("tp_btf/x", None),
+        ("uprobe", "uprobe"), ("uprobe/libc:malloc", "uprobe"), ("uprobe.s/x", "uprobe"), ("uprobe.multi/x", None),
+        ("uretprobe", "uretprobe"), ("uretprobe.s//bin/x:y", "uretprobe"),
+        ("kprobe/x", None), ("prog", None), ("", None), ("xdpx", None), (".text", None),
+    ],
+)  # fmt: skip
+def test_a_section_tells_the_type(section: str, name: str | None) -> None:
+    found = hooks.from_section(section)
+    assert (found.name if found else None) == name
+
+
+@pytest.mark.parametrize(
+    ("section", "foreign"),
+    [("kprobe/x", True), ("tp_btf/x", True), ("cgroup_skb/egress", True), ("xdp/devmap", True),
+     ("uprobe.multi/x", True), ("prog", False), ("my_section", False), ("xdp", False)],
+)  # fmt: skip
+def test_sections_of_other_types_are_known_from_those_that_say_nothing(section: str, foreign: bool) -> None:
+    assert hooks.is_foreign(section) is foreign
+
+
+@pytest.mark.parametrize(
+    ("section", "frags"), [("xdp", False), ("xdp.frags", True), ("?xdp.frags/name", True), ("xdp/a.frags", False)]
+)
+def test_frags_is_told_by_the_section(section: str, frags: bool) -> None:
+    assert hooks.has_frags(section) is frags
+
+
+def test_names_are_found_and_near_misses_told() -> None:
+    assert hooks.by_name("tc") is hooks.by_name("tcx")
+    assert hooks.by_name("uretprobe").name == "uretprobe"
+    with pytest.raises(errors.NotFound) as told:
+        hooks.by_name("tracepont")
+    assert told.value.near == ("tracepoint",)
+
+
+@every_hook
+def test_every_option_reaches_the_attachment(hook: hooks.Hook[object]) -> None:
+    """What a CLI makes of the table builds the attachment, with nothing but the required options and with all."""
+    samples = {"priority": "7", "proceed_on": "drop", "netns": "/run/netns/x", "mode": "skb", "offset": "16",
+               "pid": "3", "container_pid": "4", "direction": "egress", "tracepoint": "sched/sched_switch"}  # fmt: skip
+    parsed = {one.field: one.parse(samples.get(one.field, "name")) for one in hook.options}
+    assert isinstance(hook.build(parsed), hook.attachment)
+    required = {one.field: parsed[one.field] for one in hook.options if one.required}
+    if "target" in required:
+        required["fn_name"] = "main"
+    whole, least = hook.build(parsed), hook.build(required)
+    assert whole != least or len(hook.options) == len(required)
+    assert hook.summary(whole)
+    assert all(one.label for one in hook.requests(whole, hooks.Placing()))
+
+
+@every_hook
+def test_every_type_says_what_it_is(hook: hooks.Hook[object]) -> None:
+    assert hook.doc.endswith(".")
+    assert hook.accepts(hook.name)
+    assert dataclasses.is_dataclass(hook.attachment)
+    assert all(one.help.endswith((".", ").")) for one in hook.options)
+    assert all(hooks.from_section(section.rstrip("_")) is hook for section in hook.sections)
