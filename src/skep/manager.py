@@ -55,7 +55,6 @@ class Manager:
         self._fault = fault
         self._lock = threading.Lock()
         self._news = threading.Condition()
-        self._unfinished = bool(remembered.pending())
 
     # ---------------------------------------------------------------- change
 
@@ -169,7 +168,7 @@ class Manager:
             )
         try:
             # What could not be undone (a full disk, say) must be, before anything is built on top of it.
-            if self._unfinished and (told := self._sweep()) and self._unfinished:
+            if self._store.unfinished and (told := self._sweep()) and self._store.unfinished:
                 raise errors.Broken(
                     "an earlier operation is half done", why="; ".join(told), do="remove the cause, then try again"
                 )
@@ -200,11 +199,7 @@ class Manager:
         decided = plan.decide(op, seen_world, fresh)
         if isinstance(op, model.Load):
             decided = stale.superseded(op, decided, self._store.snapshot(), fresh.boot)
-        try:
-            results = apply.apply(decided, self._kernel, self._store, fresh.operation, verb=verb, fault=self._fault)
-        except BaseException:
-            self._unfinished = bool(self._store.pending())
-            raise
+        results = apply.apply(decided, self._kernel, self._store, fresh.operation, verb=verb, fault=self._fault)
         return self._done(fresh, decided, results)
 
     def _done(self, fresh: plan.Fresh, decided: steps.Plan, results: steps.Results) -> model.Done:
@@ -235,7 +230,6 @@ class Manager:
                 line = f"operation {pending.operation} ({pending.verb}) could not be {how}: {failed}"
             log.warning("%s", line, extra={"operation": pending.operation, "verb": "sweep"})
             told.append(line)
-        self._unfinished = bool(self._store.pending())
         return tuple(told)
 
     def _record(
