@@ -168,10 +168,8 @@ class Manager:
             )
         try:
             # What could not be undone (a full disk, say) must be, before anything is built on top of it.
-            if self._store.unfinished and (told := self._sweep()) and self._store.unfinished:
-                raise errors.Broken(
-                    "an earlier operation is half done", why="; ".join(told), do="remove the cause, then try again"
-                )
+            if self._store.unfinished:
+                self._settle()
             yield
         finally:
             self._lock.release()
@@ -231,6 +229,21 @@ class Manager:
             log.warning("%s", line, extra={"operation": pending.operation, "verb": "sweep"})
             told.append(line)
         return tuple(told)
+
+    def _settle(self) -> None:
+        """``_sweep``, or raise: Exhausted when only the store's disk is in the way, else Broken."""
+        for pending in self._store.pending():
+            try:
+                apply.settle(pending, self._kernel, self._store, fault=self._fault)
+                self._store.done(pending.operation)
+            except errors.Exhausted:
+                raise
+            except errors.SkepError as failed:
+                raise errors.Broken(
+                    f"an earlier operation ({pending.verb}) is half done",
+                    why=str(failed),
+                    do="remove the cause, then try again",
+                ) from failed
 
     def _record(
         self,
