@@ -7,6 +7,8 @@ import dataclasses
 import itertools
 import os
 import random
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -128,7 +130,7 @@ def test_loads_at_once_all_succeed(rig):
 
 # ---------------------------------------------------------------- killed
 
-VERBS = {
+VERBS: dict[str, Callable[[Any], model.Operation]] = {
     "load": lambda w: manager_rig.load("on_xdp", "on_tcx"),
     "attach-xdp-first": lambda w: model.Attach(program=w.spare.record.id, attachment=w.rig.attachment("on_xdp")),
     "attach-xdp-next": lambda w: model.Attach(program=w.spare.record.id, attachment=w.rig.attachment("on_xdp")),

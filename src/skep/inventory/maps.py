@@ -9,9 +9,7 @@ from skep.inventory import seen as looking
 from skep.kernel import door
 
 
-def listed(
-    kernel: door.Kernel, seen: looking.Seen, only: model.MapId | None = None
-) -> tuple[model.MapView, ...]:
+def listed(kernel: door.Kernel, seen: looking.Seen, only: model.MapId | None = None) -> tuple[model.MapView, ...]:
     """Every map, by ascending id; or only one."""
     maps = [one for one in kernel.maps() if only in (None, one.id)]
     users: defaultdict[model.MapId, set[model.ProgramId]] = defaultdict(set)
