@@ -11,6 +11,8 @@ from skep import errors, model, steps, store
 from tests.kernel import manager_rig
 from tests.kernel.manager_rig import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def small(tmp_path):
