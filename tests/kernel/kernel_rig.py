@@ -80,7 +80,7 @@ class Rig:
 
     def load(self, source: str, *names: str, **values: int) -> list[model.ProgramPin]:
         """Load programs and give their pins."""
-        wanted = self.request(source, *names, **values)
+        wanted = self.request(source, *names, defines=(), **values)
         self.kernel.load_object(wanted)
         return [one.pin for one in wanted.programs]
 
@@ -96,7 +96,7 @@ class Rig:
 def map_names(data: bytes) -> list[str]:
     """Every map that libbpf makes of an object, as it calls them."""
     parsed = elf.parse(data)
-    return [one.name for one in (*maps.maps(parsed), *maps.data_sections(parsed))]
+    return [one.name for one in maps.maps(parsed)] + [one.name for one in maps.data_sections(parsed)]
 
 
 @contextlib.contextmanager

@@ -14,7 +14,6 @@ from typing import Final
 from skep import errors
 from skep.kernel import abi, refused, sys
 
-_HOST: Final = "/sys/fs/bpf"
 _MOUNT: Final = "mount -t bpf bpf /sys/fs/bpf"
 
 
@@ -29,8 +28,8 @@ class Bpffs:
     def check_root(self) -> None:
         """Refuse a root whose pins would not be seen by the host or would die with a private mount namespace.
 
-        ``Unsupported`` when it is not in a bpffs, or in another bpffs than the host's own: that of process 1, compared
-        by superblock. Inside a container whose process 1 is the container's, the mount that was handed in is believed.
+        ``Unsupported`` when it is not in a bpffs, or in a bpffs that process 1 has not mounted, compared by
+        superblock. Inside a container whose process 1 is the container's, the mount that was handed in is believed.
         """
         place = self.root
         while not os.path.lexists(place) and place != "/":
@@ -48,8 +47,8 @@ class Bpffs:
                 why=f"{place} is not in a BPF file system",
                 do=f"on the host run `{_MOUNT}`; for a container mount the host's /sys/fs/bpf into it",
             )
-        host = _host_device()
-        if host is not None and host != device:
+        host = _host_devices()
+        if host is not None and device not in host:
             raise errors.Unsupported(
                 f"pins cannot be kept at {self.root}",
                 feature="the host's bpffs",
@@ -221,11 +220,19 @@ def _is_pin(path: str) -> bool:
         return False
 
 
-def _host_device() -> int | None:
-    """The superblock of the host's bpffs, None when process 1 is in our own mount namespace or cannot be looked at."""
+def _host_devices() -> set[int] | None:
+    """Superblocks of the BPF file systems that process 1 has mounted, None when it cannot be looked at.
+
+    By mountinfo and not by /proc/1/root: that needs the right to trace process 1.
+    """
     try:
-        if os.stat("/proc/1/ns/mnt").st_ino == os.stat("/proc/self/ns/mnt").st_ino:
-            return None
-        return os.stat(f"/proc/1/root{_HOST}").st_dev
+        with open("/proc/1/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            mounts = [line.split() for line in file]
     except OSError:
         return None
+    found = set()
+    for fields in mounts:  # proc_pid_mountinfo(5): the device is field 3, the type follows the lone hyphen
+        if fields[fields.index("-") + 1] == "bpf":
+            major, minor = fields[2].split(":")
+            found.add(os.makedev(int(major), int(minor)))
+    return found
