@@ -43,6 +43,8 @@ def test_pins_and_aliases_are_listed_sorted(rig: Rig) -> None:
     (program,) = rig.load("hooks", "on_xdp")
     rig.kernel.alias(f"{rig.root}/prog_1", "progs/1_on_xdp")
     maps = tuple(sorted(rig.map_pin(f"1_{name}") for name in ("hits", "rodata", "bss")))
+    assert rig.kernel.aliases(model.PinDir(rig.root)) == {f"{rig.root}/prog_1": "progs/1_on_xdp"}
+    assert rig.kernel.aliases(model.PinDir(f"{rig.root}/none")) == {}
     assert rig.kernel.pins(model.PinDir(rig.root)) == (*maps, f"{rig.root}/prog_1", program)
 
 

@@ -5,9 +5,11 @@ Every path that comes in must lie below the root. bpffs refuses names with a dot
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -180,9 +182,19 @@ class Bpffs:
 
     def walk(self, directory: str) -> tuple[str, ...]:
         """Every pin and symbolic link below ``directory``, sorted; () when it is missing."""
+        return tuple(sorted(entry.path for entry in self._entries(directory)))
+
+    def aliases(self, directory: str) -> dict[str, str]:
+        """Every symbolic link below ``directory`` and its target, sorted; {} when it is missing."""
+        found: dict[str, str] = {}
+        for path in sorted(entry.path for entry in self._entries(directory) if entry.is_symlink()):
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                found[path] = os.readlink(path)
+        return found
+
+    def _entries(self, directory: str) -> Iterator[os.DirEntry[str]]:
         if directory != self.root:
             self._check(directory)
-        found: list[str] = []
         pending = [directory]
         while pending:
             try:
@@ -193,8 +205,7 @@ class Bpffs:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)
                 else:
-                    found.append(entry.path)
-        return tuple(sorted(found))
+                    yield entry
 
     def _check(self, path: str) -> None:
         parts = PurePosixPath(path).parts

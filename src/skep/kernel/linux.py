@@ -116,6 +116,10 @@ class Linux:
         """Every pin and symbolic link below a directory."""
         return self._pins.walk(directory)
 
+    def aliases(self, directory: model.PinDir) -> dict[str, str]:
+        """Every symbolic link below a directory with its target."""
+        return self._pins.aliases(directory)
+
     def interface(self, ref: model.InterfaceRef) -> model.Interface:
         """Find an interface."""
         return netns.find(ref)
