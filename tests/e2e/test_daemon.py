@@ -151,7 +151,7 @@ def test_programs_of_one_load_share_their_maps(skep, stub, readable):
     ids = [program.kernel_info.id for program in programs]
 
     assert [program.info.name for program in programs] == ["on_xdp", "on_tracepoint"]
-    assert len({program.info.map_pin_path for program in programs}) == 1
+    assert len({os.path.realpath(program.info.map_pin_path) for program in programs}) == 1
     assert [sorted(program.info.map_used_by) for program in programs] == [sorted(map(str, ids))] * 2
     assert not any(program.info.HasField("map_owner_id") for program in programs)
     assert set(programs[0].kernel_info.map_ids) & set(programs[1].kernel_info.map_ids)
@@ -216,7 +216,7 @@ def test_requests_that_cannot_succeed(skep, stub, network, readable, tmp_path):
     cases = [
         (stub.Load, load(tmp_path / "missing", "on_xdp"), "NOT_FOUND", "missing"),
         (stub.Load, load(tmp_path / "not-an-elf", "on_xdp"), "INVALID_ARGUMENT", "ELF"),
-        (stub.Load, load(readable, "on_xdp", global_data={"verdit": b"\0" * 4}), "NOT_FOUND", "verdict"),
+        (stub.Load, load(readable, "on_xdp", global_data={"verdit": b"\0" * 4}), "INVALID_ARGUMENT", "verdict"),
         (stub.Load, load(readable, "on_xdp", global_data={"verdict": b"\0"}), "INVALID_ARGUMENT", "verdict"),
         (stub.Load, pb.LoadRequest(bytecode=pb.BytecodeLocation(file=str(readable)), info=[wrong]), None, "on_xdp"),
         (stub.Load, pb.LoadRequest(bytecode=image, info=[wrong]), "UNIMPLEMENTED", "images"),
@@ -385,7 +385,7 @@ def test_the_verifiers_whole_log_reaches_the_client(skep, stub, tmp_path):
             )
         )  # fmt: skip
     assert "processed" in raised.value.log
-    assert len(raised.value.log) > len(text)
+    assert "R1=ctx()" in raised.value.log.splitlines()[0]
 
 
 # ------------------------------------------------------------ beginning and end
