@@ -1,4 +1,4 @@
-"""The daemon as its clients know it: bpfman's seven calls on a real kernel, who is calling, and how it begins and ends."""
+"""The daemon as its clients know it: bpfman's seven calls on a real kernel, who is calling, its beginning and end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from skep import errors, model
+from skep import errors, model, paths
 from skep.hooks import tracepoint
 from skep.pb import bpfman_pb2 as pb
 from skep.pb import bpfman_pb2_grpc
@@ -90,7 +90,7 @@ def attach_info(name: str, network: instance.Network) -> pb.AttachInfo:
 def refused(call: grpc.UnaryUnaryMultiCallable, request: object) -> tuple[str, str]:
     with pytest.raises(grpc.RpcError) as raised:
         call(request, timeout=SECONDS)
-    return raised.value.code().name, raised.value.details()
+    return raised.value.code().name, raised.value.details() or ""
 
 
 def bpf_descriptors(pid: int) -> list[str]:
@@ -349,7 +349,7 @@ def test_an_object_is_streamed_previewed_and_loaded(skep, readable):
         (link,) = client.run(model.Attach(program=program.record.id, attachment=place)).links
         assert client.link(link).record.attachment == place
         assert [found.record.id for found in client.links(model.LinkFilter(program_id=program.record.id))] == [link]
-        assert any("runs" == view.kernel.name for view in client.maps())
+        assert any(view.kernel.name == "runs" for view in client.maps())
         assert client.doctor() == ()
         assert client.run(model.Unload(program=program.record.id)).operation > 0
         assert client.links(model.LinkFilter()) == ()
@@ -403,7 +403,7 @@ def test_a_second_daemon_is_refused_and_the_first_goes_on(skep, stub):
 
     stub.List(pb.ListRequest(bpfman_programs_only=True), timeout=SECONDS)
     assert Path(skep.layout.socket_file).read_text() == skep.layout.socket + "\n"
-    instance.remove_pins(instance.paths.layout(runtime=skep.layout.runtime + "2").pins)
+    instance.remove_pins(paths.layout(runtime=skep.layout.runtime + "2").pins)
 
 
 def test_direct_work_is_refused_while_the_daemon_lives(skep):
@@ -424,7 +424,7 @@ def serve(layout: object, home: Path, log: Path, **environment: str) -> subproce
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
-    instance.remove_pins(instance.paths.layout(runtime=str(tmp_path / "run")).pins)
+    instance.remove_pins(paths.layout(runtime=str(tmp_path / "run")).pins)
 
 
 @contextlib.contextmanager
@@ -437,7 +437,7 @@ def notified(home: Path) -> Iterator[socket.socket]:
 
 
 def test_a_killed_daemons_socket_and_lock_are_taken_over(home, readable):
-    layout = instance.paths.layout(runtime=str(home / "run"))
+    layout = paths.layout(runtime=str(home / "run"))
     with notified(home) as systemd:
         first = serve(layout, home, home / "log", NOTIFY_SOCKET=str(home / "notify"))
         assert b"READY=1" in systemd.recv(1000)
@@ -467,7 +467,7 @@ def test_a_killed_daemons_socket_and_lock_are_taken_over(home, readable):
 
 
 def test_a_second_signal_ends_it_at_once(home):
-    layout = instance.paths.layout(runtime=str(home / "run"))
+    layout = paths.layout(runtime=str(home / "run"))
     with notified(home) as systemd:
         process = serve(layout, home, home / "log", NOTIFY_SOCKET=str(home / "notify"))
         assert b"READY=1" in systemd.recv(1000)
@@ -500,7 +500,7 @@ def test_pins_outside_the_hosts_bpffs_are_refused(home):
 
 
 def test_a_socket_from_systemd_is_served(home):
-    layout = instance.paths.layout(runtime=str(home / "run"))
+    layout = paths.layout(runtime=str(home / "run"))
     path = str(home / "activated.sock")
     script = (
         "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_PID'] = str(os.getpid());"
@@ -524,7 +524,7 @@ def test_a_socket_from_systemd_is_served(home):
 
 
 def test_the_operators_only_argument_is_accepted(home):
-    layout = instance.paths.layout(runtime=str(home / "run"))
+    layout = paths.layout(runtime=str(home / "run"))
     with notified(home) as systemd, (home / "log").open("wb") as log:
         process = subprocess.Popen(
             [*instance.command(), "--csi-support"], stdout=log, stderr=log,

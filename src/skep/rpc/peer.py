@@ -24,6 +24,7 @@ import struct
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from skep import errors, model
@@ -54,16 +55,28 @@ _LINGERING = 32
 """Refused connections that stay open at once."""
 
 
+def _token() -> str:
+    """What makes a name unknown before it is bound."""
+    return secrets.token_hex(12)
+
+
 class Relay:
     """Accepts on ``listener`` and relays to gRPC's socket at ``backend``. ``start`` it, then ``close`` it."""
 
     def __init__(
-        self, listener: socket.socket, backend: str, *, per_uid: int = PER_UID, total: int = TOTAL
+        self,
+        listener: socket.socket,
+        backend: str,
+        *,
+        per_uid: int = PER_UID,
+        total: int = TOTAL,
+        token: Callable[[], str] = _token,
     ) -> None:
         self._listener = listener
         self._backend = backend
         self._per_uid = per_uid
         self._total = total
+        self._token = token
         self._callers: dict[str, model.Caller] = {}
         self._open: Counter[int] = Counter()
         self._count = 0
@@ -221,7 +234,7 @@ class Relay:
         server, name = None, ""
         try:
             server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-            name = _bind(server, caller, serial)
+            name = self._bind(server, caller, serial)
             self._callers[name] = caller
             server.connect(self._backend)
             pair = _Pair(client, server, name, caller.uid)
@@ -238,6 +251,18 @@ class Relay:
             log.warning("a connection could not be relayed: %s", error, extra={"caller": str(caller)})
             client.close()
             self._closed(caller.uid)
+
+    def _bind(self, server: socket.socket, caller: model.Caller, serial: int) -> str:
+        """Bind to a fresh abstract name and return it."""
+        for attempt in range(_NAME_ATTEMPTS):
+            name = f"skep/{self._token()}/{caller.uid}/{caller.gid}/{caller.pid}/{serial}"
+            try:
+                server.bind("\0" + name)
+                return name
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or attempt == _NAME_ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _serve(self, fd: int, events: int) -> None:
         pair = self._pairs.get(fd)
@@ -376,16 +401,3 @@ def _peer(client: socket.socket) -> model.Caller:
             raise
         raw = b""  # more than 256 groups: fewer rights than the caller has, never more
     return model.Caller(uid=uid, gid=gid, pid=pid, groups=struct.unpack(f"{len(raw) // 4}I", raw), origin="socket")
-
-
-def _bind(server: socket.socket, caller: model.Caller, serial: int) -> str:
-    """Bind to a fresh abstract name and return it."""
-    for attempt in range(_NAME_ATTEMPTS):
-        name = f"skep/{secrets.token_hex(12)}/{caller.uid}/{caller.gid}/{caller.pid}/{serial}"
-        try:
-            server.bind("\0" + name)
-            return name
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE or attempt == _NAME_ATTEMPTS - 1:
-                raise
-    raise AssertionError("unreachable: the last attempt returns or raises")
