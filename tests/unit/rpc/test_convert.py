@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -34,7 +34,7 @@ BARE_CHAIN = dataclasses.replace(
     filled(model.ChainStatus), record=dataclasses.replace(filled(model.ChainRecord), netns_path=None, mode=None)
 )
 
-ROUND_TRIPS = {
+ROUND_TRIPS: dict[str, tuple[Any, Any, Any]] = {  # Any: each row has types of its own
     "program": (program.pack, program.unpack, filled(model.Program)),
     "program with nothing optional": (program.pack, program.unpack, BARE),
     "foreign program": (program.pack, program.unpack, FOREIGN),
