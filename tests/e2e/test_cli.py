@@ -184,7 +184,7 @@ BAD = (
     (("program", "load", "file", "OBJECT", "--programs", "xdp:count", "-g", "verdict=01"), 10, "4"),
     (
         ("program", "load", "file", "OBJECT", "--programs", "xdp:count", "--map-owner-id", "4000000000"),
-        10,
+        3,
         "4000000000",
     ),
     (("link", "attach", "xdp", "PROGRAM", "nosuch0", "-p", "1"), 3, "nosuch0"),
