@@ -80,9 +80,7 @@ IMAGE = pb.BytecodeImage(url="registry/image", username="u", password="hunter2")
 
 
 def test_images_are_refused_and_the_password_is_not_repeated(stub):
-    load = pb.LoadRequest(
-        bytecode=pb.BytecodeLocation(image=IMAGE), info=[pb.LoadInfo(name="f", program_type=pb.XDP)]
-    )
+    load = pb.LoadRequest(bytecode=pb.BytecodeLocation(image=IMAGE), info=[pb.LoadInfo(name="f", program_type=pb.XDP)])
     for call, request in ((stub.Load, load), (stub.PullBytecode, pb.PullBytecodeRequest(image=IMAGE))):
         with pytest.raises(grpc.RpcError) as raised:
             call(request, timeout=SECONDS)
@@ -114,7 +112,12 @@ STATUSES = {
     "attach: the program is missing": (ON_XDP, MISSING, MISSING, "NOT_FOUND"),
     "attach: the program is foreign": (ON_XDP, errors.Conflict("not ours"), FOREIGN, "NOT_FOUND"),
     "attach: the tracepoint is missing": (ON_TRACEPOINT, MISSING, PROGRAM, "NOT_FOUND"),
-    "attach: another type of program": (ON_TRACEPOINT, errors.Conflict("an xdp program"), PROGRAM, "FAILED_PRECONDITION"),
+    "attach: another type of program": (
+        ON_TRACEPOINT,
+        errors.Conflict("an xdp program"),
+        PROGRAM,
+        "FAILED_PRECONDITION",
+    ),
     "unload: unknown": (pb.UnloadRequest(id=7), MISSING, MISSING, "NOT_FOUND"),
     "unload: foreign": (pb.UnloadRequest(id=7), errors.Conflict("not ours"), FOREIGN, "NOT_FOUND"),
     "unload: in use": (pb.UnloadRequest(id=7), errors.Conflict("in use"), PROGRAM, "FAILED_PRECONDITION"),

@@ -104,7 +104,9 @@ def test_an_error_comes_back_whole_with_a_large_log(scripted, daemon):
     import random
 
     log = "\n".join(str(random.Random(7).random()) for _ in range(20_000))
-    scripted.answers["run"] = errors.Rejected("f was refused", why="R1 is not a pointer", do="check it", errno=13, log=log)
+    scripted.answers["run"] = errors.Rejected(
+        "f was refused", why="R1 is not a pointer", do="check it", errno=13, log=log
+    )
 
     with pytest.raises(errors.Rejected) as raised:
         daemon.run(model.Unload(program=model.ProgramId(1)))

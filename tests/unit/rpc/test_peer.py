@@ -112,7 +112,8 @@ def test_the_caller_is_who_connected(bench):
 
 
 @pytest.mark.parametrize(
-    "name", ["unix:", "unix:/run/skep.sock", "ipv4:127.0.0.1:80", "unix-abstract:skep/00/0/0/0/1", "skep/00/0/0/0/1", ""]
+    "name",
+    ["unix:", "unix:/run/skep.sock", "ipv4:127.0.0.1:80", "unix-abstract:skep/00/0/0/0/1", "skep/00/0/0/0/1", ""],
 )
 def test_whoever_did_not_come_through_the_relay_is_refused(bench, name):
     with pytest.raises(errors.Denied):
