@@ -16,14 +16,22 @@ from tests.unit.rpc.filled import filled
 FOREIGN = model.ForeignProgram(kernel=filled(model.KernelProgram))
 BARE = model.Program(
     record=dataclasses.replace(
-        filled(model.ProgramRecord), owner=None, owner_id=None, attach_func=None, updated_at=None, maps=(),
+        filled(model.ProgramRecord),
+        owner=None,
+        owner_id=None,
+        attach_func=None,
+        updated_at=None,
+        maps=(),
         source=model.ImageSource(url="registry/image:1", pull_policy="Never", digest="sha256:12"),
     ),
     status=model.ProgramStatus(kernel=None, pin_present=False, stale="reboot"),
 )
 BARE_LINK = model.Link(
     record=dataclasses.replace(
-        filled(model.LinkRecord), chain=None, priority=None, mode=None,
+        filled(model.LinkRecord),
+        chain=None,
+        priority=None,
+        mode=None,
         attachment=tracepoint.TracepointAttachment(group="sched", name="sched_switch"),
     ),
     status=model.LinkStatus(state=model.LinkState.DEFUNCT),
