@@ -139,18 +139,6 @@ class Bpffs:
         except OSError as refusal:
             raise refused.general(f"cannot make the alias {path}", refusal) from refusal
 
-    def aliases(self, directory: str) -> dict[str, str]:
-        """Every symbolic link below ``directory`` with its target, which need not exist; {} when it is missing."""
-        found = {}
-        for path in self.walk(directory):
-            try:
-                found[path] = os.readlink(path)
-            except OSError as refusal:
-                # A pin (EINVAL), or a link that went meanwhile.
-                if refusal.errno not in (errno.EINVAL, errno.ENOENT):
-                    raise refused.general(f"cannot read {path}", refusal) from refusal
-        return found
-
     def remove_alias(self, path: str) -> None:
         """Remove a symbolic link; a missing one is fine. ``Broken`` when something else is there."""
         self._check(path)
