@@ -239,7 +239,9 @@ def _all(what: str, next_id: int, by_id: int, read: Callable[[int], _Value]) -> 
             try:
                 fd = sys.fd_by_id(by_id, id_)
             except OSError as refusal:
-                if refusal.errno == errno.ENOENT:  # gone since
+                # Gone since; or a link that somebody is only making, whose id is given but not yet valid
+                # (bpf_link_by_id, kernel/bpf/syscall.c).
+                if refusal.errno in (errno.ENOENT, errno.EAGAIN):
                     continue
                 raise
             try:
