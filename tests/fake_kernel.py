@@ -355,9 +355,7 @@ class FakeKernel:
                 continue
             self._links[link.id] = link
             self._pins[pin] = ("link", link.id)
-            return steps.Linked(
-                kernel=self._link_info(link), taken=number, interface=interface, refused=tuple(refused)
-            )
+            return steps.Linked(kernel=self._link_info(link), taken=number, interface=interface, refused=tuple(refused))
         assert last is not None
         raise last
 
@@ -490,7 +488,11 @@ class FakeKernel:
     def _link_info(self, link: Link) -> model.KernelLink:
         ifindex = link.where[1] if link.where is not None and not link.dead else model.IfIndex(0)
         return model.KernelLink(
-            id=link.id, type=link.type, program_id=link.program, attach_type=link.attach_type, ifindex=ifindex,
+            id=link.id,
+            type=link.type,
+            program_id=link.program,
+            attach_type=link.attach_type,
+            ifindex=ifindex,
             detail=link.detail,
         )
 

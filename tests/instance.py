@@ -111,8 +111,13 @@ class Instance:
 
     def pins(self) -> tuple[str, ...]:
         """Every path below the pins' root, sorted, without the root."""
-        root = Path(self.layout.pins)
-        return tuple(sorted(str(path.relative_to(root)) for path in root.rglob("*")))
+        root = self.layout.pins
+        found = [
+            os.path.relpath(os.path.join(directory, name), root)
+            for directory, below, files in os.walk(root)
+            for name in (*below, *files)
+        ]
+        return tuple(sorted(found))
 
 
 @contextlib.contextmanager

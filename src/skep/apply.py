@@ -6,6 +6,7 @@ dropped. Whatever stops in between is taken back or finished by ``settle``, from
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -221,7 +222,9 @@ def _finish(
     for number, action in enumerate(actions):
         _act(action, kernel, store, operation)
         fault(f"finish {number} {type(action).__name__}")
-    store.done(operation)
+    # All is done by now; when the disk is too full to write that down, doing it once more later is harmless.
+    with contextlib.suppress(errors.Exhausted):
+        store.done(operation)
     fault("done")
 
 

@@ -31,6 +31,12 @@ VERBS: Final[Mapping[type, str]] = {
 }
 
 
+PREVIEW_WAIT: Final = 30.0
+"""Seconds that a preview waits for a change to end."""
+ITSELF: Final = model.Caller(uid=0, gid=0, pid=0, origin="sweep")
+"""Whom the history names for what skep puts right at its start."""
+
+
 class Manager:
     """One instance of skep. Every method blocks, may be called from any thread and raises only ``skep.errors``."""
 
@@ -55,7 +61,6 @@ class Manager:
         self._fault = fault
         self._lock = threading.Lock()
         self._news = threading.Condition()
-        self._unfinished = bool(remembered.pending())
 
     # ---------------------------------------------------------------- change
 
@@ -80,8 +85,8 @@ class Manager:
         return done
 
     def preview(self, caller: model.Caller, op: model.Operation) -> model.Preview:
-        """What ``run`` would do now; nothing is changed, no id is used up."""
-        with self._writing(None):
+        """What ``run`` would do now; nothing is changed, no id is used up. Whoever may look may ask."""
+        with self._locked(PREVIEW_WAIT):
             fresh = self._fresh(caller, op, take=False)
             decided = plan.decide(op, world.observe(self._kernel, self._store, op, fresh, self._xdp_mode), fresh)
         return model.Preview(steps=describe.lines(decided), warnings=decided.warnings)
@@ -161,21 +166,24 @@ class Manager:
     # ---------------------------------------------------------------- inside
 
     @contextlib.contextmanager
-    def _writing(self, wait: float | None) -> Iterator[None]:
-        """The right to write, with nothing half done."""
+    def _locked(self, wait: float | None) -> Iterator[None]:
         if not self._lock.acquire(timeout=-1 if wait is None else max(wait, 0.0)):
             raise errors.Busy(
                 "another change is under way", why=f"it did not end within {wait:g} s", do="try again, or wait longer"
             )
         try:
-            # What could not be undone (a full disk, say) must be, before anything is built on top of it.
-            if self._unfinished and (told := self._sweep()) and self._unfinished:
-                raise errors.Broken(
-                    "an earlier operation is half done", why="; ".join(told), do="remove the cause, then try again"
-                )
             yield
         finally:
             self._lock.release()
+
+    @contextlib.contextmanager
+    def _writing(self, wait: float | None) -> Iterator[None]:
+        """The right to write, with nothing half done."""
+        with self._locked(wait):
+            # What could not be undone (a full disk, say) must be, before anything is built on top of it.
+            if self._store.unfinished:
+                self._settle()
+            yield
 
     def _fresh(self, caller: model.Caller, op: model.Operation, *, take: bool) -> plan.Fresh:
         ids = self._store.take_ids if take else self._store.next_ids
@@ -200,11 +208,7 @@ class Manager:
         decided = plan.decide(op, seen_world, fresh)
         if isinstance(op, model.Load):
             decided = stale.superseded(op, decided, self._store.snapshot(), fresh.boot)
-        try:
-            results = apply.apply(decided, self._kernel, self._store, fresh.operation, verb=verb, fault=self._fault)
-        except BaseException:
-            self._unfinished = bool(self._store.pending())
-            raise
+        results = apply.apply(decided, self._kernel, self._store, fresh.operation, verb=verb, fault=self._fault)
         return self._done(fresh, decided, results)
 
     def _done(self, fresh: plan.Fresh, decided: steps.Plan, results: steps.Results) -> model.Done:
@@ -227,16 +231,33 @@ class Manager:
     def _sweep(self) -> tuple[str, ...]:
         told = []
         for pending in self._store.pending():
+            began = time.monotonic()
             how = "taken back" if pending.finish is None else "finished"
-            line = f"operation {pending.operation} ({pending.verb}) was {how}"
+            subject = f"operation {pending.operation} ({pending.verb})"
             try:
                 apply.settle(pending, self._kernel, self._store, fault=self._fault)
             except errors.SkepError as failed:
-                line = f"operation {pending.operation} ({pending.verb}) could not be {how}: {failed}"
-            log.warning("%s", line, extra={"operation": pending.operation, "verb": "sweep"})
-            told.append(line)
-        self._unfinished = bool(self._store.pending())
+                self._record(ITSELF, "sweep", pending.operation, subject, began, failed)
+                told.append(f"{subject} could not be {how}: {failed}")
+            else:
+                self._record(ITSELF, "sweep", pending.operation, subject, began, None)
+                told.append(f"{subject} was {how}")
         return tuple(told)
+
+    def _settle(self) -> None:
+        """``_sweep``, or raise: Exhausted when only the store's disk is in the way, else Broken."""
+        for pending in self._store.pending():
+            try:
+                apply.settle(pending, self._kernel, self._store, fault=self._fault)
+                self._store.done(pending.operation)
+            except errors.Exhausted:
+                raise
+            except errors.SkepError as failed:
+                raise errors.Broken(
+                    f"an earlier operation ({pending.verb}) is half done",
+                    why=str(failed),
+                    do="remove the cause, then try again",
+                ) from failed
 
     def _record(
         self,

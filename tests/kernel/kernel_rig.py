@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from skep import model, steps
 from skep.bytecode import elf, maps, variables
 from skep.hooks import request
-from skep.kernel import abi, cpus, netns, sys
+from skep.kernel import abi, cpus, door, netns, sys
 from skep.kernel.linux import Linux
 from tests import bpf_build, instance
 
@@ -80,7 +80,7 @@ class Rig:
 
     def load(self, source: str, *names: str, **values: int) -> list[model.ProgramPin]:
         """Load programs and give their pins."""
-        wanted = self.request(source, *names, **values)
+        wanted = self.request(source, *names, defines=(), **values)
         self.kernel.load_object(wanted)
         return [one.pin for one in wanted.programs]
 
@@ -96,7 +96,7 @@ class Rig:
 def map_names(data: bytes) -> list[str]:
     """Every map that libbpf makes of an object, as it calls them."""
     parsed = elf.parse(data)
-    return [one.name for one in (*maps.maps(parsed), *maps.data_sections(parsed))]
+    return [one.name for one in maps.maps(parsed)] + [one.name for one in maps.data_sections(parsed)]
 
 
 @contextlib.contextmanager
@@ -104,6 +104,8 @@ def rig() -> Iterator[Rig]:
     """A rig whose pins and loader go with it."""
     root = f"/sys/fs/bpf/skep-test-{os.getpid()}-{next(_numbers)}"
     kernel = Linux(pins_root=root)
+    kept: door.Kernel = kernel  # the type checker's proof that it has all that the door promises
+    assert kept is kernel
     try:
         for name in ("progs", "maps", "links"):
             kernel.make_directory(model.PinDir(f"{root}/{name}"))

@@ -115,7 +115,7 @@ class Rig:
             sender.send_signal(signal.SIGTERM)
             sender.wait()
 
-    def state(self) -> object:
+    def state(self) -> tuple[object, ...]:
         """Kernel, pins and records, for comparing before and after: every id, tag, pin and link."""
         records = self.store.snapshot()
         pinned = {}

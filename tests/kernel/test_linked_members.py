@@ -70,6 +70,24 @@ def test_callbacks_run(form: Form) -> None:
         assert [number(one.plain["rounds"]) for one in loaded] == [10 * PACKETS] * 3
 
 
+@pytest.mark.parametrize(
+    ("source", "program", "form"),
+    [
+        ("callback", "looping", Form.INLINE),
+        ("callback", "looping", Form.CALL),
+        ("tail", "jumper", Form.CALL),
+        ("subprogram", "with_both", Form.INLINE),
+        ("subprogram", "with_both", Form.CALL),
+    ],
+)
+def test_members_whose_types_were_lost_get_made_up_ones(source: str, program: str, form: Form) -> None:
+    """The kernel does not tell the function table of a program of which the verifier dropped a dead function."""
+    with Rig() as rig:
+        untyped = replace(rig.load(source).members[program], btf=b"", func_info=())
+        chain = rig.chain([untyped, untyped], forms=[form, form])
+        assert bpf_raw.send(chain.fd)[0] in (PASS, DROP)
+
+
 @pytest.mark.parametrize("program", ["with_static", "with_global", "with_both"])
 @pytest.mark.parametrize("form", list(Form), ids=lambda form: form.value)
 def test_subprograms_run_in_every_form(program: str, form: Form) -> None:
@@ -192,6 +210,7 @@ def test_64_maps_fit_and_65_are_refused_by_name() -> None:
             rig.chain(members)
 
 
+@pytest.mark.slow
 def test_12_copies_of_a_heavy_filter_fit_and_the_verifier_refuses_13() -> None:
     with Rig() as rig:
         members = [rig.load(XDPFILT).members["xdpfilt_alw_all"] for _ in range(12)]

@@ -15,6 +15,7 @@ import pytest
 from skep import errors, model, steps
 from skep.bytecode import elf, relocated
 from skep.chain import codes, counts, linked
+from skep.chain.codes import Mask
 from skep.chain.linked import Form, Part
 from skep.hooks import request
 from skep.kernel import abi, sys
@@ -252,9 +253,9 @@ def _chain(rig: Rig, *parts: Part) -> tuple[linked.Linked, model.MapPin]:
     return linked.link(codes.XDP, parts, counter_map=where, name="chain"), where
 
 
-def _part(rig: Rig, source: str, name: str, form: Form, **values: int) -> Part:
-    (one,) = rig.kernel.load_object(rig.request(source, name, **values)).values()
-    return Part(member=one.member, proceed=1 << 2, form=form)
+def _part(rig: Rig, source: str, name: str, form: Form) -> Part:
+    (one,) = rig.kernel.load_object(rig.request(source, name)).values()
+    return Part(member=one.member, proceed=Mask(1 << 2), form=form)
 
 
 @pytest.mark.parametrize("form", Form)

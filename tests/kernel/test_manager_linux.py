@@ -7,6 +7,8 @@ import dataclasses
 import itertools
 import os
 import random
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests import instance
 from tests.kernel import manager_rig
 from tests.kernel.manager_rig import ROOT
 
+pytestmark = pytest.mark.slow
 TYPES = ("on_xdp", "on_tcx", "on_tracepoint", "on_uprobe", "on_uretprobe")
 MANAGED = model.ProgramFilter(managed_only=True)
 
@@ -128,7 +131,7 @@ def test_loads_at_once_all_succeed(rig):
 
 # ---------------------------------------------------------------- killed
 
-VERBS = {
+VERBS: dict[str, Callable[[Any], model.Operation]] = {
     "load": lambda w: manager_rig.load("on_xdp", "on_tcx"),
     "attach-xdp-first": lambda w: model.Attach(program=w.spare.record.id, attachment=w.rig.attachment("on_xdp")),
     "attach-xdp-next": lambda w: model.Attach(program=w.spare.record.id, attachment=w.rig.attachment("on_xdp")),
@@ -239,6 +242,29 @@ def shape_of_end(tmp_path, verb: str) -> object:
             rig.manager.run(ROOT, VERBS[verb](world))
             _ENDS[verb] = shape(rig.state())
     return _ENDS[verb]
+
+
+def test_kill_9_under_traffic_loses_and_doubles_no_count(rig):
+    """Packets that a revision counted before it was taken back belong to its members all the same."""
+    members = [rig.load("on_xdp", verdict=verdict)[0] for verdict in (2, 1)]
+    links = [rig.attach(one, rig.attachment("on_xdp", priority=10 * n)) for n, one in enumerate(members)]
+    status, point, outcomes = -9, 0, set()
+    while status == -9:
+        revision = rig.manager.chain("xdp", rig.near).record.revision
+        with rig.traffic():
+            rig.send(10)
+            change = model.UpdateLink(link=links[point % 2], proceed_on=((2,), (1, 2))[point // 2 % 2], priority=point)
+            status, _ = rig.killed(change, point)
+            rig.send(10)
+            rig.restart()
+        rig.kernel.settle()
+        seen = rig.manager.chain("xdp", rig.near)
+        outcomes.add(seen.record.revision - revision)
+        told = {one.link: counts.runs for one, counts in zip(seen.record.members, seen.counts, strict=True)}
+        assert [told[link] for link in links] == [rig.runs(one) for one in members], point
+        point += 1
+    assert status == 0
+    assert outcomes == {0, 1}
 
 
 # ---------------------------------------------------------------- reboot, lost store, full disk

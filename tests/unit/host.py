@@ -87,9 +87,7 @@ class Host:
     def record(self, program: model.ProgramId) -> model.ProgramRecord:
         """The record of the program that has this kernel id now."""
         boot = self.kernel.boot().boot_id
-        (found,) = (
-            one for one in self.store.snapshot().programs.values() if one.id == program and one.boot_id == boot
-        )
+        (found,) = (one for one in self.store.snapshot().programs.values() if one.id == program and one.boot_id == boot)
         return found
 
     def chain(self, interface: model.InterfaceRef = ETH0) -> model.ChainRecord:
@@ -99,9 +97,7 @@ class Host:
         return tuple(entry.program_id for entry in self.kernel.tcx_on(ETH0, 46))
 
 
-def load(
-    *names: str, object: bytes | None = None, owner: model.ProgramId | None = None, **data: bytes
-) -> model.Load:
+def load(*names: str, object: bytes | None = None, owner: model.ProgramId | None = None, **data: bytes) -> model.Load:
     """A load of some programs of ``kinds``."""
     return model.Load(
         object=kinds() if object is None else object,

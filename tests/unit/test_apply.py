@@ -77,9 +77,7 @@ def test_a_failing_step_leaves_everything_as_it_was(scenario: Scenario, tmp_path
 
 
 @every_plan
-def test_a_failing_commit_leaves_everything_as_it_was(
-    scenario: Scenario, tmp_path: Path
-) -> None:
+def test_a_failing_commit_leaves_everything_as_it_was(scenario: Scenario, tmp_path: Path) -> None:
     host = Host(tmp_path / "skep.db")
     operation = scenario(host)
     before = host.state()

@@ -25,10 +25,10 @@ def line(made: logging.LogRecord, *, as_json: bool = False, journal: bool = Fals
 
 
 def test_text():
-    made = record("attach link 7: ok", operation=3, caller_uid=0, subject="link 7", detail="")
+    made = record("attach link 7: ok", operation=3, uid=0, subject="link 7", detail="")
 
     assert line(made) == (
-        '2023-11-14T22:13:20.250Z info skep.manager attach link 7: ok operation=3 caller_uid=0 subject="link 7" detail=""'
+        '2023-11-14T22:13:20.250Z info skep.manager attach link 7: ok operation=3 uid=0 subject="link 7" detail=""'
     )
 
 

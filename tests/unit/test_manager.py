@@ -428,6 +428,20 @@ def test_nothing_is_built_on_what_cannot_be_taken_back(bed):
         bed.load("on_tcx")
 
 
+def test_what_a_restart_puts_right_is_in_the_history(bed):
+    def fault(point: str) -> None:
+        if point == "committed":
+            raise Killed
+
+    bed.manager = bed.make(fault=fault)
+    with pytest.raises(Killed):
+        bed.load("on_xdp")
+    assert bed.restart() == ("operation 1 (load) was finished",)
+    event = bed.manager.events()[-1]
+    assert (event.verb, event.subject, event.outcome, event.operation) == ("sweep", "operation 1 (load)", "ok", 1)
+    assert bed.manager.doctor() == ()
+
+
 def test_a_bug_is_told_as_one(bed, caplog):
     def fault(point: str) -> None:
         raise ZeroDivisionError("a bug")

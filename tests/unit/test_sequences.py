@@ -36,16 +36,24 @@ class Operations(stateful.RuleBasedStateMachine):
 
     # ---------------------------------------------------------------- what happens
 
-    @stateful.rule(names=st.sets(st.sampled_from((*XDP_PROGRAMS, "packet", "point")), min_size=1, max_size=3),
-                   version=st.sampled_from(VERSIONS), borrow=st.booleans(), data=st.data())
+    @stateful.rule(
+        names=st.sets(st.sampled_from((*XDP_PROGRAMS, "packet", "point")), min_size=1, max_size=3),
+        version=st.sampled_from(VERSIONS),
+        borrow=st.booleans(),
+        data=st.data(),
+    )
     def load(self, names: set[str], version: tuple[str, ...], borrow: bool, data: st.DataObject) -> None:
         owners = [one.id for one in self._programs() if one.owner is None]
         owner = data.draw(st.sampled_from(owners)) if borrow and owners else None
         self._try(hosts.load(*sorted(names), object=hosts.kinds(*version), owner=owner))
 
     @stateful.precondition(lambda self: self._programs())
-    @stateful.rule(data=st.data(), priority=PRIORITIES, interface=st.sampled_from([hosts.ETH0, hosts.ETH1]),
-                   proceed_on=st.sampled_from([(), (1, 2)]))
+    @stateful.rule(
+        data=st.data(),
+        priority=PRIORITIES,
+        interface=st.sampled_from([hosts.ETH0, hosts.ETH1]),
+        proceed_on=st.sampled_from([(), (1, 2)]),
+    )
     def attach(
         self, data: st.DataObject, priority: int, interface: model.InterfaceRef, proceed_on: tuple[int, ...]
     ) -> None:
@@ -174,5 +182,3 @@ TestOperations = pytest.mark.slow(Operations.TestCase)
 TestOperations.settings = hypothesis.settings(
     hypothesis.settings.get_profile("skep"), max_examples=40, stateful_step_count=30
 )
-
-

@@ -10,7 +10,7 @@ What cannot be kept: code that names an object of a kernel *module* (its BTF is 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -127,11 +127,6 @@ def patch(insns: bytes, fds: Sequence[int]) -> bytes:
                 )
             code[index] = one._replace(imm=fds[one.imm])
     return insn.encode(code)
-
-
-def map_references(code: Iterable[Insn]) -> set[int]:
-    """The numbers (indexes or descriptors) of all maps that ``code`` names."""
-    return {one.imm for _, one in insn.first_halves(list(code)) if one.is_map_reference}
 
 
 def parse_func_info(records: bytes, record_size: int) -> tuple[FuncInfo, ...]:

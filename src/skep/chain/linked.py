@@ -26,11 +26,11 @@ from skep.bytecode import insn
 from skep.bytecode.insn import FRAME
 from skep.bytecode.relocated import FuncInfo, Member
 from skep.chain import counts, emit, forms, functions, ladder, licence, limits, parts
-from skep.chain.codes import Hook, Mask
+from skep.chain.codes import Hook
 from skep.chain.ending import Ending
 from skep.chain.parts import Body, Form, Part
 
-__all__ = ["XDP_HAS_FRAGS", "Form", "Linked", "Part", "alternatives", "candidates", "link", "without_frags"]
+__all__ = ["XDP_HAS_FRAGS", "Form", "Linked", "Part", "candidates", "link", "without_frags"]
 
 XDP_HAS_FRAGS: Final = 1 << 5  # BPF_F_XDP_HAS_FRAGS, linux/bpf.h; Linux 5.18
 
@@ -43,7 +43,8 @@ class Linked:
     """A linked program, complete but for map descriptors: everything BPF_PROG_LOAD needs.
 
     ``insns`` name maps by index into ``maps`` (pin paths; the counter map is one of them). ``forms`` has one entry per
-    part that can run; later parts can never be reached and are left out. ``slots``: max_entries of the counter map.
+    part that can run, INLINE or CALL (FLAT is a way to inline); parts that can never be reached are left out.
+    ``slots``: max_entries of the counter map.
     ``btf`` and ``func_info`` are empty when no part needs them.
     """
 
@@ -67,24 +68,6 @@ def candidates(members: Sequence[Member]) -> tuple[tuple[Form, ...], ...]:
     ``Exhausted``: no form can fit the stack or the call depth of one program.
     """
     return forms.candidates(members)
-
-
-def alternatives(
-    hook: Hook, chain: Sequence[tuple[Member, Mask]], *, counter_map: str, name: str
-) -> tuple[Linked, ...]:
-    """The chain linked in every form worth trying, best first: (member, proceed-on mask) in the chain's order.
-
-    Raises what ``candidates`` and ``link`` raise.
-    """
-    return tuple(
-        link(
-            hook,
-            [Part(member=member, proceed=mask, form=form) for (member, mask), form in zip(chain, shape, strict=True)],
-            counter_map=counter_map,
-            name=name,
-        )
-        for shape in candidates([member for member, _ in chain])
-    )
 
 
 def without_frags(members: Sequence[Member]) -> tuple[Member, ...]:
@@ -132,7 +115,7 @@ def link(hook: Hook, chain: Sequence[Part], *, counter_map: str, name: str) -> L
         expected_attach_type=hook.attach_type,
         prog_flags=flags,
         licence=chain_licence,
-        forms=tuple(body.part.form for body in bodies),
+        forms=tuple(Form.INLINE if body.inline else Form.CALL for body in bodies),
         btf=blob,
         func_info=infos,
     )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from skep import errors, model
-from skep.cli import door, host, lazy, operate, option, output, select, session
+from skep.cli import host, lazy, option, output, select, session
 from skep.cli.document import program as document
 from skep.cli.render import program as render
+
+if TYPE_CHECKING:
+    from skep.cli import door
 
 PROGRAM = lazy.Group(
     name="program",
@@ -131,6 +136,8 @@ def delete(current: session.Session, ids: tuple[int, ...], recursive: bool, ever
     """Remove programs."""
     if bool(ids) is everything:
         raise click.UsageError("name programs, or give --all")
+    from skep.cli import operate
+
     with current.open() as skep:
         programs = [
             each for each in skep.programs(model.ProgramFilter(managed_only=True)) if isinstance(each, model.Program)
@@ -161,6 +168,7 @@ def remove(
     form: output.Format = output.Format.TABLE,
 ) -> None:
     """Unload every id, or show what that would do."""
+    from skep.cli import operate
 
     def act(id: int) -> None:
         op = model.Unload(program=model.ProgramId(id))

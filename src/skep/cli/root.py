@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
 
-from skep import errors
-from skep.cli import exit, ground, lazy, session
+from skep.cli import ground, lazy, session
 
 ENTRIES = (
     lazy.Entry(name="program", target="program:PROGRAM", help="Load, list, replace and unload programs."),
@@ -57,7 +55,13 @@ class Root(lazy.Group):
             words = ["serve", "--csi-support"]
         extra["standalone_mode"] = False
         current = extra.pop("obj", None) or session.Session()
-        sys.exit(_status(lambda: super(Root, self).main(words, prog_name or "skep", obj=current, **extra), current))
+        try:
+            result = super().main(words, prog_name or "skep", obj=current, **extra)
+        except (Exception, KeyboardInterrupt) as error:
+            from skep.cli import failure
+
+            sys.exit(failure.tell(error, current))
+        sys.exit(result if isinstance(result, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:  # Any: click
         """Run the command; a reader that went away ends it quietly."""
@@ -65,63 +69,12 @@ class Root(lazy.Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            _silence()
+            from skep.cli import exit, failure
+
+            # click would turn it into exit code 1, which means something else here.
+            failure.silence()
             raise click.exceptions.Exit(exit.PIPE) from None
         return result
-
-
-def _status(run: Any, current: session.Session) -> int:  # Any: a call of click's main, whose result is the exit code
-    try:
-        result = run()
-        return result if isinstance(result, int) and not isinstance(result, bool) else exit.OK.number
-    except errors.SkepError as error:
-        _tell(exit.text(error, whole_log=current.whole_log))
-        return exit.code(error)
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.UsageError as error:
-        return _usage(error)
-    except click.ClickException as error:
-        _tell(f"skep: error: {error.format_message()}")
-        return exit.USAGE
-    except (click.Abort, KeyboardInterrupt):
-        _tell("")
-        return exit.INTERRUPTED
-    except Exception as error:  # the last line of defence: a bug must not show itself as a traceback
-        _tell(f"skep: error: internal error: {type(error).__name__}: {error}")
-        if str(current.flags.get("log_level") or "").startswith("debug"):
-            import traceback
-
-            traceback.print_exc()
-        else:
-            _tell("  this is a bug in skep; run again with --log debug and report what it prints")
-        return exit.INTERNAL
-
-
-def _usage(error: click.UsageError) -> int:
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        _tell(error.format_message())
-        return exit.USAGE
-    _tell(f"skep: error: {error.format_message()}")
-    if error.ctx is not None:
-        _tell(f"  see: {error.ctx.command_path} --help")
-    return exit.USAGE
-
-
-def _tell(text: str) -> None:
-    try:
-        print(text, file=sys.stderr, flush=True)
-    except OSError:
-        _silence()
-
-
-def _silence() -> None:
-    """Send what is still buffered nowhere, so that the interpreter does not complain at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.__stdout__, sys.__stderr__):
-        if stream is not None:
-            os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
 
 
 ROOT = Root(

@@ -1,13 +1,19 @@
-"""Which programs a list command wants: what the Manager filters, and what is left to filter here. Pure."""
+"""Which programs a list command wants: what the Manager filters, and what is left to filter here. Pure.
+
+The grammars (hooks, selectors, metadata) are imported only when an option needs them: listing everything is what
+scripts do most, and a table of hooks takes as long to import as the answer takes to come.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from skep import hooks, model
-from skep.cli import selector, value
-from skep.cli.document import program as document
+from skep import model
+
+if TYPE_CHECKING:
+    from skep.cli import selector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +40,8 @@ class Programs:
     ) -> Programs:
         """Options as given -> choice. Raises ``InvalidRequest``."""
         return cls(
-            hooks=value.hook_names(types),
-            metadata=value.metadata(metadata),
+            hooks=_hooks(types),
+            metadata=_metadata(metadata),
             application=application,
             requirements=_requirements(selector),
             everything=everything,
@@ -60,7 +66,7 @@ class Programs:
     def _fits(self, program: model.Program | model.ForeignProgram) -> bool:
         if isinstance(program, model.ForeignProgram):
             # The kernel knows only its own, coarser types: tcx is any schedcls, uprobe any kprobe.
-            types = {hooks.by_name(name).prog_type for name in self.hooks}
+            types = _kernel_types(self.hooks)
             return (
                 self.everything
                 and not self.labelled
@@ -71,15 +77,53 @@ class Programs:
             return False
         if self.attached is not None and bool(program.links) is not self.attached:
             return False
-        if self.application is not None and document.application(program) != self.application:
+        if self.application is not None and not _belongs(program, self.application):
             return False
-        return selector.matches(self.requirements, program.record.metadata)
+        return all(requirement.matches(program.record.metadata) for requirement in self.requirements)
 
 
 def _same(hook: model.HookName, asked: model.HookName) -> bool:
     """Whether a program of type ``hook`` is meant by ``asked``; "tc" is bpfman's word for what runs as tcx here."""
+    from skep import hooks
+
     return hook == asked or hooks.by_name(asked).name == hook
 
 
+def _kernel_types(names: tuple[model.HookName, ...]) -> set[int]:
+    if not names:
+        return set()
+    from skep import hooks
+
+    return {hooks.by_name(name).prog_type for name in names}
+
+
+def _belongs(program: model.Program, application: str) -> bool:
+    from skep.cli.document import program as document
+
+    return document.application(program) == application
+
+
 def _requirements(text: str) -> tuple[selector.Requirement, ...]:
-    return selector.parse(text) if text.strip() else ()
+    if not text.strip():
+        return ()
+    from skep.cli import selector
+
+    return selector.parse(text)
+
+
+def _hooks(texts: Iterable[str]) -> tuple[model.HookName, ...]:
+    words = tuple(texts)
+    if not words:
+        return ()
+    from skep.cli import value
+
+    return value.hook_names(words)
+
+
+def _metadata(texts: Iterable[str]) -> dict[str, str]:
+    words = tuple(texts)
+    if not words:
+        return {}
+    from skep.cli import value
+
+    return value.metadata(words)

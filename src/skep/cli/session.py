@@ -100,8 +100,10 @@ class Session:
     @contextmanager
     def _direct(self) -> Iterator[door.Skep]:
         from skep import daemon
+        from skep.cli import directlog
 
         chosen = self.settings
+        directlog.configure(chosen, shown="log_level" in self.flags)
         with daemon.open_manager(chosen, owner="direct", lock_timeout=chosen.lock_timeout) as manager:
             yield door.Direct(manager)
 

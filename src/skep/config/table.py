@@ -20,6 +20,8 @@ class Settings:
     socket_path: str | None = None
     socket_mode: int = 0o660
     socket_group: str = ""
+    read_only_uids: tuple[int, ...] = ()
+    read_only_gids: tuple[int, ...] = ()
     lock_timeout: float = 30.0
     """Seconds; 0 waits for ever."""
     log_level: str = "info"
@@ -121,6 +123,20 @@ SETTINGS: tuple[Setting, ...] = (
         parse=values.text,
         default='""',
         help="Group that owns the socket; empty leaves the daemon's own.",
+    ),
+    Setting(
+        name="read_only_uids",
+        key="access.read_only_uids",
+        parse=values.ids,
+        default="[]",
+        help="Users who may look through the socket but change nothing, as numbers.",
+    ),
+    Setting(
+        name="read_only_gids",
+        key="access.read_only_gids",
+        parse=values.ids,
+        default="[]",
+        help="Groups whose members, root apart, may look but change nothing, as numbers.",
     ),
     Setting(
         name="lock_timeout",

@@ -44,6 +44,13 @@ def text(value: object) -> str:
     return value
 
 
+def ids(value: object) -> tuple[int, ...]:
+    """Numbers of users or groups, each once and ascending: a list of whole numbers from 0 to 2**32 - 2."""
+    if not isinstance(value, list) or not all(type(one) is int and 0 <= one < 2**32 - 1 for one in value):
+        raise ValueError("wants a list of numeric ids such as [1000, 1001]")
+    return tuple(sorted(set(value)))
+
+
 def boolean(value: object) -> bool:
     """true or false; as text also yes, no, 1, 0."""
     words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

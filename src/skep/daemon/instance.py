@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Iterator
 
-from skep import config, errors, manager, paths, store
+from skep import config, errors, manager, paths, policy, store
 from skep.daemon import lock
 from skep.kernel import linux
 
@@ -54,10 +54,17 @@ def open_manager(settings: config.Settings, *, owner: lock.Owner, lock_timeout: 
             kernel,
             remembered,
             paths.Pins(layout.pins),
+            access=access_of(settings),
             xdp_mode=lambda interface: settings.xdp_modes(interface)[0],
         )
         managed.sweep()
         yield managed
+
+
+def access_of(settings: config.Settings) -> policy.Access:
+    """Who may change things, as the settings say."""
+    rule = policy.Reading(uids=frozenset(settings.read_only_uids), gids=frozenset(settings.read_only_gids))
+    return policy.Access(rules=(rule,)) if rule.uids or rule.gids else policy.ANYBODY
 
 
 def make_directory(path: str, mode: int) -> None:

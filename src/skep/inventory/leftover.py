@@ -18,7 +18,8 @@ class Highest(TypedDict):
 
 
 def highest(kernel: door.Kernel, pins: paths.Pins) -> Highest:
-    """Read the names of our pins: ``progs/<key>-<generation>``, ``links/<id>…``, ``notes/links/<id>``, ``sets/<set>/…``, ``private/…``."""
+    """Read the names of our pins: ``progs/<key>-<generation>``, ``links/<id>…``, ``notes/links/<id>``,
+    ``sets/<set>/…``, ``private/<set>/…``."""
 
     def last(*directories: str) -> int:
         found = 0

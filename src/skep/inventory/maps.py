@@ -9,15 +9,15 @@ from skep.inventory import seen as looking
 from skep.kernel import door
 
 
-def listed(kernel: door.Kernel, seen: looking.Seen) -> tuple[model.MapView, ...]:
-    """Every map, by ascending id."""
-    maps = kernel.maps()
+def listed(kernel: door.Kernel, seen: looking.Seen, only: model.MapId | None = None) -> tuple[model.MapView, ...]:
+    """Every map, by ascending id; or only one."""
+    maps = [one for one in kernel.maps() if only in (None, one.id)]
     users: defaultdict[model.MapId, set[model.ProgramId]] = defaultdict(set)
     pins: defaultdict[model.MapId, list[model.MapPin]] = defaultdict(list)
     at: dict[model.MapPin, model.MapId | None] = {}
     for record in seen.records.programs.values():
         state = seen.status(record)
-        if state.kernel is None:
+        if state.kernel is None or (only is not None and only not in state.kernel.map_ids):
             continue
         for id in state.kernel.map_ids:
             users[id].add(record.id)
@@ -27,10 +27,6 @@ def listed(kernel: door.Kernel, seen: looking.Seen) -> tuple[model.MapView, ...]
                 at[ref.pin] = None if found is None else found.id
                 if found is not None:
                     pins[found.id].append(ref.pin)
-            # A program whose enumeration does not carry map ids still tells of them through its pins.
-            known = at[ref.pin]
-            if known is not None:
-                users[known].add(record.id)
     return tuple(
         model.MapView(
             kernel=one, pins=tuple(sorted(pins.get(one.id, ()))), programs=tuple(sorted(users.get(one.id, ())))
@@ -41,7 +37,6 @@ def listed(kernel: door.Kernel, seen: looking.Seen) -> tuple[model.MapView, ...]
 
 def one(kernel: door.Kernel, seen: looking.Seen, id: model.MapId) -> model.MapView:
     """One map. NotFound."""
-    for view in listed(kernel, seen):
-        if view.kernel.id == id:
-            return view
+    for view in listed(kernel, seen, only=id):
+        return view
     raise errors.NotFound(f"no map {id}", why="the kernel has none with this id", do="see 'skep map list'")

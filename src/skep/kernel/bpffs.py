@@ -5,16 +5,17 @@ Every path that comes in must lie below the root. bpffs refuses names with a dot
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Final
 
 from skep import errors
 from skep.kernel import abi, refused, sys
 
-_HOST: Final = "/sys/fs/bpf"
 _MOUNT: Final = "mount -t bpf bpf /sys/fs/bpf"
 
 
@@ -29,8 +30,8 @@ class Bpffs:
     def check_root(self) -> None:
         """Refuse a root whose pins would not be seen by the host or would die with a private mount namespace.
 
-        ``Unsupported`` when it is not in a bpffs, or in another bpffs than the host's own: that of process 1, compared
-        by superblock. Inside a container whose process 1 is the container's, the mount that was handed in is believed.
+        ``Unsupported`` when it is not in a bpffs, or in a bpffs that process 1 has not mounted, compared by
+        superblock. Inside a container whose process 1 is the container's, the mount that was handed in is believed.
         """
         place = self.root
         while not os.path.lexists(place) and place != "/":
@@ -48,8 +49,8 @@ class Bpffs:
                 why=f"{place} is not in a BPF file system",
                 do=f"on the host run `{_MOUNT}`; for a container mount the host's /sys/fs/bpf into it",
             )
-        host = _host_device()
-        if host is not None and host != device:
+        host = _host_devices()
+        if host is not None and device not in host:
             raise errors.Unsupported(
                 f"pins cannot be kept at {self.root}",
                 feature="the host's bpffs",
@@ -138,18 +139,6 @@ class Bpffs:
         except OSError as refusal:
             raise refused.general(f"cannot make the alias {path}", refusal) from refusal
 
-    def aliases(self, directory: str) -> dict[str, str]:
-        """Every symbolic link below ``directory`` with its target, which need not exist; {} when it is missing."""
-        found = {}
-        for path in self.walk(directory):
-            try:
-                found[path] = os.readlink(path)
-            except OSError as refusal:
-                # A pin (EINVAL), or a link that went meanwhile.
-                if refusal.errno not in (errno.EINVAL, errno.ENOENT):
-                    raise refused.general(f"cannot read {path}", refusal) from refusal
-        return found
-
     def remove_alias(self, path: str) -> None:
         """Remove a symbolic link; a missing one is fine. ``Broken`` when something else is there."""
         self._check(path)
@@ -193,9 +182,19 @@ class Bpffs:
 
     def walk(self, directory: str) -> tuple[str, ...]:
         """Every pin and symbolic link below ``directory``, sorted; () when it is missing."""
+        return tuple(sorted(entry.path for entry in self._entries(directory)))
+
+    def aliases(self, directory: str) -> dict[str, str]:
+        """Every symbolic link below ``directory`` and its target, sorted; {} when it is missing."""
+        found: dict[str, str] = {}
+        for path in sorted(entry.path for entry in self._entries(directory) if entry.is_symlink()):
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                found[path] = os.readlink(path)
+        return found
+
+    def _entries(self, directory: str) -> Iterator[os.DirEntry[str]]:
         if directory != self.root:
             self._check(directory)
-        found: list[str] = []
         pending = [directory]
         while pending:
             try:
@@ -206,8 +205,7 @@ class Bpffs:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)
                 else:
-                    found.append(entry.path)
-        return tuple(sorted(found))
+                    yield entry
 
     def _check(self, path: str) -> None:
         parts = PurePosixPath(path).parts
@@ -233,11 +231,19 @@ def _is_pin(path: str) -> bool:
         return False
 
 
-def _host_device() -> int | None:
-    """The superblock of the host's bpffs, None when process 1 is in our own mount namespace or cannot be looked at."""
+def _host_devices() -> set[int] | None:
+    """Superblocks of the BPF file systems that process 1 has mounted, None when it cannot be looked at.
+
+    By mountinfo and not by /proc/1/root: that needs the right to trace process 1.
+    """
     try:
-        if os.stat("/proc/1/ns/mnt").st_ino == os.stat("/proc/self/ns/mnt").st_ino:
-            return None
-        return os.stat(f"/proc/1/root{_HOST}").st_dev
+        with open("/proc/1/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            mounts = [line.split() for line in file]
     except OSError:
         return None
+    found = set()
+    for fields in mounts:  # proc_pid_mountinfo(5): the device is field 3, the type follows the lone hyphen
+        if fields[fields.index("-") + 1] == "bpf":
+            major, minor = fields[2].split(":")
+            found.add(os.makedev(int(major), int(minor)))
+    return found

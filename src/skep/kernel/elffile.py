@@ -1,4 +1,4 @@
-"""Reading what little of an ELF file the kernel's users need: a section by name, a symbol's place in the file.
+"""Where a function is in an executable or library: what a uprobe needs of ELF. BPF objects: ``bytecode.elf``.
 
 Works on a ``read(offset, size)`` function, so that a large executable is never mapped (one that is truncated meanwhile
 would kill the daemon with SIGBUS) and a hostile one costs bounded memory. Source: elf(5), ELF-64 and ELF-32 gABI.
@@ -21,6 +21,7 @@ _STT_FUNC: Final = 2
 _STT_GNU_IFUNC: Final = 10
 _SHN_UNDEF: Final = 0
 _LARGEST_TABLE: Final = 256 << 20  # bytes of a symbol or string table; Chromium's are about 40 MiB
+_MOST_TABLES: Final = 4  # of a kind; linkers make one
 _MOST_SECTIONS: Final = 65_536
 
 
@@ -30,12 +31,10 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    name: int
     type: int
     offset: int
     size: int
     link: int
-    entry_size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +57,9 @@ class Elf:
         header = struct.Struct(self._order + ("HHIQQQIHHHHHH" if self._wide else "HHIIIIIHHHHHH"))
         fields = header.unpack(self._exactly(16, header.size))
         program_at, section_at = fields[4], fields[5]
-        program_size, program_count, section_size, section_count, self._names = fields[8:13]
+        program_size, program_count, section_size, section_count = fields[8:12]
         self._segments = list(self._program_headers(program_at, program_size, program_count))
         self._sections = list(self._section_headers(section_at, section_size, section_count))
-
-    def section(self, name: str) -> bytes | None:
-        """The bytes of the first section of that name, None when there is none."""
-        wanted = name.encode()
-        names = self._table(self._sections[self._names]) if self._names < len(self._sections) else b""
-        for one in self._sections:
-            end = names.find(b"\0", one.name)
-            if end >= 0 and names[one.name : end] == wanted:
-                return self._table(one)
-        return None
 
     def function(self, name: str) -> int | None:
         """Offset in the file (bytes) of a function's first instruction, None when no symbol table defines it."""
@@ -94,9 +83,9 @@ class Elf:
     def _symbol_tables(self) -> Iterator[tuple[bytes, bytes]]:
         """Symbols and their names; .symtab has more than .dynsym but is often stripped."""
         for kind in (_SHT_SYMTAB, _SHT_DYNSYM):
-            for one in self._sections:
-                if one.type == kind and one.link < len(self._sections):
-                    yield self._table(one), self._table(self._sections[one.link])
+            tables = [one for one in self._sections if one.type == kind and one.link < len(self._sections)]
+            for one in tables[:_MOST_TABLES]:
+                yield self._table(one), self._table(self._sections[one.link])
 
     def _functions(self, symbols: bytes) -> Iterator[tuple[int, int]]:
         if self._wide:
@@ -139,14 +128,12 @@ class Elf:
         first = layout.unpack(self._exactly(at, layout.size))
         if count == 0:
             count = first[5]  # more than 65,279 sections: the number is in the first one's size
-        if self._names == 0xFFFF:
-            self._names = first[6]
         if count > _MOST_SECTIONS:
             raise Malformed(f"it has {count} sections")
         data = self._exactly(at, size * count)
         for index in range(count):
-            name, kind, _, _, offset, length, link, _, _, entry = layout.unpack_from(data, index * size)
-            yield _Section(name, kind, offset, length, link, entry)
+            _, kind, _, _, offset, length, link, *_ = layout.unpack_from(data, index * size)
+            yield _Section(kind, offset, length, link)
 
     def _table(self, section: _Section) -> bytes:
         return self._exactly(section.offset, section.size)

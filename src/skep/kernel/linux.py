@@ -117,7 +117,7 @@ class Linux:
         return self._pins.walk(directory)
 
     def aliases(self, directory: model.PinDir) -> dict[str, str]:
-        """Every symbolic link below a directory, with its target."""
+        """Every symbolic link below a directory with its target."""
         return self._pins.aliases(directory)
 
     def interface(self, ref: model.InterfaceRef) -> model.Interface:

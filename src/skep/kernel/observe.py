@@ -239,8 +239,8 @@ def _all(what: str, next_id: int, by_id: int, read: Callable[[int], _Value]) -> 
             try:
                 fd = sys.fd_by_id(by_id, id_)
             except OSError as refusal:
-                # Gone since; or a link that somebody is only making, whose id is given but not yet valid
-                # (bpf_link_by_id, kernel/bpf/syscall.c).
+                # Gone since; or a link that has its number and is not attached yet (EAGAIN, bpf_link_by_id in
+                # kernel/bpf/syscall.c): it exists for nobody until it is.
                 if refusal.errno in (errno.ENOENT, errno.EAGAIN):
                     continue
                 raise
@@ -256,11 +256,13 @@ def _all(what: str, next_id: int, by_id: int, read: Callable[[int], _Value]) -> 
 def _fdinfo(fd: int) -> dict[str, int]:
     """The decimal fields of /proc/self/fdinfo."""
     found: dict[str, int] = {}
-    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii", errors="replace") as file:
-        for line in file:
-            name, _, value = line.partition(":")
-            if value.strip().isdigit():
-                found[name] = int(value)
+    # Not open(): its text layer costs more than the kernel's answer.
+    with sys.held(os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)) as info:
+        text = os.read(info, 4096)
+    for line in text.splitlines():
+        name, _, value = line.partition(b":")
+        if value.strip().isdigit():
+            found[name.decode(errors="replace")] = int(value)
     return found
 
 

@@ -13,7 +13,6 @@ and a taken one is replaced.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
 import os
@@ -24,10 +23,11 @@ import struct
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from skep import errors, model
-from skep.rpc import refusal
+from skep.rpc import pair, refusal
 
 if TYPE_CHECKING:
     import grpc
@@ -54,20 +54,32 @@ _LINGERING = 32
 """Refused connections that stay open at once."""
 
 
+def _token() -> str:
+    """What makes a name unknown before it is bound."""
+    return secrets.token_hex(12)
+
+
 class Relay:
     """Accepts on ``listener`` and relays to gRPC's socket at ``backend``. ``start`` it, then ``close`` it."""
 
     def __init__(
-        self, listener: socket.socket, backend: str, *, per_uid: int = PER_UID, total: int = TOTAL
+        self,
+        listener: socket.socket,
+        backend: str,
+        *,
+        per_uid: int = PER_UID,
+        total: int = TOTAL,
+        token: Callable[[], str] = _token,
     ) -> None:
         self._listener = listener
         self._backend = backend
         self._per_uid = per_uid
         self._total = total
+        self._token = token
         self._callers: dict[str, model.Caller] = {}
         self._open: Counter[int] = Counter()
         self._count = 0
-        self._pairs: dict[int, _Pair] = {}
+        self._pairs: dict[int, pair.Pair] = {}
         self._connecting: list[tuple[float, socket.socket, model.Caller, int]] = []
         self._refused: dict[int, tuple[float, refusal.Refusal]] = {}
         self._serial = 0
@@ -141,8 +153,8 @@ class Relay:
             if self._wanted == "stop":
                 break
             self._timers()
-        for pair in set(self._pairs.values()):
-            self._end(pair)
+        for joined in set(self._pairs.values()):
+            self._end(joined)
         for _, client, _, _ in self._connecting:
             client.close()
         for _, refused in self._refused.values():
@@ -221,11 +233,11 @@ class Relay:
         server, name = None, ""
         try:
             server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-            name = _bind(server, caller, serial)
+            name = self._bind(server, caller, serial)
             self._callers[name] = caller
             server.connect(self._backend)
-            pair = _Pair(client, server, name, caller.uid)
-            self._pairs[client.fileno()] = self._pairs[server.fileno()] = pair
+            joined = pair.Pair(client, server, name, caller.uid)
+            self._pairs[client.fileno()] = self._pairs[server.fileno()] = joined
             self._epoll.register(client.fileno(), select.EPOLLIN)
             self._epoll.register(server.fileno(), select.EPOLLIN)
         except OSError as error:
@@ -239,131 +251,53 @@ class Relay:
             client.close()
             self._closed(caller.uid)
 
+    def _bind(self, server: socket.socket, caller: model.Caller, serial: int) -> str:
+        """Bind to a fresh abstract name and return it."""
+        for attempt in range(_NAME_ATTEMPTS):
+            name = f"skep/{self._token()}/{caller.uid}/{caller.gid}/{caller.pid}/{serial}"
+            try:
+                server.bind("\0" + name)
+                return name
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or attempt == _NAME_ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
     def _serve(self, fd: int, events: int) -> None:
-        pair = self._pairs.get(fd)
-        if pair is None:
+        found = self._pairs.get(fd)
+        if found is None:
             # Not a pair: one that is being refused, or that an earlier event of the same round has ended.
             if fd in self._refused and self._refused[fd][1].pump():
                 self._end_refused(fd)
             return
-        here, there = (pair.client, pair.server) if fd == pair.client.fd else (pair.server, pair.client)
+        here, there = (found.client, found.server) if fd == found.client.fd else (found.server, found.client)
         try:
             if events & select.EPOLLOUT:
                 here.flush()
             if events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR) and here.reads_into(there):
                 here.pump(there, self._buffer)
             here.hung_up = here.hung_up or bool(events & (select.EPOLLHUP | select.EPOLLERR))
-            if pair.finished():
-                self._end(pair)
+            if found.finished():
+                self._end(found)
                 return
             here.watch(self._epoll, there)
             there.watch(self._epoll, here)
         except OSError as error:
             log.debug("a connection ended: %s", error)
-            self._end(pair)
+            self._end(found)
 
-    def _end(self, pair: _Pair) -> None:
-        for end in (pair.client, pair.server):
+    def _end(self, ended: pair.Pair) -> None:
+        for end in (ended.client, ended.server):
             self._pairs.pop(end.fd, None)
             end.socket.close()  # leaves the epoll set with its last descriptor
-        self._callers.pop(pair.name, None)
-        self._closed(pair.uid)
+        self._callers.pop(ended.name, None)
+        self._closed(ended.uid)
 
     def _closed(self, uid: int) -> None:
         self._count -= 1
         self._open[uid] -= 1
         if self._open[uid] <= 0:
             del self._open[uid]
-
-
-class _End:
-    """One side of a connection: its socket, what still has to be written to it, and whether it has ended."""
-
-    __slots__ = ("fd", "hung_up", "interest", "read_ended", "socket", "waiting", "write_ended")
-
-    def __init__(self, socket: socket.socket) -> None:
-        self.socket = socket
-        self.fd = socket.fileno()
-        self.waiting = memoryview(b"")
-        self.read_ended = False
-        self.write_ended = False
-        self.hung_up = False
-        self.interest: int | None = select.EPOLLIN
-
-    def reads_into(self, other: _End) -> bool:
-        """Whether there is room for what this side may still send."""
-        return not self.read_ended and not other.waiting
-
-    def pump(self, other: _End, buffer: memoryview) -> None:
-        """Read once and write as much as the other side takes; the rest waits."""
-        try:
-            count = self.socket.recv_into(buffer)
-        except BlockingIOError:
-            return
-        if count == 0:
-            self.read_ended = True
-            other.flush_end(self)
-            return
-        sent = 0
-        with contextlib.suppress(BlockingIOError):
-            sent = other.socket.send(buffer[:count])
-        if sent < count:
-            other.waiting = memoryview(bytes(buffer[sent:count]))
-
-    def flush(self) -> None:
-        """Write what waits."""
-        if self.waiting:
-            try:
-                self.waiting = self.waiting[self.socket.send(self.waiting) :]
-            except BlockingIOError:
-                return
-
-    def flush_end(self, other: _End) -> None:
-        """Pass the other side's end of file on, once all before it is written."""
-        if other.read_ended and not self.waiting and not self.write_ended:
-            self.write_ended = True
-            self.socket.shutdown(socket.SHUT_WR)
-
-    def watch(self, epoll: select.epoll, other: _End) -> None:
-        """Tell epoll what to wait for. A side that hung up and may not be read yet is left out: epoll reports a
-        hang-up even to those who did not ask, again and again."""
-        self.flush_end(other)
-        wanted: int | None = 0
-        if self.reads_into(other):
-            wanted = select.EPOLLIN
-        if self.waiting:
-            wanted = (wanted or 0) | select.EPOLLOUT
-        if wanted == 0 and self.hung_up:
-            wanted = None
-        if wanted == self.interest:
-            return
-        if wanted is None:
-            epoll.unregister(self.fd)
-        elif self.interest is None:
-            epoll.register(self.fd, wanted)
-        else:
-            epoll.modify(self.fd, wanted)
-        self.interest = wanted
-
-
-class _Pair:
-    """A connection: the client's side, gRPC's side, and the name under which gRPC knows it."""
-
-    __slots__ = ("client", "name", "server", "uid")
-
-    def __init__(self, client: socket.socket, server: socket.socket, name: str, uid: int) -> None:
-        self.client = _End(client)
-        self.server = _End(server)
-        self.name = name
-        self.uid = uid
-
-    def finished(self) -> bool:
-        """Whether nothing can flow any more: both sides have ended, or one is gone and what it sent is delivered."""
-        both = self.client.read_ended and self.server.read_ended
-        if both:
-            return not self.client.waiting and not self.server.waiting
-        gone = ((self.client, self.server), (self.server, self.client))
-        return any(end.hung_up and end.read_ended and not other.waiting for end, other in gone)
 
 
 def _peer(client: socket.socket) -> model.Caller:
@@ -376,16 +310,3 @@ def _peer(client: socket.socket) -> model.Caller:
             raise
         raw = b""  # more than 256 groups: fewer rights than the caller has, never more
     return model.Caller(uid=uid, gid=gid, pid=pid, groups=struct.unpack(f"{len(raw) // 4}I", raw), origin="socket")
-
-
-def _bind(server: socket.socket, caller: model.Caller, serial: int) -> str:
-    """Bind to a fresh abstract name and return it."""
-    for attempt in range(_NAME_ATTEMPTS):
-        name = f"skep/{secrets.token_hex(12)}/{caller.uid}/{caller.gid}/{caller.pid}/{serial}"
-        try:
-            server.bind("\0" + name)
-            return name
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE or attempt == _NAME_ATTEMPTS - 1:
-                raise
-    raise AssertionError("unreachable: the last attempt returns or raises")

@@ -50,6 +50,7 @@ class Store:
         self._snapshot: Snapshot | None = None
         with database.translated(self.path):
             self._writer = database.connect(self.path, cache_kib=1024)
+            self._begun = {model.OperationId(row[0]) for row in self._writer.execute("SELECT operation FROM pending")}
 
     def close(self) -> None:
         """Close every connection; the store is not used afterwards."""
@@ -91,6 +92,7 @@ class Store:
                 "INSERT INTO pending (operation, verb, undo) VALUES (?, ?, ?)",
                 (operation, verb, rows.finish_json(undo)),
             )
+        self._begun.add(operation)
 
     def commit(
         self, operation: model.OperationId, records: steps.StoreChange, finish: tuple[steps.Finish, ...] = ()
@@ -128,6 +130,12 @@ class Store:
         """The plan is finished or undone: nothing is left to do."""
         with self._write() as transaction:
             transaction.execute("DELETE FROM pending WHERE operation = ?", (operation,))
+        self._begun.discard(operation)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a plan is pending, as far as this process knows; costs nothing."""
+        return bool(self._begun)
 
     def pending(self) -> tuple[steps.Pending, ...]:
         """Plans that were begun and not done, newest first: the order to undo them in."""

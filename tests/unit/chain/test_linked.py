@@ -214,10 +214,14 @@ def test_a_body_too_long_for_short_jumps_is_called() -> None:
     assert linked.candidates([long, long]) == ((Form.CALL, Form.CALL),)
 
 
-def test_alternatives_are_linked_best_first() -> None:
-    chain = [(made_members.member(made_members.with_subprogram(2, 2)), DEFAULT)] * 2
-    found = linked.alternatives(codes.XDP, chain, counter_map="counters", name="chain")
-    assert [one.forms[0] for one in found] == [Form.FLAT, Form.INLINE, Form.CALL]
+def test_forms_are_offered_best_first() -> None:
+    member = made_members.member(made_members.with_subprogram(2, 2))
+    found = [
+        _link(*(Part(member=member, proceed=DEFAULT, form=form) for form in forms))
+        for forms in linked.candidates([member, member])
+    ]
+    assert [one.forms[0] for one in found] == [Form.INLINE, Form.INLINE, Form.CALL]
+    assert [sum(code.is_local_call for code in insn.decode(one.insns)) for one in found] == [0, 2, 4]
 
 
 def test_linking_is_deterministic() -> None:

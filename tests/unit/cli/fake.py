@@ -207,7 +207,7 @@ class FakeSkep:
 
     all: tuple[model.Program | model.ForeignProgram, ...] = (FOREIGN, PASS, DROP, SCHED, IDLE, RET)
     findings: tuple[model.Finding, ...] = (FINDING,)
-    refusal: errors.SkepError | None = None
+    refusal: BaseException | None = None
     ran: list[model.Operation] = field(default_factory=list)
     previewed: list[model.Operation] = field(default_factory=list)
     waits: list[float | None] = field(default_factory=list)

@@ -214,3 +214,14 @@ def test_any_text_gives_settings_or_an_error_of_ours(text: str) -> None:
         return
     assert set(values) <= {field.name for field in dataclasses.fields(config.Settings)}
     assert all(isinstance(note, str) for note in notes)
+
+
+@pytest.mark.parametrize("value", ["1000", "[-1]", "[true]", '["root"]', "[4294967295]"])
+def test_who_may_only_read_is_named_by_numbers(value):
+    with pytest.raises(errors.InvalidRequest, match="list of numeric ids"):
+        config.parse(f"[access]\nread_only_uids = {value}\n")
+
+
+def test_who_may_only_read_is_a_set():
+    values, notes = config.parse("[access]\nread_only_uids = [7, 3, 7]\nread_only_gids = [27]\n")
+    assert (values["read_only_uids"], values["read_only_gids"], notes) == ((3, 7), (27,), ())

@@ -35,7 +35,7 @@ def filled(kind: Any, numbers: Iterator[int] | None = None) -> Any:
         return {filled(inner[0], numbers): filled(inner[1], numbers) for _ in range(2)}
     if kind is object:
         return ATTACHMENT
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         return kind(**{field.name: filled(hints[field.name], numbers) for field in dataclasses.fields(kind)})
     if issubclass(kind, enum.Enum):

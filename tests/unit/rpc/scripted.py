@@ -63,7 +63,8 @@ def serving(
     """The path of the public socket of a server in front of ``scripted``."""
     layout = paths.layout(runtime=str(directory))
     served = server.Server(
-        cast(manager.Manager, scripted), listen.listen(layout.socket), layout, lock_timeout=lock_timeout, uploads=uploads
+        cast(manager.Manager, scripted), listen.listen(layout.socket), layout, lock_timeout=lock_timeout,
+        uploads=uploads,
     )
     served.start()
     try:

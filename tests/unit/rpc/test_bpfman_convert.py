@@ -38,7 +38,8 @@ def test_types_of_later_releases_are_refused_by_name(name):
 def test_every_type_of_bpfman_is_known():
     refused = {"TC", "KPROBE", "FENTRY", "FEXIT", "LSM"}
 
-    assert {pb.BpfmanProgramType.Name(number) for number in bpfman.HOOKS} | refused == set(pb.BpfmanProgramType.keys())
+    known = {name for name, number in pb.BpfmanProgramType.items() if number in bpfman.HOOKS}
+    assert known | refused == set(pb.BpfmanProgramType.keys())
 
 
 INVALID = {
@@ -71,9 +72,10 @@ def on(**info: object) -> pb.AttachRequest:
     return pb.AttachRequest(id=7, attach=pb.AttachInfo(**info))  # type: ignore[arg-type]  # table
 
 
+KEPT = {"a": "b"}
 ATTACH = {
     "xdp": (
-        on(xdp_attach_info=pb.XDPAttachInfo(iface="e", priority=5, proceed_on=[31, 2], netns="/n", metadata={"a": "b"})),
+        on(xdp_attach_info=pb.XDPAttachInfo(iface="e", priority=5, proceed_on=[31, 2], netns="/n", metadata=KEPT)),
         xdp.XdpAttachment(interface=model.InterfaceRef(name="e", netns="/n"), priority=5, proceed_on=(2, 31)),
     ),
     "tcx": (

@@ -59,6 +59,7 @@ def test_load_reads_the_file_as_the_caller_and_answers_in_the_order_of_the_reque
     )  # fmt: skip
 
     assert [one.info.name for one in answer.programs] == list(names)
+    assert PROGRAM.status.kernel is not None
     assert answer.programs[0].kernel_info.id == PROGRAM.status.kernel.id
     (_, reader, path), (_, caller, operation) = scripted.heard
     assert (reader, path) == (caller, "/tmp/x.o")
@@ -88,7 +89,7 @@ def test_images_are_refused_and_the_password_is_not_repeated(stub):
             call(request, timeout=SECONDS)
 
         assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
-        assert "images are not supported" in raised.value.details()
+        assert "images are not supported" in (raised.value.details() or "")
         assert "hunter2" not in str(raised.value)
 
 
@@ -114,7 +115,7 @@ STATUSES = {
     "attach: the program is missing": (ON_XDP, MISSING, MISSING, "NOT_FOUND"),
     "attach: the program is foreign": (ON_XDP, errors.Conflict("not ours"), FOREIGN, "NOT_FOUND"),
     "attach: the tracepoint is missing": (ON_TRACEPOINT, MISSING, PROGRAM, "NOT_FOUND"),
-    "attach: another type of program": (ON_TRACEPOINT, errors.Conflict("an xdp program"), PROGRAM, "FAILED_PRECONDITION"),
+    "attach: another type": (ON_TRACEPOINT, errors.Conflict("an xdp one"), PROGRAM, "FAILED_PRECONDITION"),
     "unload: unknown": (pb.UnloadRequest(id=7), MISSING, MISSING, "NOT_FOUND"),
     "unload: foreign": (pb.UnloadRequest(id=7), errors.Conflict("not ours"), FOREIGN, "NOT_FOUND"),
     "unload: in use": (pb.UnloadRequest(id=7), errors.Conflict("in use"), PROGRAM, "FAILED_PRECONDITION"),

@@ -104,7 +104,7 @@ def test_an_error_comes_back_whole_with_a_large_log(scripted, daemon):
     import random
 
     log = "\n".join(str(random.Random(7).random()) for _ in range(20_000))
-    scripted.answers["run"] = errors.Rejected("f was refused", why="R1 is not a pointer", do="check it", errno=13, log=log)
+    scripted.answers["run"] = errors.Rejected("f was refused", why="R1 is no pointer", do="check it", errno=13, log=log)
 
     with pytest.raises(errors.Rejected) as raised:
         daemon.run(model.Unload(program=model.ProgramId(1)))
@@ -162,7 +162,8 @@ def test_waiting_for_events_ends_with_its_time(daemon):
 def event(number: int) -> model.Event:
     import dataclasses
 
-    return dataclasses.replace(filled(model.Event), id=number)
+    made: model.Event = filled(model.Event)
+    return dataclasses.replace(made, id=number)
 
 
 # ------------------------------------------------------------ what Client would not send
@@ -323,9 +324,9 @@ def test_looking_needs_no_turn(held, scripted, daemon):
 
 def test_a_call_that_avoids_the_relay_is_refused(scripted, address, tmp_path):
     scripted.answers["doctor"] = ()
-    with grpc.insecure_channel(f"unix:{tmp_path}/run/private/grpc.sock") as channel:
-        with pytest.raises(grpc.RpcError) as raised:
-            skep_pb2_grpc.SkepStub(channel).Doctor(skep_pb2.DoctorRequest(), timeout=SECONDS)
+    private = f"unix:{tmp_path}/run/private/grpc.sock"
+    with grpc.insecure_channel(private) as channel, pytest.raises(grpc.RpcError) as raised:
+        skep_pb2_grpc.SkepStub(channel).Doctor(skep_pb2.DoctorRequest(), timeout=SECONDS)
 
     assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
     assert scripted.heard == []

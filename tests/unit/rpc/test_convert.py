@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -16,14 +16,22 @@ from tests.unit.rpc.filled import filled
 FOREIGN = model.ForeignProgram(kernel=filled(model.KernelProgram))
 BARE = model.Program(
     record=dataclasses.replace(
-        filled(model.ProgramRecord), owner=None, owner_id=None, attach_func=None, updated_at=None, maps=(),
+        filled(model.ProgramRecord),
+        owner=None,
+        owner_id=None,
+        attach_func=None,
+        updated_at=None,
+        maps=(),
         source=model.ImageSource(url="registry/image:1", pull_policy="Never", digest="sha256:12"),
     ),
     status=model.ProgramStatus(kernel=None, pin_present=False, stale="reboot"),
 )
 BARE_LINK = model.Link(
     record=dataclasses.replace(
-        filled(model.LinkRecord), chain=None, priority=None, mode=None,
+        filled(model.LinkRecord),
+        chain=None,
+        priority=None,
+        mode=None,
         attachment=tracepoint.TracepointAttachment(group="sched", name="sched_switch"),
     ),
     status=model.LinkStatus(state=model.LinkState.DEFUNCT),
@@ -34,7 +42,7 @@ BARE_CHAIN = dataclasses.replace(
     filled(model.ChainStatus), record=dataclasses.replace(filled(model.ChainRecord), netns_path=None, mode=None)
 )
 
-ROUND_TRIPS = {
+ROUND_TRIPS: dict[str, tuple[Any, Any, Any]] = {  # Any: each row has types of its own
     "program": (program.pack, program.unpack, filled(model.Program)),
     "program with nothing optional": (program.pack, program.unpack, BARE),
     "foreign program": (program.pack, program.unpack, FOREIGN),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import string
-import types
+from typing import Any
 
 import grpc
 import pytest
@@ -36,12 +36,32 @@ def make(kind: type[errors.SkepError], **more: object) -> errors.SkepError:
 
 def failed(code: str, text: str, *metadata: tuple[str, bytes]) -> grpc.RpcError:
     """A failed call as gRPC raises it."""
-    kind = types.new_class("Failed", (grpc.RpcError, grpc.Call))
-    kind.code = lambda self: grpc.StatusCode[code]
-    kind.details = lambda self: text
-    kind.trailing_metadata = lambda self: metadata
-    kind.__abstractmethods__ = frozenset()
-    return kind()
+    class Failed(grpc.RpcError, grpc.Call):
+        def code(self) -> grpc.StatusCode:
+            return grpc.StatusCode[code]
+
+        def details(self) -> str:
+            return text
+
+        def trailing_metadata(self) -> Any:  # Any: grpc-stubs' private type
+            return metadata
+
+        def initial_metadata(self) -> Any:  # Any: as above
+            return ()
+
+        def is_active(self) -> bool:
+            return False
+
+        def time_remaining(self) -> float:
+            return 0.0
+
+        def cancel(self) -> bool:
+            return False
+
+        def add_callback(self, callback: Any) -> bool:  # Any: never called
+            return False
+
+    return Failed()
 
 
 def over_the_wire(error: errors.SkepError, log_bytes: int | None = status.LOG_BYTES) -> errors.SkepError:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from skep import hooks, model, paths
+from skep import model, paths
 from skep.cli import kind, when
-from skep.cli.document import kernel, link
+from skep.cli.document import kernel
 
 APPLICATION = "bpfman.io/application"
 """Metadata key of ``-a/--application``; bpfman's."""
@@ -22,12 +22,14 @@ class Surroundings:
     """What a program's document shows of other objects."""
 
     links: Sequence[model.Link] = ()
-    chains: link.Chains = field(default_factory=dict)
+    chains: Mapping[model.ChainKey, model.ChainStatus] = field(default_factory=dict)
     maps: Mapping[model.MapId, model.MapView] = field(default_factory=dict)
 
 
 def full(program: model.Program, around: Surroundings, host: kernel.Host) -> dict[str, object]:
     """What ``program get`` answers, and ``program load`` for each program."""
+    from skep.cli.document import link
+
     stored, seen = program.record, program.status.kernel
     maps = [around.maps[id] for id in seen.map_ids if id in around.maps] if seen else []
     own = [each for each in around.links if each.record.program == stored.key]
@@ -50,6 +52,8 @@ def full(program: model.Program, around: Surroundings, host: kernel.Host) -> dic
 
 def record(program: model.Program) -> dict[str, object]:
     """What is stored of a program."""
+    from skep import hooks
+
     stored = program.record
     source = stored.source
     return {

@@ -9,7 +9,6 @@ from skep import model
 from skep.cli import kind, output, table, when
 from skep.cli.document import kernel
 from skep.cli.document import program as document
-from skep.cli.render import link as render_link
 
 AnyProgram = model.Program | model.ForeignProgram
 
@@ -169,6 +168,8 @@ def _kernel_fields(seen: model.KernelProgram, host: kernel.Host) -> Iterator[tup
 
 
 def _nested(program: model.Program, around: document.Surroundings) -> Iterator[table.Section]:
+    from skep.cli.render import link as render_link
+
     links = [link for link in around.links if link.record.program == program.record.key]
     if links:
         yield table.Section(
