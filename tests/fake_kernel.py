@@ -1,8 +1,8 @@
 """A kernel in memory: a fake of ``kernel.door.Kernel``, held to the same contract suite as Linux.
 
 Objects live as the kernel's do: a program while it is pinned or attached, a map while it is pinned or used, a link
-while it is pinned. ``fail`` makes a method refuse, ``snapshot`` is for comparing before and after, and the methods after
-"the world outside" do what happens to a kernel without skep: packets, deleted interfaces, reboots, other programs.
+while it is pinned. ``fail`` makes a method refuse, ``snapshot`` is for comparing before and after, and below
+"the world outside" is what happens to a kernel without skep: packets, deleted interfaces, reboots, other programs.
 """
 
 from __future__ import annotations

@@ -149,6 +149,8 @@ def _load_linked(
         except errors.Rejected as error:
             refused.append(f"{_form(one)}: {error.why or error.what}")
             last = error
+            if error.errno == _E2BIG:
+                break  # the verifier's budget is the same in every form, and using it up takes seconds
             continue
         forms = tuple(model.MemberForm(form.value) for form in one.forms)
         return dataclasses.replace(result, taken=number, refused=tuple(refused), forms=forms)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from skep import errors, model, steps
@@ -262,3 +264,24 @@ def _id(place: Place, pin: model.ProgramPin) -> model.ProgramId:
     return found.id
 
 
+
+
+def test_a_shared_map_gets_two_pins_and_is_found_again(place: Place) -> None:
+    shared = place.pins.shared("everybody")
+
+    def load(key: int, reuse: model.MapPin | None) -> steps.LoadedProgram:
+        wanted = place.wanted(key, "first", defines=("NAMED",))
+        own = place.pins.map(model.SetKey(key), "everybody")
+        loads = tuple(
+            steps.MapLoad(name=one.name, pins=(shared, own), reuse=reuse) if one.name == "everybody" else one
+            for one in wanted.maps
+        )
+        place.kernel.make_directory(place.pins.set(model.SetKey(key)))
+        place.kernel.make_directory(place.pins.private(model.SetKey(key)))
+        (made,) = place.kernel.load_object(dataclasses.replace(wanted, maps=loads)).values()
+        assert place.kernel.map(own) == place.kernel.map(shared)
+        return made
+
+    first, second = load(1, None), load(2, shared)
+    assert shared in first.member.maps
+    assert shared in second.member.maps

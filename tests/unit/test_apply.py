@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from skep import errors, model
+from tests.unit import host as hosts
 from tests.unit import scenarios
 from tests.unit.host import Host
 
@@ -160,8 +161,8 @@ def test_packets_of_a_revision_that_is_taken_back_stay_in_the_totals(code: int, 
 
     host.start(fault=traffic)
     with pytest.raises(errors.Unavailable):
-        host.run(model.Attach(program=program, attachment=scenarios.on_xdp(50)))
-    seen = host.manager.chain("xdp", scenarios.host.ETH0)
+        host.run(model.Attach(program=program, attachment=hosts.on_xdp(50)))
+    seen = host.manager.chain("xdp", hosts.ETH0)
     by_link = {member.link: one for member, one in zip(seen.record.members, seen.counts, strict=True)}
     assert by_link[links[0]] == model.Counts(runs=15, proceeded=15, stopped={})
     assert by_link[links[1]] == model.Counts(runs=15, proceeded=0, stopped={code: 15})
@@ -182,7 +183,7 @@ def test_packets_of_a_killed_revision_are_added_once(tmp_path: Path) -> None:
 
         host.start(fault=swapped)
         with pytest.raises(Killed):
-            host.run(model.Attach(program=program, attachment=scenarios.on_xdp(50)))
+            host.run(model.Attach(program=program, attachment=hosts.on_xdp(50)))
         kill.arm(second)
         try:
             host.restart(fault=kill)
@@ -228,17 +229,17 @@ def assert_pins_are_records(host: Host) -> None:
     for program in records.programs.values():
         wanted.add(program.pin)
         wanted.update(ref.pin for ref in program.maps)
-        wanted.update(scenarios.host.PINS.shared(ref.name) for ref in program.maps if ref.shared)
-        wanted.add(scenarios.host.PINS.alias_program(program.id))
-        wanted.add(scenarios.host.PINS.alias_maps(program.id))
-        wanted.add(scenarios.host.PINS.note("programs", program.key))
+        wanted.update(hosts.PINS.shared(ref.name) for ref in program.maps if ref.shared)
+        wanted.add(hosts.PINS.alias_program(program.id))
+        wanted.add(hosts.PINS.alias_maps(program.id))
+        wanted.add(hosts.PINS.note("programs", program.key))
     for link in records.links.values():
         wanted.update(link.pins)
-        wanted.add(scenarios.host.PINS.note("links", link.id))
+        wanted.add(hosts.PINS.note("links", link.id))
     for chain in records.chains.values():
         wanted.update((chain.link_pin, chain.program_pin, chain.counts_pin))
-        wanted.add(scenarios.host.PINS.note("chains", chain.key))
-    there = set(host.kernel.pins(model.PinDir(scenarios.host.PINS.root)))
+        wanted.add(hosts.PINS.note("chains", chain.key))
+    there = set(host.kernel.pins(model.PinDir(hosts.PINS.root)))
     # A set that outlives its owner keeps maps that no program left may know.
     extra = {pin for pin in there - wanted if "/sets/" not in pin and "/private/" not in pin}
     assert (extra, wanted - there) == (set(), set())

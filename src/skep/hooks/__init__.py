@@ -94,5 +94,6 @@ def has_frags(section: str) -> bool:
 
 
 __all__ = [
-    "HOOKS", "Hook", "Option", "Ordering", "Placing", "by_name", "declarable", "from_section", "has_frags", "is_foreign",
+    "HOOKS", "Hook", "Option", "Ordering", "Placing", "by_name", "declarable", "from_section", "has_frags",
+    "is_foreign",
 ]  # fmt: skip

@@ -40,12 +40,14 @@ def assign(
         own = pins.map(key, one.name)
         shared = pins.shared(one.name)
         if ref is not None:
-            loads.append(steps.MapLoad(name=one.name, pins=(ref.pin,), reuse=ref.pin))
+            lent_by = shared if ref.shared and shared in world.shared else ref.pin
+            loads.append(steps.MapLoad(name=one.name, pins=(lent_by,), reuse=lent_by))
             refs.append(ref)
         elif one.pinned_by_name:
             # Which of the two it is must be known now: undoing the load unpins what the load made, and only that.
+            # The shared pin comes first: kept code names maps by it, so that a chain counts such a map once.
             reuse = shared if shared in world.shared else None
-            loads.append(steps.MapLoad(name=one.name, pins=(own, shared), reuse=reuse))
+            loads.append(steps.MapLoad(name=one.name, pins=(shared, own), reuse=reuse))
             refs.append(model.MapRef(name=one.name, pin=own, shared=True))
         else:
             loads.append(steps.MapLoad(name=one.name, pins=(own,)))
