@@ -193,6 +193,26 @@ def test_a_chain_that_changes_while_it_is_read_is_read_again(bed):
     assert changed
 
 
+@pytest.mark.parametrize(
+    "modes, taken",
+    [
+        pytest.param((model.XdpMode.DRV, model.XdpMode.SKB), model.XdpMode.SKB, id="with-fallback"),
+        pytest.param((model.XdpMode.DRV,), None, id="without"),
+        pytest.param((model.XdpMode.SKB,), model.XdpMode.SKB, id="generic-wanted"),
+    ],
+)
+def test_the_configured_modes_are_tried_in_order(bed, modes, taken):
+    bed.kernel.native = False
+    bed.manager = bed.make(xdp_modes=lambda interface: modes)
+    (program,) = bed.load("on_xdp")
+    if taken is None:
+        with pytest.raises(errors.Unsupported):
+            bed.attach(program)
+        return
+    record = bed.manager.link(bed.attach(program)).record
+    assert (record.mode, record.fallback != "") == (taken, modes[0] is not taken)
+
+
 def test_tcx_tells_who_else_is_there(bed):
     (program,) = bed.load("on_tcx")
     bed.kernel.foreign_tcx("eth0", 46, at=0)
