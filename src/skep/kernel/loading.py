@@ -215,7 +215,9 @@ def _explain(head: Mapping[str, Any], wanted: steps.ObjectLoad, reused: Mapping[
             name, known = str(error.get("name")), [str(one) for one in error.get("known", ())]
             near = errors.near_misses(name, known)
             return errors.NotFound(
-                f"the object has no program {name!r}", near=near, do="" if near else "it has " + ", ".join(known)
+                f"the object has no program {name!r}",
+                near=near,
+                do="" if near else "it has " + (", ".join(known) or "none"),
             )
         case "target":
             return _no_function(str(error.get("target")), str(error.get("name")), code)
