@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from skep import errors, model, steps
-from skep.bytecode import elf, relocated
+from skep.bytecode import btf, elf, relocated
 from skep.chain import codes, counts, linked
 from skep.chain.codes import Mask
 from skep.chain.linked import Form, Part
@@ -76,10 +76,14 @@ def test_the_member_keeps_its_functions(rig: Rig, name: str) -> None:
     rig.kernel.load_member(one.member, rig.program_pin("again"))
 
 
-def test_a_function_that_the_verifier_removed_costs_the_types_only(rig: Rig) -> None:
-    made = rig.kernel.load_object(rig.request("dead_function", "half_alive"))
+@pytest.mark.parametrize("enabled", [1, 0], ids=["all alive", "one dropped"])
+def test_the_member_keeps_functions_that_the_verifier_drops(rig: Rig, enabled: int) -> None:
+    """A callback cannot be loaded without its type, whatever else in the program was found to be dead."""
+    made = rig.kernel.load_object(rig.request("dead_function", "configured", enabled=enabled))
     (one,) = made.values()
-    assert (one.member.func_info, one.member.btf) == ((), b"")
+    names = btf.parse(one.member.btf)
+    kept = [names.types[info.type_id - 1].name for info in one.member.func_info]
+    assert kept == ["configured", "optional", "one_round"]
     rig.kernel.load_member(one.member, rig.program_pin("again"))
 
 
