@@ -55,8 +55,9 @@ def test_when_detach_returns_the_same_program_can_be_attached_again(rig, name):
     (program,) = rig.load(name)
     for _ in range(100):
         rig.detach(rig.attach(program, rig.attachment(name)))
+    ran = rig.runs(program)  # not always 0: a tracepoint also sees what others on this host do meanwhile
     rig.trigger(name)
-    assert rig.runs(program) == 0
+    assert rig.runs(program) == ran
 
 
 def test_totals_equal_the_members_own_counters_over_200_changes_under_traffic(rig):

@@ -28,6 +28,7 @@ LINK_CREATE: Final = 28  # 5.7
 LINK_UPDATE: Final = 29  # 5.7
 LINK_GET_FD_BY_ID: Final = 30  # 5.8
 LINK_GET_NEXT_ID: Final = 31  # 5.8
+LINK_DETACH: Final = 34  # 5.9
 
 # ---- enum bpf_prog_type, linux/bpf.h
 PROG_TYPE_KPROBE: Final = 2

@@ -107,6 +107,11 @@ class Bpffs:
         with sys.held(fd):
             _unlink(path)
 
+    def unlink(self, path: str) -> None:
+        """Unlink a pin whose object the caller holds; fine when it is missing."""
+        self._check(path)
+        _unlink(path)
+
     def rename(self, old: str, new: str) -> None:
         """Rename over ``new``, atomically; fine when only ``new`` is there. What ``new`` held is released."""
         self._check(old)

@@ -14,6 +14,7 @@ from skep.kernel import (
     attaching,
     bpffs,
     counts,
+    detaching,
     features,
     files,
     loading,
@@ -203,8 +204,8 @@ class Linux:
     # ---- act: irreversible, repeatable
 
     def detach(self, pin: model.LinkPin) -> None:
-        """Unlink the pin, then close the last descriptor."""
-        self._pins.release(pin)
+        """Detach, unlink the pin and wait until the kernel has forgotten the link."""
+        detaching.detach(self._pins, pin)
 
     def point(self, link: model.LinkPin, program: model.ProgramPin) -> None:
         """Update a link whatever it runs; a missing pin is fine."""

@@ -167,6 +167,11 @@ def link_update(link: int, program: int, old: int | None) -> None:
     bpf(abi.LINK_UPDATE, abi.ATTR_LINK_UPDATE.pack(link, program, flags, old or 0))
 
 
+def link_detach(link: int) -> None:
+    """BPF_LINK_DETACH: end the attachment though the link object lives on. EOPNOTSUPP for types that cannot."""
+    bpf(abi.LINK_DETACH, struct.pack("=I", link))
+
+
 def object_name(name: str) -> bytes:
     """A name as BPF commands take it: at most 15 bytes of letters, digits, '_' and '.'; others become '_'."""
     allowed = "".join(c if c.isascii() and (c.isalnum() or c in "_.") else "_" for c in name)
