@@ -47,16 +47,16 @@ class Manager:
         pins: paths.Pins,
         *,
         access: policy.Access = policy.ANYBODY,
-        xdp_mode: Callable[[str], model.XdpMode] = lambda interface: model.XdpMode.DRV,
+        xdp_modes: world.XdpModes = world.drv_else_skb,
         clock: Callable[[], float] = time.time,
         fault: Callable[[str], None] = apply.no_fault,
     ) -> None:
-        """``xdp_mode``: interface -> the mode to try first. ``clock``: seconds since the epoch. ``fault``: tests."""
+        """``xdp_modes``: what to try on an interface. ``clock``: seconds since the epoch. ``fault``: for tests."""
         self._kernel = kernel
         self._store = remembered
         self._pins = pins
         self._access = access
-        self._xdp_mode = xdp_mode
+        self._xdp_modes = xdp_modes
         self._clock = clock
         self._fault = fault
         self._lock = threading.Lock()
@@ -88,7 +88,7 @@ class Manager:
         """What ``run`` would do now; nothing is changed, no id is used up. Whoever may look may ask."""
         with self._locked(PREVIEW_WAIT):
             fresh = self._fresh(caller, op, take=False)
-            decided = plan.decide(op, world.observe(self._kernel, self._store, op, fresh, self._xdp_mode), fresh)
+            decided = plan.decide(op, world.observe(self._kernel, self._store, op, fresh, self._xdp_modes), fresh)
         return model.Preview(steps=describe.lines(decided), warnings=decided.warnings)
 
     def sweep(self) -> tuple[str, ...]:
@@ -204,7 +204,7 @@ class Manager:
         )
 
     def _change(self, op: model.Operation, verb: str, fresh: plan.Fresh) -> model.Done:
-        seen_world = world.observe(self._kernel, self._store, op, fresh, self._xdp_mode)
+        seen_world = world.observe(self._kernel, self._store, op, fresh, self._xdp_modes)
         decided = plan.decide(op, seen_world, fresh)
         if isinstance(op, model.Load):
             decided = stale.superseded(op, decided, self._store.snapshot(), fresh.boot)

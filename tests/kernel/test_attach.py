@@ -203,6 +203,13 @@ def test_tcx_same_program_twice(rig: Rig, network: instance.Network) -> None:
         rig.kernel.attach(program, kernel_rig.tcx(network), rig.link_pin("2"))
 
 
+def test_a_program_of_another_type_is_rejected_not_unsupported(rig: Rig, network: instance.Network) -> None:
+    (program,) = rig.load("hooks", "on_tracepoint")
+    for candidates in (kernel_rig.tcx(network), kernel_rig.xdp(network)):
+        with pytest.raises(errors.Rejected, match="EINVAL"):
+            rig.kernel.attach(program, candidates, rig.link_pin("1"))
+
+
 def test_tcx_anchor_that_is_gone(rig: Rig, network: instance.Network) -> None:
     (program,) = rig.load("hooks", "on_tcx")
     anchor = request.Anchor(place=request.Place.BEFORE, link=rig.link_pin("never"))

@@ -56,6 +56,14 @@ def test_the_callers_rights_decide(place: Path, who: model.Caller, mode: int, al
             files.read_as(str(file), who, LIMIT)
 
 
+def test_a_caller_who_is_this_process_has_its_rights(place: Path) -> None:
+    file = place / "object.o"
+    file.write_bytes(b"bytes")
+    file.chmod(0o600)
+    own = model.Caller(uid=USER, gid=USER, pid=1, origin="direct")
+    assert files.read_as(str(file), own, LIMIT) == b"bytes"
+
+
 def test_a_directory_in_between_that_is_closed(place: Path) -> None:
     closed = place / "closed"
     closed.mkdir(mode=0o700)

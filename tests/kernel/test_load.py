@@ -5,24 +5,31 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import select
 import signal
 import struct
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from skep import errors, model, steps
-from skep.bytecode import elf, relocated
+from skep.bytecode import btf, elf, relocated
 from skep.chain import codes, counts, linked
 from skep.chain.codes import Mask
 from skep.chain.linked import Form, Part
 from skep.hooks import request
-from skep.kernel import abi, sys
+from skep.kernel import abi
+from skep.kernel import sys as calls
 from skep.kernel.linux import Linux
 from tests import bpf_build, instance
 from tests.kernel import kernel_rig
 from tests.kernel.kernel_rig import Rig
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def test_programs_and_maps_are_pinned_and_told(rig: Rig) -> None:
@@ -69,10 +76,14 @@ def test_the_member_keeps_its_functions(rig: Rig, name: str) -> None:
     rig.kernel.load_member(one.member, rig.program_pin("again"))
 
 
-def test_a_function_that_the_verifier_removed_costs_the_types_only(rig: Rig) -> None:
-    made = rig.kernel.load_object(rig.request("dead_function", "half_alive"))
+@pytest.mark.parametrize("enabled", [1, 0], ids=["all alive", "one dropped"])
+def test_the_member_keeps_functions_that_the_verifier_drops(rig: Rig, enabled: int) -> None:
+    """A callback cannot be loaded without its type, whatever else in the program was found to be dead."""
+    made = rig.kernel.load_object(rig.request("dead_function", "configured", enabled=enabled))
     (one,) = made.values()
-    assert (one.member.func_info, one.member.btf) == ((), b"")
+    names = btf.parse(one.member.btf)
+    kept = [names.types[info.type_id - 1].name for info in one.member.func_info]
+    assert kept == ["configured", "optional", "one_round"]
     rig.kernel.load_member(one.member, rig.program_pin("again"))
 
 
@@ -248,6 +259,29 @@ def test_a_pin_in_the_way_undoes_the_load(rig: Rig) -> None:
     assert rig.kernel.pins(model.PinDir(rig.root)) == before
 
 
+WITHOUT_MEMLOCK = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 4096))
+from tests.kernel import kernel_rig
+with kernel_rig.rig() as rig:
+    rig.load("hooks", "on_xdp", "on_tcx")
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (4096, 4096)
+    assert resource.getrlimit(resource.RLIMIT_MEMLOCK) == (0, 0)
+"""
+
+
+def test_locked_memory_is_not_needed_and_descriptors_are_taken() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_MEMLOCK],
+        env={"PYTHONPATH": f"{REPOSITORY}/src:{REPOSITORY}", "PATH": os.environ["PATH"], "HOME": os.environ["HOME"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def _chain(rig: Rig, *parts: Part) -> tuple[linked.Linked, model.MapPin]:
     where = rig.map_pin("counts")
     return linked.link(codes.XDP, parts, counter_map=where, name="chain"), where
@@ -291,9 +325,9 @@ def test_a_refused_chain_falls_to_the_next_candidate(rig: Rig) -> None:
 def test_counts_sum_every_possible_cpu(rig: Rig) -> None:
     whole, where = _chain(rig, _part(rig, "hooks", "on_xdp", Form.INLINE))
     rig.kernel.load_linked((whole,), rig.program_pin("chain"), where, whole.slots)
-    with sys.held(sys.obj_get(where)) as fd:
+    with calls.held(calls.obj_get(where)) as fd:
         cpus = kernel_rig.possible_cpus()
-        sys.map_update(fd, struct.pack("=I", 1), struct.pack(f"={cpus}Q", *range(1, cpus + 1)))
+        calls.map_update(fd, struct.pack("=I", 1), struct.pack(f"={cpus}Q", *range(1, cpus + 1)))
     assert rig.kernel.read_counts(where)[:2] == (0, cpus * (cpus + 1) // 2)
     with pytest.raises(errors.NotFound):
         rig.kernel.read_counts(rig.map_pin("never"))
@@ -358,40 +392,33 @@ def test_the_loader_keeps_nothing(rig: Rig) -> None:
     assert os.listdir(f"/proc/{rig.kernel.loader_pid}/fd") == first
 
 
+DIES = """
+import os, signal, sys
+from skep.kernel.linux import Linux
+kernel = Linux("/sys/fs/bpf/skep-never-made")
+kernel.warm_up()
+with kernel._loader.ask({"programs": [], "patches": [], "reuse": []}, (b"?",), []):
+    os.kill(kernel.loader_pid, signal.SIGSTOP)  # so that it cannot see its socket close
+print(kernel.loader_pid, flush=True)
+sys.stdin.readline()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 def test_the_loader_dies_with_us() -> None:
-    pid = os.fork()
-    if pid == 0:
-        kernel = Linux("/sys/fs/bpf/skep-never-made")
-        kernel.warm_up()
-        loader = kernel.loader_pid
-        os.execvp("sh", ["sh", "-c", f"exit {loader % 251 if loader else 0}"])
-    before = {int(name) for name in os.listdir("/proc") if name.isdigit()}
-    os.waitpid(pid, 0)
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and _loaders() & before:
-        os.sched_yield()
-    assert not [one for one in _loaders() if _parent(one) in (1, pid)]
-
-
-def _loaders() -> set[int]:
-    found = set()
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                with open(f"/proc/{name}/comm", encoding="ascii") as file:
-                    if file.read().strip() == "skep-loader":
-                        found.add(int(name))
-            except OSError:
-                continue
-    return found
-
-
-def _parent(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-            return int(file.read().rpartition(")")[2].split()[1])
-    except OSError:
-        return -1
+    environment = {"PYTHONPATH": f"{REPOSITORY}/src", "PATH": os.environ["PATH"]}
+    with subprocess.Popen(
+        [sys.executable, "-c", DIES], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as us:
+        assert us.stdout is not None
+        watch = os.pidfd_open(int(us.stdout.readline()))
+        us.communicate("\n")
+    poll = select.poll()
+    poll.register(watch, select.POLLIN)
+    ended = poll.poll(5000)
+    os.close(watch)
+    assert us.returncode == -signal.SIGKILL
+    assert ended
 
 
 # ---------------------------------------------------------------- leaks

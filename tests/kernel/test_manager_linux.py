@@ -119,6 +119,28 @@ def test_counts_read_under_traffic_and_changes_never_fall(rig):
     assert fell == []
 
 
+def test_links_are_listed_while_others_come_and_go(rig):
+    """The kernel answers EAGAIN for a link that is being made; that is nobody's failure."""
+    (stays,) = rig.load("on_tcx")
+    link = rig.attach(stays, rig.attachment("on_tcx"))
+    (moves,) = rig.load("on_tracepoint")
+    changing = [True]
+
+    def read() -> None:
+        while changing[0]:
+            states = {one.record.id: one.status.state for one in rig.manager.links(model.LinkFilter())}
+            assert states[link] is model.LinkState.ATTACHED
+
+    def change() -> None:
+        try:
+            for _ in range(40):
+                rig.detach(rig.attach(moves, rig.attachment("on_tracepoint")))
+        finally:
+            changing[0] = False
+
+    manager_rig.in_threads(read, read, change)
+
+
 def test_loads_at_once_all_succeed(rig):
     def load_and_unload() -> None:
         for _ in range(5):

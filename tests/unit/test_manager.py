@@ -193,6 +193,26 @@ def test_a_chain_that_changes_while_it_is_read_is_read_again(bed):
     assert changed
 
 
+@pytest.mark.parametrize(
+    "modes, taken",
+    [
+        pytest.param((model.XdpMode.DRV, model.XdpMode.SKB), model.XdpMode.SKB, id="with-fallback"),
+        pytest.param((model.XdpMode.DRV,), None, id="without"),
+        pytest.param((model.XdpMode.SKB,), model.XdpMode.SKB, id="generic-wanted"),
+    ],
+)
+def test_the_configured_modes_are_tried_in_order(bed, modes, taken):
+    bed.kernel.native = False
+    bed.manager = bed.make(xdp_modes=lambda interface: modes)
+    (program,) = bed.load("on_xdp")
+    if taken is None:
+        with pytest.raises(errors.Unsupported):
+            bed.attach(program)
+        return
+    record = bed.manager.link(bed.attach(program)).record
+    assert (record.mode, record.fallback != "") == (taken, modes[0] is not taken)
+
+
 def test_tcx_tells_who_else_is_there(bed):
     (program,) = bed.load("on_tcx")
     bed.kernel.foreign_tcx("eth0", 46, at=0)
@@ -322,70 +342,6 @@ def test_the_doctor_tells_of_a_missing_alias_and_a_foreign_program(bed):
 
 class Killed(BaseException):
     """What a fault point raises in place of kill -9: nothing of ours handles it."""
-
-
-def operations(bed):
-    """One operation of every kind, each with what must be there before it."""
-    one, two = bed.load("on_xdp")[0], bed.load("on_xdp")[0]
-    other = bed.load("on_tracepoint")[0]
-    link = bed.attach(one, priority=10)
-    bed.kernel.packets("eth0", 5, member=0, code=1)
-    attached = bed.attach(other, tracepoint.TracepointAttachment(group="sched", name="sched_switch"))
-    load = model.Load(object=OBJECT, source=model.FileSource(path="/x"), programs=(model.ProgramSpec(name="on_tcx"),))
-    return {
-        "load": load,
-        "attach-xdp": model.Attach(program=two.record.id, attachment=xdp.XdpAttachment(interface=ETH0, priority=5)),
-        "attach-first": model.Attach(
-            program=two.record.id,
-            attachment=xdp.XdpAttachment(interface=model.InterfaceRef(name="eth1"), priority=5),
-        ),
-        "update": model.UpdateLink(link=link, proceed_on=(1, 2)),
-        "detach-last": model.Detach(link=link),
-        "detach": model.Detach(link=attached),
-        "unload": model.Unload(program=one.record.id),
-        "replace": model.ReplaceProgram(program=one.record.id, object=OBJECT, source=model.FileSource(path="/y")),
-    }
-
-
-VERBS = ("load", "attach-xdp", "attach-first", "update", "detach-last", "detach", "unload", "replace")
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_killed_at_any_point_the_restart_ends_before_or_after(tmp_path, verb):
-    """The points are found by running: each further run is killed one point later, until one ends by itself."""
-
-    def run(number: int, kill: int | None):
-        bed = Bed(tmp_path / f"{number}.db")
-        op = operations(bed)[verb]
-        points: list[str] = []
-
-        def fault(point: str) -> None:
-            points.append(point)
-            if kill is not None and len(points) > kill:
-                raise Killed(point)
-
-        before = bed.state()
-        bed.manager = bed.make(fault=fault)
-        try:
-            bed.manager.run(ROOT, op)
-        except Killed:
-            bed.restart()
-        after = bed.state()
-        counted = sum((counts.runs for counts in bed.store.snapshot().counts.values()), 0)
-        bed.store.close()
-        return before, after, points, counted
-
-    _, after, points, _ = run(0, None)
-    assert len(points) >= 4
-    ends = set()
-    for kill in range(len(points)):
-        before, found, _, counted = run(kill + 1, kill)
-        assert found[4] == ()
-        assert found[:4] in (before[:4], after[:4]), points[kill]
-        ends.add(found[:4] == before[:4])
-        if found[:4] == before[:4]:
-            assert counted == 0
-    assert ends == {True, False}
 
 
 def test_a_refused_operation_leaves_everything_and_is_in_the_history(bed, caplog):

@@ -55,7 +55,7 @@ def open_manager(settings: config.Settings, *, owner: lock.Owner, lock_timeout: 
             remembered,
             paths.Pins(layout.pins),
             access=access_of(settings),
-            xdp_mode=lambda interface: settings.xdp_modes(interface)[0],
+            xdp_modes=settings.xdp_modes,
         )
         managed.sweep()
         yield managed

@@ -50,10 +50,14 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placing:
-    """What the planner decides about a link, besides the attachment: its neighbour, and the XDP mode to try first."""
+    """What the planner decides about a link, besides the attachment: its neighbour, and the XDP mode to try first.
+
+    ``fallback``: whether generic XDP may stand in where the driver refuses.
+    """
 
     anchor: request.Anchor | None = None
     mode: model.XdpMode = model.XdpMode.DRV
+    fallback: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

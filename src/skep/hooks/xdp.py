@@ -84,9 +84,9 @@ def parse_mode(text: str) -> model.XdpMode:
 
 
 def requests(attachment: XdpAttachment, placing: hook.Placing) -> tuple[request.LinkRequest, ...]:
-    """The wished mode first; generic XDP after it, unless the mode was demanded."""
+    """The wished mode first; generic XDP after it, unless the mode was demanded or nothing may stand in for it."""
     modes = [attachment.mode or placing.mode]
-    if attachment.mode is None and model.XdpMode.SKB not in modes:
+    if attachment.mode is None and placing.fallback and model.XdpMode.SKB not in modes:
         modes.append(model.XdpMode.SKB)
     return tuple(
         request.LinkRequest(

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 from skep import model, store
 from skep.kernel import door
 from skep.plan import need
 from skep.plan.world import Fresh, World
+
+XdpModes: TypeAlias = Callable[[str], tuple[model.XdpMode, ...]]
+"""Interface name -> the configured mode, and generic XDP after it where that may stand in."""
+
+
+def drv_else_skb(interface: str) -> tuple[model.XdpMode, ...]:
+    """What holds without configuration."""
+    return (model.XdpMode.DRV, model.XdpMode.SKB)
 
 
 def observe(
@@ -16,7 +25,7 @@ def observe(
     remembered: store.Store,
     operation: model.Operation,
     fresh: Fresh,
-    xdp_mode: Callable[[str], model.XdpMode],
+    xdp_modes: XdpModes,
 ) -> World:
     """Fill a world for one operation. NotFound for its interface, and what ``plan.need`` raises."""
     records = remembered.snapshot()
@@ -39,7 +48,8 @@ def observe(
         else frozenset(),
     )
     if interface is not None and wanted.tcx is None:
-        world = replace(world, xdp_on=kernel.xdp_on(interface), xdp_mode=xdp_mode(interface.name))
+        mode, *others = xdp_modes(interface.name)
+        world = replace(world, xdp_on=kernel.xdp_on(interface), xdp_mode=mode, xdp_fallback=bool(others))
     return replace(world, foreign=_foreign(kernel, records, world, fresh.boot))
 
 

@@ -119,7 +119,7 @@ def _on_interface(
         if code == errno.ENODEV:
             raise netns.no_interface(ref) from refusal
         if ordered:
-            raise _tcx_refused(ref, refusal) from refusal
+            raise _tcx_refused(ref, interface, candidate, refusal) from refusal
         raise _xdp_refused(ref, interface, candidate, refusal) from refusal
 
 
@@ -158,7 +158,9 @@ def _xdp_refused(
     return _NextPlease(f"{refused.number(code)}{': ' + hint if hint else ''}", error)
 
 
-def _tcx_refused(ref: model.InterfaceRef, refusal: OSError) -> errors.SkepError:
+def _tcx_refused(
+    ref: model.InterfaceRef, interface: model.Interface, candidate: request.LinkRequest, refusal: OSError
+) -> errors.SkepError:
     code = refusal.errno or 0
     what = f"cannot attach to the TCX hook of {ref.name}"
     match code:
@@ -168,7 +170,7 @@ def _tcx_refused(ref: model.InterfaceRef, refusal: OSError) -> errors.SkepError:
             )
         case errno.ERANGE:
             return errors.Exhausted(what, why="64 programs are there already", do="detach one", errno=code)
-        case errno.EINVAL:
+        case errno.EINVAL if not tcx.known(interface.ifindex, candidate.attach_type):
             return tcx.unsupported(ref, code)
         case _:
             return refused.general(what, refusal, feature="TCX", first="6.6")

@@ -15,7 +15,6 @@ from skep.bytecode import relocated
 from skep.chain import linked
 from skep.hooks import request
 
-
 HookEntry = model.HookEntry
 
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from skep import errors, model, steps
-from skep.bytecode import elf, insn, relocated
-from skep.kernel import bpffs, observe, refused, sys, verifier, worker_client
+from skep.bytecode import elf, relocated
+from skep.kernel import bpffs, functions, observe, refused, sys, verifier, worker_client
 
 _TAIL: Final = 1000  # characters
 
@@ -123,7 +123,7 @@ class _Made:
                 "the object was not loaded", why=f"the loader's answer is damaged: {damaged}", do="try again"
             ) from damaged
         self._fds = answer.fds[:count]
-        self._licence = _licence(wanted.object)
+        self._object = elf.parse(wanted.object)
         self._insns = answer.blobs
 
     def pin(
@@ -157,7 +157,7 @@ class _Made:
         fd, code = self._fds[at], self._insns[at]
         try:
             kernel = observe.program(fd)
-            types = _functions(code, observe.functions(fd))
+            types = functions.table(code, observe.functions(fd), self._object)
             blob = observe.btf(kernel.btf_id) if types else b""
         except OSError as refusal:
             raise refused.general(f"the loaded program {program.name!r} cannot be read back", refusal) from refusal
@@ -169,7 +169,7 @@ class _Made:
             prog_type=kernel.type,
             expected_attach_type=attach_type,
             prog_flags=flags,
-            licence=self._licence,
+            licence=_licence(self._object),
             btf_blob=blob,
             func_info=types,
             verified_insns=kernel.verified_insns,
@@ -177,24 +177,9 @@ class _Made:
         return steps.LoadedProgram(kernel=kernel, member=member)
 
 
-def _functions(code: bytes, seen: Sequence[relocated.FuncInfo]) -> tuple[relocated.FuncInfo, ...]:
-    """The function table for code as it was before the verifier translated it.
-
-    The kernel tells functions at their places in translated code, in the same order. The verifier drops functions that
-    can never run; which ones it does not tell, so then there is no table, and the code is kept without types.
-    """
-    starts = {0}
-    for at, one in insn.first_halves(insn.decode(code)):
-        if one.is_local_call or one.is_function_address:
-            starts.add(at + one.imm + 1)
-    if len(starts) != len(seen):
-        return ()
-    return tuple(relocated.FuncInfo(start, info.type_id) for start, info in zip(sorted(starts), seen, strict=True))
-
-
-def _licence(data: bytes) -> str:
+def _licence(whole: elf.Object) -> str:
     """The text of an object's licence section, which the kernel does not give back."""
-    section = elf.parse(data).section("license")
+    section = whole.section("license")
     return "" if section is None else section.data.partition(b"\0")[0].decode(errors="replace")
 
 
@@ -215,7 +200,9 @@ def _explain(head: Mapping[str, Any], wanted: steps.ObjectLoad, reused: Mapping[
             name, known = str(error.get("name")), [str(one) for one in error.get("known", ())]
             near = errors.near_misses(name, known)
             return errors.NotFound(
-                f"the object has no program {name!r}", near=near, do="" if near else "it has " + ", ".join(known)
+                f"the object has no program {name!r}",
+                near=near,
+                do="" if near else "it has " + (", ".join(known) or "none"),
             )
         case "target":
             return _no_function(str(error.get("target")), str(error.get("name")), code)

@@ -21,7 +21,8 @@ def settle() -> None:
 def by_map_update() -> None:
     """The same through BPF: an update of a map of maps returns after a grace period.
 
-    maybe_wait_bpf_programs(), kernel/bpf/syscall.c; Linux 5.0 and "bpf: add bpf_map_inc…", kept since for this use.
+    maybe_wait_bpf_programs(), kernel/bpf/syscall.c: "bpf: wait for running BPF programs when updating map-in-map",
+    Linux 4.20, made for user space that swaps maps.
     """
     try:
         with (

@@ -53,6 +53,15 @@ def create(pins: bpffs.Bpffs, program: int, ifindex: int, wanted: request.LinkRe
             return _create(program, ifindex, wanted, 0, 0)
 
 
+def known(ifindex: int, attach_type: int) -> bool:
+    """Whether the kernel has the hook at all; asked in the interface's namespace, to explain a refusal."""
+    try:
+        sys.prog_query(ifindex, attach_type)
+    except OSError as refusal:
+        return refusal.errno != errno.EINVAL
+    return True
+
+
 def unsupported(ref: model.InterfaceRef, code: int) -> errors.Unsupported:
     """The error for a kernel without TCX."""
     return errors.Unsupported(

@@ -194,7 +194,7 @@ def _first(
         mode=None,
         boot_id=fresh.boot.boot_id,
     )
-    candidates = xdp.requests(attachment, hooks.Placing(mode=world.xdp_mode))
+    candidates = xdp.requests(attachment, hooks.Placing(mode=world.xdp_mode, fallback=world.xdp_fallback))
     return chains.first_revision(world, fresh.pins, member, base=base, candidates=candidates)
 
 

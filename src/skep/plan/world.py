@@ -41,6 +41,8 @@ class World:
     """For adopt: what is noted below the pins, path -> text (``plan.notes``)."""
     xdp_mode: model.XdpMode = model.XdpMode.DRV
     """The mode configured for the interface, tried first."""
+    xdp_fallback: bool = True
+    """Whether generic XDP may stand in for it."""
     foreign: Mapping[model.ProgramId, str] = field(default_factory=dict)
     """Names of programs that are not ours on the hook, to be told."""
 

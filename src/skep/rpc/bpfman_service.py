@@ -32,7 +32,7 @@ class BpfmanService(bpfman_pb2_grpc.BpfmanServicer):
         self._caller = caller
 
     def Load(self, request: bpfman_pb2.LoadRequest, context: grpc.ServicerContext) -> bpfman_pb2.LoadResponse:
-        """All programs of the request or none, sharing one set of maps."""
+        """All programs of the request or none, sharing one set of maps; a missing map owner is InvalidArgument."""
         specs = bpfman.load_specs(request)
         path = bpfman.load_file(request)
         caller = self._caller(context)
@@ -45,7 +45,12 @@ class BpfmanService(bpfman_pb2_grpc.BpfmanServicer):
             map_owner=model.ProgramId(request.map_owner_id) if request.HasField("map_owner_id") else None,
         )
         with self._turns.taken(context) as wait:
-            done = self._manager.run(caller, operation, wait=wait)
+            try:
+                done = self._manager.run(caller, operation, wait=wait)
+            except errors.NotFound as error:
+                if operation.map_owner is not None and not self._manages(operation.map_owner):
+                    raise _invalid(error) from error
+                raise
         _warn(done)
         boot = _boot_time()
         made = {program.record.name: program for program in done.programs}
@@ -74,7 +79,7 @@ class BpfmanService(bpfman_pb2_grpc.BpfmanServicer):
             except errors.NotFound as error:
                 if request.attach.WhichOneof("info") in ("xdp_attach_info", "tcx_attach_info"):
                     self._managed(operation.program)
-                    raise errors.InvalidRequest(error.what, why=error.why, do=error.do, errno=error.errno) from error
+                    raise _invalid(error) from error
                 raise
         _warn(done)
         return bpfman_pb2.AttachResponse(link_id=done.links[0])
@@ -122,6 +127,13 @@ class BpfmanService(bpfman_pb2_grpc.BpfmanServicer):
             info=bpfman.program_info(program), kernel_info=bpfman.kernel_info(program.status.kernel, _boot_time())
         )
 
+    def _manages(self, id: model.ProgramId) -> bool:
+        try:
+            self._managed(id)
+        except errors.NotFound:
+            return False
+        return True
+
     def _managed(self, id: model.ProgramId) -> None:
         """NotFound unless skep manages the program."""
         if isinstance(self._manager.program(id), model.ForeignProgram):
@@ -133,6 +145,11 @@ def _loaded(program: model.Program, boot: float) -> bpfman_pb2.LoadResponseInfo:
     return bpfman_pb2.LoadResponseInfo(
         info=bpfman.program_info(program), kernel_info=None if kernel is None else bpfman.kernel_info(kernel, boot)
     )
+
+
+def _invalid(error: errors.NotFound) -> errors.InvalidRequest:
+    """The same failure, as the class that bpfman's clients expect for what a request refers to."""
+    return errors.InvalidRequest(error.what, why=error.why, do=error.do, errno=error.errno)
 
 
 def _warn(done: model.Done) -> None:

@@ -1,26 +1,27 @@
 """The daemon's client: ``Manager``'s methods over a socket, with the same values and the same errors.
 
-gRPC is imported when the first call is made: that takes 60 ms, and a command line that only prints help needs none.
+Light on purpose: the messages are imported when the first call is made, and ``call`` stands in for the grpc package,
+whose import alone takes 60 ms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from skep import errors, model
 
 if TYPE_CHECKING:
-    import grpc
+    from google.protobuf.message import Message
 
-    from skep.pb import skep_pb2, skep_pb2_grpc
+    from skep.pb import skep_pb2
+    from skep.rpc import call
 
-MAX_ANSWER_BYTES = 256 * 1024 * 1024
-_METADATA_BYTES = 4 * 1024 * 1024
-"""Room for a verifier's log in trailing metadata."""
+_SERVICE = "/skep.v1.Skep/"
 
-T = TypeVar("T")
+T = TypeVar("T", bound="Message")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,8 @@ class Client:
     def __init__(self, socket_path: str, *, timeout: float | None = None) -> None:
         self._path = socket_path
         self._timeout = timeout
-        self._channel: grpc.Channel | None = None
-        self._stub_made: skep_pb2_grpc.SkepStub | None = None
+        self._idle: list[call.Connection] = []
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Client:
         return self
@@ -54,10 +55,11 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End the connection; the next call opens a new one."""
-        channel, self._channel, self._stub_made = self._channel, None, None
-        if channel is not None:
-            channel.close()
+        """End the connections; the next call opens a new one."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
 
     # ---------------------------------------------------------------- change
 
@@ -67,7 +69,6 @@ class Client:
         from skep.rpc import status
         from skep.rpc.convert import operation
 
-        stub = self._stub()
         patience = status.FOREVER if wait is None else str(int(max(wait, 0.0) * 1000))
         metadata = ((status.WAIT_KEY, patience),)
         done: skep_pb2.Done
@@ -75,27 +76,25 @@ class Client:
             case model.Load():
                 load = skep_pb2.LoadStreamRequest
                 done = self._call(
-                    stub.LoadStream,
-                    lambda: _stream(load(header=operation.pack_load(op)), op.object, lambda chunk: load(chunk=chunk)),
-                    metadata,
-                )
+                    "LoadStream", lambda: load(header=operation.pack_load(op)), skep_pb2.Done, metadata,
+                    (load(chunk=chunk) for chunk in operation.chunks(op.object)),
+                )  # fmt: skip
             case model.ReplaceProgram():
                 new = skep_pb2.ReplaceProgramRequest
                 done = self._call(
-                    stub.ReplaceProgram,
-                    lambda: _stream(new(header=operation.pack_replace(op)), op.object, lambda chunk: new(chunk=chunk)),
-                    metadata,
-                )
+                    "ReplaceProgram", lambda: new(header=operation.pack_replace(op)), skep_pb2.Done, metadata,
+                    (new(chunk=chunk) for chunk in operation.chunks(op.object)),
+                )  # fmt: skip
             case model.Unload():
-                done = self._call(stub.Unload, lambda: operation.pack_unload(op), metadata)
+                done = self._call("Unload", lambda: operation.pack_unload(op), skep_pb2.Done, metadata)
             case model.Attach():
-                done = self._call(stub.Attach, lambda: operation.pack_attach(op), metadata)
+                done = self._call("Attach", lambda: operation.pack_attach(op), skep_pb2.Done, metadata)
             case model.Detach():
-                done = self._call(stub.Detach, lambda: operation.pack_detach(op), metadata)
+                done = self._call("Detach", lambda: operation.pack_detach(op), skep_pb2.Done, metadata)
             case model.UpdateLink():
-                done = self._call(stub.UpdateLink, lambda: operation.pack_update(op), metadata)
+                done = self._call("UpdateLink", lambda: operation.pack_update(op), skep_pb2.Done, metadata)
             case model.Adopt():
-                done = self._call(stub.Adopt, lambda: operation.pack_adopt(op), metadata)
+                done = self._call("Adopt", lambda: operation.pack_adopt(op), skep_pb2.Done, metadata)
         return operation.unpack_done(done)
 
     def preview(self, op: model.Operation) -> model.Preview:
@@ -104,12 +103,12 @@ class Client:
         from skep.rpc.convert import operation
 
         request = skep_pb2.PreviewRequest
-
-        def parts() -> Iterator[skep_pb2.PreviewRequest]:
-            message, object = operation.pack(op)
-            return _stream(request(operation=message), object, lambda chunk: request(chunk=chunk))
-
-        return operation.unpack_preview(self._call(self._stub().Preview, parts))
+        object = op.object if isinstance(op, (model.Load, model.ReplaceProgram)) else b""
+        answer = self._call(
+            "Preview", lambda: request(operation=operation.pack(op)[0]), skep_pb2.PreviewResponse, (),
+            (request(chunk=chunk) for chunk in operation.chunks(object)),
+        )  # fmt: skip
+        return operation.unpack_preview(answer)
 
     # ---------------------------------------------------------------- look
 
@@ -117,7 +116,7 @@ class Client:
         """The daemon's release, process and directories."""
         from skep.pb import skep_pb2
 
-        answer = self._call(self._stub().Version, skep_pb2.VersionRequest)
+        answer = self._call("Version", skep_pb2.VersionRequest, skep_pb2.VersionResponse)
         return Version(
             version=answer.version,
             pid=answer.pid,
@@ -132,13 +131,15 @@ class Client:
         from skep.pb import skep_pb2
         from skep.rpc.convert import program
 
-        return program.unpack(self._call(self._stub().GetProgram, lambda: skep_pb2.GetProgramRequest(id=id)).program)
+        answer = self._call("GetProgram", lambda: skep_pb2.GetProgramRequest(id=id), skep_pb2.GetProgramResponse)
+        return program.unpack(answer.program)
 
     def programs(self, filter: model.ProgramFilter) -> tuple[model.Program | model.ForeignProgram, ...]:
         """Programs by ascending id; all in the kernel without a filter."""
+        from skep.pb import skep_pb2
         from skep.rpc.convert import program
 
-        answer = self._call(self._stub().ListPrograms, lambda: program.pack_filter(filter))
+        answer = self._call("ListPrograms", lambda: program.pack_filter(filter), skep_pb2.ListProgramsResponse)
         return tuple(program.unpack(one) for one in answer.programs)
 
     def link(self, id: model.LinkId) -> model.Link:
@@ -146,13 +147,15 @@ class Client:
         from skep.pb import skep_pb2
         from skep.rpc.convert import link
 
-        return link.unpack(self._call(self._stub().GetLink, lambda: skep_pb2.GetLinkRequest(id=id)).link)
+        answer = self._call("GetLink", lambda: skep_pb2.GetLinkRequest(id=id), skep_pb2.GetLinkResponse)
+        return link.unpack(answer.link)
 
     def links(self, filter: model.LinkFilter) -> tuple[model.Link, ...]:
         """Links by ascending id."""
+        from skep.pb import skep_pb2
         from skep.rpc.convert import link
 
-        answer = self._call(self._stub().ListLinks, lambda: link.pack_filter(filter))
+        answer = self._call("ListLinks", lambda: link.pack_filter(filter), skep_pb2.ListLinksResponse)
         return tuple(link.unpack(one) for one in answer.links)
 
     def chains(self) -> tuple[model.ChainStatus, ...]:
@@ -160,7 +163,7 @@ class Client:
         from skep.pb import skep_pb2
         from skep.rpc.convert import link
 
-        answer = self._call(self._stub().ListChains, skep_pb2.ListChainsRequest)
+        answer = self._call("ListChains", skep_pb2.ListChainsRequest, skep_pb2.ListChainsResponse)
         return tuple(link.unpack_chain(one) for one in answer.chains)
 
     def chain(self, type: str, interface: model.InterfaceRef) -> model.ChainStatus:
@@ -169,8 +172,9 @@ class Client:
         from skep.rpc.convert import link
 
         answer = self._call(
-            self._stub().GetChain,
+            "GetChain",
             lambda: skep_pb2.GetChainRequest(type=type, interface=interface.name, netns=interface.netns),
+            skep_pb2.GetChainResponse,
         )
         return link.unpack_chain(answer.chain)
 
@@ -179,7 +183,7 @@ class Client:
         from skep.pb import skep_pb2
         from skep.rpc.convert import observed
 
-        answer = self._call(self._stub().ListMaps, skep_pb2.ListMapsRequest)
+        answer = self._call("ListMaps", skep_pb2.ListMapsRequest, skep_pb2.ListMapsResponse)
         return tuple(observed.unpack_map(one) for one in answer.maps)
 
     def map(self, id: model.MapId) -> model.MapView:
@@ -187,7 +191,8 @@ class Client:
         from skep.pb import skep_pb2
         from skep.rpc.convert import observed
 
-        return observed.unpack_map(self._call(self._stub().GetMap, lambda: skep_pb2.GetMapRequest(id=id)).map)
+        answer = self._call("GetMap", lambda: skep_pb2.GetMapRequest(id=id), skep_pb2.GetMapResponse)
+        return observed.unpack_map(answer.map)
 
     def events(self, after: int = 0, limit: int = 1000) -> tuple[model.Event, ...]:
         """History: events with an id above ``after``, oldest first."""
@@ -202,7 +207,7 @@ class Client:
         from skep.pb import skep_pb2
         from skep.rpc.convert import observed
 
-        answer = self._call(self._stub().Doctor, skep_pb2.DoctorRequest)
+        answer = self._call("Doctor", skep_pb2.DoctorRequest, skep_pb2.DoctorResponse)
         return tuple(observed.unpack_finding(one) for one in answer.findings)
 
     def features(self) -> tuple[model.Feature, ...]:
@@ -210,7 +215,7 @@ class Client:
         from skep.pb import skep_pb2
         from skep.rpc.convert import observed
 
-        answer = self._call(self._stub().Features, skep_pb2.FeaturesRequest)
+        answer = self._call("Features", skep_pb2.FeaturesRequest, skep_pb2.FeaturesResponse)
         return tuple(observed.unpack_feature(one) for one in answer.features)
 
     # ---------------------------------------------------------------- inside
@@ -220,59 +225,62 @@ class Client:
         from skep.rpc.convert import observed
 
         answer = self._call(
-            self._stub().ListEvents, lambda: skep_pb2.ListEventsRequest(after=after, limit=limit, wait=wait)
+            "ListEvents",
+            lambda: skep_pb2.ListEventsRequest(after=after, limit=limit, wait=wait),
+            skep_pb2.ListEventsResponse,
         )
         return tuple(observed.unpack_event(one) for one in answer.events)
 
-    def _stub(self) -> skep_pb2_grpc.SkepStub:
-        if self._stub_made is None:
-            import os
-
-            # gRPC's own messages do not belong on a command's stderr.
-            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-            import grpc
-
-            from skep.pb import skep_pb2_grpc
-
-            self._channel = grpc.insecure_channel(
-                f"unix:{self._path}",
-                options=(
-                    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
-                    ("grpc.max_metadata_size", _METADATA_BYTES),
-                    ("grpc.absolute_max_metadata_size", _METADATA_BYTES),
-                    # A socket's path is no host name, and a proxy has no business here.
-                    ("grpc.default_authority", "localhost"),
-                    ("grpc.enable_http_proxy", 0),
-                ),
-            )
-            self._stub_made = skep_pb2_grpc.SkepStub(self._channel)
-        return self._stub_made
-
     def _call(
-        self, method: Callable[..., T], make: Callable[[], object], metadata: tuple[tuple[str, str], ...] = ()
+        self,
+        name: str,
+        make: Callable[[], Message],
+        answer: type[T],
+        metadata: tuple[tuple[str, str], ...] = (),
+        more: Iterable[Message] = (),
     ) -> T:
-        """One call with the request that ``make`` makes; what fails comes back as the exception that the daemon
-        raised."""
-        import grpc
+        """One call with the request that ``make`` makes and the messages after it; what fails comes back as the
+        exception that the daemon raised."""
+        from google.protobuf.message import DecodeError
 
-        from skep.rpc import status
+        from skep.rpc import call, status
 
         try:
             request = make()
         except (ValueError, TypeError) as error:  # a number that does not fit its field
             raise errors.InvalidRequest("the request cannot be sent", why=str(error)) from error
+        heads = ((status.LOG_KEY, str(status.LOG_BYTES)), *metadata)
         try:
-            return method(
-                request, timeout=self._timeout, metadata=((status.LOG_KEY, str(status.LOG_BYTES)), *metadata)
-            )
-        except grpc.RpcError as error:
-            raise status.restore(error) from error
+            connection = self._connection()
+            try:
+                told = connection.call(_SERVICE + name, _encoded(request, more), heads, self._timeout)
+            finally:
+                self._keep(connection)
+        except call.Failed as failed:
+            raise status.restore(failed.code, failed.text, failed.metadata) from failed
+        try:
+            return answer.FromString(told)
+        except DecodeError as error:
+            raise errors.Unavailable("the daemon's answer cannot be read", why=str(error)) from error
+
+    def _connection(self) -> call.Connection:
+        """One that no other thread uses."""
+        from skep.rpc import call
+
+        with self._lock:
+            while self._idle:
+                connection = self._idle.pop()
+                if connection.usable:
+                    return connection
+                connection.close()
+        return call.Connection(self._path)
+
+    def _keep(self, connection: call.Connection) -> None:
+        with self._lock:
+            self._idle.append(connection)
 
 
-def _stream(header: T, object: bytes, wrap: Callable[[bytes], T]) -> Iterator[T]:
-    """The header, then the object in chunks."""
-    from skep.rpc.convert import operation
-
-    yield header
-    for chunk in operation.chunks(object):
-        yield wrap(chunk)
+def _encoded(request: Message, more: Iterable[Message]) -> Iterator[bytes]:
+    yield request.SerializeToString()
+    for message in more:
+        yield message.SerializeToString()

@@ -11,11 +11,8 @@ import socket
 import struct
 import urllib.parse
 
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_FRAME = struct.Struct(">BHBBI")
-"""Length (24 bits, as 8 and 16), type, flags, stream."""
-_HEADERS, _SETTINGS, _GOAWAY = 1, 4, 7
-_ACK, _END_STREAM, _END_HEADERS = 1, 1, 4
+from skep.rpc import call, hpack
+
 _RESOURCE_EXHAUSTED = 8
 """grpc-status."""
 _MOST = 64 * 1024
@@ -30,7 +27,7 @@ class Refusal:
         self._text = text
         self._heard = bytearray()
         self._answered = False
-        self._send(_frame(_SETTINGS, 0, 0, b""))
+        self._send(call.frame(call.SETTINGS, 0, 0, b""))
 
     def pump(self) -> bool:
         """Read once; True when there is nothing left to do but close."""
@@ -58,40 +55,22 @@ class Refusal:
 
 def first_call(heard: bytes | bytearray) -> int:
     """The stream of the first HEADERS frame in what a client has sent so far, 0 when there is none yet."""
-    at = len(_PREFACE)
-    while len(heard) >= at + _FRAME.size:
-        high, low, kind, _, stream = _FRAME.unpack_from(heard, at)
-        if kind == _HEADERS:
+    at = len(call.PREFACE)
+    while len(heard) >= at + call.FRAME.size:
+        high, low, kind, _, stream = call.FRAME.unpack_from(heard, at)
+        if kind == call.HEADERS:
             return int(stream) & 0x7FFFFFFF
-        at += _FRAME.size + (high << 16 | low)
+        at += call.FRAME.size + (high << 16 | low)
     return 0
 
 
 def answer(stream: int, text: str) -> bytes:
     """The frames that end a call with RESOURCE_EXHAUSTED and ``text``, and the connection after it."""
-    block = b"\x88"  # :status 200, entry 8 of the static table
-    block += b"\x0f\x10" + _string(b"application/grpc")  # content-type, entry 31
-    block += b"\x00" + _string(b"grpc-status") + _string(b"%d" % _RESOURCE_EXHAUSTED)
-    block += b"\x00" + _string(b"grpc-message") + _string(urllib.parse.quote(text, safe=" :/,;=()").encode())
+    block = hpack.STATUS_200 + hpack.field(b"content-type", b"application/grpc")
+    block += hpack.field(b"grpc-status", b"%d" % _RESOURCE_EXHAUSTED)
+    block += hpack.field(b"grpc-message", urllib.parse.quote(text, safe=" :/,;=()").encode())
     return (
-        _frame(_SETTINGS, _ACK, 0, b"")
-        + _frame(_HEADERS, _END_STREAM | _END_HEADERS, stream, block)
-        + _frame(_GOAWAY, 0, 0, struct.pack(">II", stream, 0))
+        call.frame(call.SETTINGS, call.ACK, 0, b"")
+        + call.frame(call.HEADERS, call.END_STREAM | call.END_HEADERS, stream, block)
+        + call.frame(call.GOAWAY, 0, 0, struct.pack(">II", stream, 0))
     )
-
-
-def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return _FRAME.pack(len(payload) >> 16, len(payload) & 0xFFFF, kind, flags, stream) + payload
-
-
-def _string(value: bytes) -> bytes:
-    """A string literal without Huffman coding: its length with a 7-bit prefix (RFC 7541, 5.1), then its bytes."""
-    length = len(value)
-    if length < 127:
-        return bytes([length]) + value
-    rest, coded = length - 127, bytearray([127])
-    while rest >= 128:
-        coded.append(rest & 127 | 128)
-        rest >>= 7
-    coded.append(rest)
-    return bytes(coded) + value

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from skep import errors
 from skep.pb import skep_pb2
-
-if TYPE_CHECKING:  # the client reads this module before it needs gRPC, whose import takes 60 ms
-    import grpc
 
 CODES: dict[type[errors.SkepError], str] = {
     errors.SkepError: "INTERNAL",
@@ -105,17 +101,14 @@ def details(error: errors.SkepError, status: int, text: str, log_bytes: int | No
     return skep_pb2.StatusDetails(code=status, message=short, details=[packed]).SerializeToString()
 
 
-def restore(failure: grpc.RpcError) -> errors.SkepError:
-    """The exception that the daemon raised, out of a failed call."""
-    assert isinstance(failure, _call_type())
-    metadata: Iterable[tuple[str, str | bytes]] = failure.trailing_metadata() or ()  # type: ignore[assignment]  # tuples
+def restore(name: str, text: str, metadata: Iterable[tuple[str, bytes]]) -> errors.SkepError:
+    """The exception that the daemon raised, out of a failed call's code, text and trailing metadata."""
     for key, value in metadata:
-        if key == DETAILS_KEY and isinstance(value, bytes):
+        if key == DETAILS_KEY:
             found = _from_details(value)
             if found is not None:
                 return found
-    text = failure.details() or "the daemon gave no reason"
-    name = failure.code().name
+    text = text or "the daemon gave no reason"
     if name == "UNIMPLEMENTED":
         return errors.Unsupported(text, feature="this call", do="use a client and a daemon of the same release")
     kind = _BY_CODE.get(name, errors.Broken)
@@ -172,9 +165,3 @@ def _cut(text: str, limit: int) -> str:
     """Text of at most ``limit`` bytes in UTF-8."""
     raw = text.encode()
     return text if len(raw) <= limit else raw[: limit - 3].decode(errors="ignore") + "…"
-
-
-def _call_type() -> type:
-    import grpc
-
-    return grpc.Call

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import string
-from typing import Any
 
 import grpc
 import pytest
@@ -34,40 +33,10 @@ def make(kind: type[errors.SkepError], **more: object) -> errors.SkepError:
     return kind("what", why="why", do="do", errno=22, **more)  # type: ignore[arg-type]  # "log" only
 
 
-def failed(code: str, text: str, *metadata: tuple[str, bytes]) -> grpc.RpcError:
-    """A failed call as gRPC raises it."""
-    class Failed(grpc.RpcError, grpc.Call):
-        def code(self) -> grpc.StatusCode:
-            return grpc.StatusCode[code]
-
-        def details(self) -> str:
-            return text
-
-        def trailing_metadata(self) -> Any:  # Any: grpc-stubs' private type
-            return metadata
-
-        def initial_metadata(self) -> Any:  # Any: as above
-            return ()
-
-        def is_active(self) -> bool:
-            return False
-
-        def time_remaining(self) -> float:
-            return 0.0
-
-        def cancel(self) -> bool:
-            return False
-
-        def add_callback(self, callback: Any) -> bool:  # Any: never called
-            return False
-
-    return Failed()
-
-
 def over_the_wire(error: errors.SkepError, log_bytes: int | None = status.LOG_BYTES) -> errors.SkepError:
     code, text = status.code(error), status.message(error)
     detail = status.details(error, grpc.StatusCode[code].value[0], text, log_bytes)
-    return status.restore(failed(code, text, (status.DETAILS_KEY, detail)))
+    return status.restore(code, text, [(status.DETAILS_KEY, detail)])
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
@@ -143,13 +112,13 @@ CODES = [
 
 @pytest.mark.parametrize("code, kind", CODES)
 def test_a_status_without_detail_still_has_a_class(code, kind):
-    restored = status.restore(failed(code, "the text"))
+    restored = status.restore(code, "the text", [])
 
     assert type(restored) is kind
     assert "the text" in str(restored)
 
 
 def test_a_detail_that_cannot_be_read_is_ignored():
-    restored = status.restore(failed("NOT_FOUND", "the text", (status.DETAILS_KEY, b"\xff\xff\xff")))
+    restored = status.restore("NOT_FOUND", "the text", [(status.DETAILS_KEY, b"\xff\xff\xff")])
 
     assert type(restored) is errors.NotFound

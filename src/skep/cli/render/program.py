@@ -134,7 +134,7 @@ def _row(program: AnyProgram, host: kernel.Host, now: float, apps: bool) -> tupl
         *head,
         when.age(now - born),
         str(seen.verified_insns) if seen else "",
-        _bytes(seen.memlock_bytes) if seen else "",
+        _bytes(seen.memlock_bytes) if seen and seen.memlock_bytes else "-",
         table.joined(seen.map_ids, empty="") if seen else "",
         seen.tag if seen else "",
         source,
