@@ -225,7 +225,7 @@ class Manager:
             operation=fresh.operation,
             programs=tuple(made),
             links=tuple(link.id for link in change.links),
-            warnings=decided.warnings,
+            warnings=(*decided.warnings, *_fallbacks(change)),
         )
 
     def _sweep(self) -> tuple[str, ...]:
@@ -323,6 +323,13 @@ def subject_of(op: model.Operation, done: model.Done | None) -> str:
             return f"link {op.link}"
         case model.Adopt():
             return f"pin {op.pin}"
+
+
+def _fallbacks(change: steps.StoreChange) -> Iterator[str]:
+    """Links that could not be attached in the mode that was tried first."""
+    for link in change.links:
+        if link.fallback and link.mode is not None:
+            yield f"link {link.id} runs in mode {link.mode}; refused before: {link.fallback}"
 
 
 def _ours(failed: Exception, verb: str) -> errors.SkepError:

@@ -212,7 +212,7 @@ def twice_on_tcx(one: Host) -> model.Attach:
         (foreign, errors.Conflict, ("foreign", "ip link set")),
         (lambda one: again(one, on_xdp(10)), errors.AlreadyExists, ("link 1",)),
         (lambda one: again(one, on_xdp(10, mode=model.XdpMode.SKB)), errors.AlreadyExists, ()),
-        (wrong_type, errors.Conflict, ("type xdp",)),
+        (wrong_type, errors.Conflict, ("xdp program",)),
         (other_mode, errors.Conflict, ("mode drv",)),
         (no_interface, errors.NotFound, ("eth0",)),
         (lambda one: model.Attach(program=model.ProgramId(9), attachment=on_xdp(1)), errors.NotFound, ("9",)),
@@ -234,7 +234,9 @@ def test_attachments_that_cannot_be(
 def test_a_fallback_to_generic_xdp_is_told(host: Host) -> None:
     host.kernel.native = False
     (program,) = host.load("first")
-    link = host.manager.link(host.attach(program, on_xdp(10))).record
+    done = host.run(model.Attach(program=program, attachment=on_xdp(10)))
+    assert any("mode skb" in warning for warning in done.warnings)
+    link = host.manager.link(done.links[0]).record
     assert link.mode is model.XdpMode.SKB
     assert link.fallback.startswith("drv:")
     refused(
@@ -254,6 +256,28 @@ def test_forms_that_the_verifier_refuses_are_followed_by_others(host: Host) -> N
     host.kernel.refuse_linked = lambda one: "too complex" if {form.value for form in one.forms} == {"inline"} else ""
     scenarios.chain_of(host, "first", "second")
     assert {member.form for member in host.chain().members} == {model.MemberForm.CALL}
+
+
+def test_a_verifier_out_of_budget_names_the_heaviest_and_is_asked_once(host: Host) -> None:
+    scenarios.chain_of(host, "first")
+    (program,) = host.load("second")
+    host.kernel.fail("load_linked", errors.Rejected("refused", why="BPF program is too large", errno=7, log="the log"))
+    host.kernel.calls.clear()
+    before = host.state()
+    with pytest.raises(errors.Exhausted) as told:
+        host.run(model.Attach(program=program, attachment=on_xdp(20)))
+    assert "heaviest: first" in str(told.value)
+    assert told.value.log == "the log"
+    assert host.kernel.calls.count("load_linked") == 1
+    assert host.state() == before
+
+
+def test_a_refusal_of_jumbo_frames_names_who_lacks_them(host: Host) -> None:
+    (frags, plain) = host.load("third", "first")
+    host.attach(frags, on_xdp(10))
+    host.kernel.fail("swap", errors.Unsupported("cannot swap", feature="XDP", errno=34))
+    refused(host, model.Attach(program=plain, attachment=on_xdp(20)), errors.Unsupported, "first", "xdp.frags")
+    assert [member.name for member in host.chain().members] == ["third"]
 
 
 def test_tcx_keeps_foreign_programs_where_they_are(host: Host) -> None:
