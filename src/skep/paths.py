@@ -16,9 +16,8 @@ Pins, all in the host's bpffs::
 
 from __future__ import annotations
 
-import hashlib
+import posixpath
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from skep import model
 
@@ -88,7 +87,9 @@ def layout(
             socket=socket or DEFAULT_SOCKET,
             images=images or DEFAULT_IMAGES,
         )
-    home = str(PurePosixPath(runtime))
+    import hashlib  # here, because most never need it and it takes its time
+
+    home = posixpath.normpath(runtime)
     name = "skep-" + hashlib.sha256(home.encode()).hexdigest()[:12]
     return Layout(
         runtime=home,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from skep import model, paths
 from skep.cli import kind, when
@@ -136,8 +135,8 @@ def application(program: model.Program) -> str:
 
 def alias_pin(program: model.Program) -> str:
     """The pin under bpfman's name, ``<pins>/prog_<id>``: a symbolic link to the program's own pin."""
-    root = PurePosixPath(program.record.pin).parent.parent
-    return paths.Pins(str(root)).alias_program(program.record.id)
+    root = program.record.pin.rpartition("/progs/")[0]
+    return paths.Pins(root).alias_program(program.record.id)
 
 
 def _source_path(stored: model.ProgramRecord) -> str | None:
