@@ -53,7 +53,8 @@ def _gone(link: model.KernelLinkId, deadline: float) -> bool:
         except OSError as answer:
             if answer.errno == errno.ENOENT:
                 return True
-            raise refused.general(f"cannot look for link {link}", answer) from answer
+            if answer.errno != errno.EAGAIN:
+                raise refused.general(f"cannot look for link {link}", answer) from answer
         if time.monotonic() > deadline:
             return False
         time.sleep(pause)
