@@ -22,13 +22,3 @@ def age(seconds: float) -> str:
     if span < 48 * 3600:
         return f"{span // 3600}h"
     return f"{span // 86400}d"
-
-
-def parse_age(text: str) -> float:
-    """A span in seconds from "90s", "10m", "2h", "3d" or a bare number of seconds. Raises ``ValueError``."""
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    unit = units.get(text[-1:], 0)
-    value = float(text[:-1] if unit else text) * (unit or 1)
-    if not 0 <= value < 10**10:
-        raise ValueError("out of range")
-    return value
