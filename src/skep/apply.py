@@ -82,9 +82,7 @@ def apply(
     return results
 
 
-def settle(
-    pending: steps.Pending, kernel: door.Kernel, store: Journal, *, fault: Fault = no_fault
-) -> None:
+def settle(pending: steps.Pending, kernel: door.Kernel, store: Journal, *, fault: Fault = no_fault) -> None:
     """Take back, or finish, a plan that was interrupted: at the start, or after an ``apply`` that left it pending.
 
     Raises what fails; the plan stays pending then, and the same can be tried again.

@@ -132,7 +132,10 @@ class CreateLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwapLink:
-    """BPF_LINK_UPDATE ``link`` from ``old`` to ``new``, atomically. Undo: the other way round. ``hint``: see CreateLink."""
+    """BPF_LINK_UPDATE ``link`` from ``old`` to ``new``, atomically. Undo: the other way round.
+
+    ``hint``: see CreateLink.
+    """
 
     link: model.LinkPin
     old: model.ProgramPin

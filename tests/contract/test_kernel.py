@@ -264,8 +264,6 @@ def _id(place: Place, pin: model.ProgramPin) -> model.ProgramId:
     return found.id
 
 
-
-
 def test_a_shared_map_gets_two_pins_and_is_found_again(place: Place) -> None:
     shared = place.pins.shared("everybody")
 

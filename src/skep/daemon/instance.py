@@ -82,7 +82,9 @@ def make_directory(path: str, mode: int) -> None:
     except OSError as error:
         kind = errors.Denied if isinstance(error, PermissionError) else errors.Conflict
         raise kind(
-            f"cannot make the directory {path}", why=error.strerror or str(error), do="run as root, or choose another",
+            f"cannot make the directory {path}",
+            why=error.strerror or str(error),
+            do="run as root, or choose another",
             errno=error.errno or 0,
         ) from error
 

@@ -29,7 +29,9 @@ def held(path: str, owner: Owner, timeout: float) -> Iterator[None]:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise errors.Denied(
-            f"cannot open the lock file {path}", why=error.strerror or str(error), do="run as root",
+            f"cannot open the lock file {path}",
+            why=error.strerror or str(error),
+            do="run as root",
             errno=error.errno or 0,
         ) from error
     try:

@@ -49,8 +49,11 @@ def _record(record: type, value: object, where: str) -> object:
     try:
         return record(**{name: _typed(hints[name], item, f"{where}.{name}") for name, item in value.items()})
     except TypeError as error:
-        needed = [field.name for field in dataclasses.fields(record)
-                  if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING]
+        needed = [
+            field.name
+            for field in dataclasses.fields(record)
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        ]
         missing = [name for name in needed if name not in value]
         raise errors.InvalidRequest(f"{where} lacks {', '.join(missing)}") from error
 

@@ -45,7 +45,7 @@ class TcxAttachment:
 
 
 def parse_direction(text: str) -> Direction:
-    """"ingress" or "egress"."""
+    """ "ingress" or "egress"."""
     return Direction(valid.choice("the direction", text, tuple(direction.value for direction in Direction)))
 
 
@@ -96,13 +96,26 @@ HOOK = hook.Hook(
     first="6.6",
     doc="Runs on every packet that enters or leaves an interface, after the driver; the kernel keeps the order.",
     options=(
-        hook.Option(field="interface", metavar="IFACE", help="Interface to attach to.", parse=valid.parse_text,
-                    required=True),
-        hook.Option(field="direction", metavar="DIRECTION", help="ingress or egress.", parse=parse_direction,
-                    required=True),
-        hook.Option(field="priority", flags=("-p", "--priority"), metavar="PRIORITY", parse=valid.parse_int,
-                    help="Place in the order, 0 to 2147483647; smaller runs earlier.", required=True),
-        hook.Option(field="netns", flags=("-n", "--netns"), metavar="PATH", parse=valid.parse_text,
-                    help="Network namespace of the interface, as a path such as /run/netns/NAME."),
+        hook.Option(
+            field="interface", metavar="IFACE", help="Interface to attach to.", parse=valid.parse_text, required=True
+        ),
+        hook.Option(
+            field="direction", metavar="DIRECTION", help="ingress or egress.", parse=parse_direction, required=True
+        ),
+        hook.Option(
+            field="priority",
+            flags=("-p", "--priority"),
+            metavar="PRIORITY",
+            parse=valid.parse_int,
+            help="Place in the order, 0 to 2147483647; smaller runs earlier.",
+            required=True,
+        ),
+        hook.Option(
+            field="netns",
+            flags=("-n", "--netns"),
+            metavar="PATH",
+            parse=valid.parse_text,
+            help="Network namespace of the interface, as a path such as /run/netns/NAME.",
+        ),
     ),
 )

@@ -31,7 +31,7 @@ class TracepointAttachment:
 
 
 def parse_tracepoint(text: str) -> tuple[str, str]:
-    """"group/name" -> (group, name)."""
+    """ "group/name" -> (group, name)."""
     group, slash, name = text.partition("/")
     if not slash or not _WORD.fullmatch(group) or not _WORD.fullmatch(name):
         raise _bad(text)
@@ -77,7 +77,12 @@ HOOK = hook.Hook(
     first="5.15",
     doc="Runs whenever the kernel passes one of its marked places, such as a context switch.",
     options=(
-        hook.Option(field="tracepoint", metavar="GROUP/NAME", help="Tracepoint to attach to.", parse=parse_tracepoint,
-                    required=True),
+        hook.Option(
+            field="tracepoint",
+            metavar="GROUP/NAME",
+            help="Tracepoint to attach to.",
+            parse=parse_tracepoint,
+            required=True,
+        ),
     ),
 )

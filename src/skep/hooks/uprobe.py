@@ -40,9 +40,9 @@ class UprobeAttachment:
             )
 
 
-def requests(attachment: UprobeAttachment, placing: hook.Placing, *, retprobe: bool = False) -> tuple[
-    request.LinkRequest, ...
-]:
+def requests(
+    attachment: UprobeAttachment, placing: hook.Placing, *, retprobe: bool = False
+) -> tuple[request.LinkRequest, ...]:
     """One candidate: a perf event's link."""
     return (
         request.LinkRequest(
@@ -72,7 +72,7 @@ def build(values: Mapping[str, Any]) -> UprobeAttachment:  # Any: see Hook.build
 
 
 def summary(attachment: UprobeAttachment) -> str:
-    """"/usr/bin/x main+0x4 pid 12"."""
+    """ "/usr/bin/x main+0x4 pid 12"."""
     place = attachment.fn_name or ""
     if attachment.offset:
         place += f"+{attachment.offset:#x}" if place else f"{attachment.offset:#x}"
@@ -85,16 +85,37 @@ def summary(attachment: UprobeAttachment) -> str:
 
 
 OPTIONS = (
-    hook.Option(field="target", metavar="TARGET", parse=valid.parse_text, required=True,
-                help="Absolute path of a program or library, or a library's name such as libc."),
-    hook.Option(field="fn_name", flags=("-f", "--fn-name"), metavar="FUNCTION", parse=valid.parse_text,
-                help="Function to probe."),
-    hook.Option(field="offset", flags=("--offset",), metavar="BYTES", parse=valid.parse_int,
-                help="Bytes from the function, or from the file's start without one."),
-    hook.Option(field="pid", flags=("--pid",), metavar="PID", parse=valid.parse_int,
-                help="Only this process (default: all)."),
-    hook.Option(field="container_pid", flags=("--container-pid",), metavar="PID", parse=valid.parse_int,
-                help="Look the target up as this process (a host pid) sees it."),
+    hook.Option(
+        field="target",
+        metavar="TARGET",
+        parse=valid.parse_text,
+        required=True,
+        help="Absolute path of a program or library, or a library's name such as libc.",
+    ),
+    hook.Option(
+        field="fn_name",
+        flags=("-f", "--fn-name"),
+        metavar="FUNCTION",
+        parse=valid.parse_text,
+        help="Function to probe.",
+    ),
+    hook.Option(
+        field="offset",
+        flags=("--offset",),
+        metavar="BYTES",
+        parse=valid.parse_int,
+        help="Bytes from the function, or from the file's start without one.",
+    ),
+    hook.Option(
+        field="pid", flags=("--pid",), metavar="PID", parse=valid.parse_int, help="Only this process (default: all)."
+    ),
+    hook.Option(
+        field="container_pid",
+        flags=("--container-pid",),
+        metavar="PID",
+        parse=valid.parse_int,
+        help="Look the target up as this process (a host pid) sees it.",
+    ),
 )
 
 FAMILY = (model.HookName("uprobe"), model.HookName("uretprobe"))

@@ -79,7 +79,7 @@ def parse_proceed_on(text: str) -> tuple[int, ...]:
 
 
 def parse_mode(text: str) -> model.XdpMode:
-    """"drv", "skb" or "hw"."""
+    """ "drv", "skb" or "hw"."""
     return model.XdpMode(valid.choice("the XDP mode", text, tuple(mode.value for mode in model.XdpMode)))
 
 
@@ -137,15 +137,37 @@ HOOK = hook.Hook(
     first="5.9",
     doc="Runs on every packet that an interface receives, before the network stack; several programs form a chain.",
     options=(
-        hook.Option(field="interface", metavar="IFACE", help="Interface to attach to.", parse=valid.parse_text,
-                    required=True),
-        hook.Option(field="priority", flags=("-p", "--priority"), metavar="PRIORITY", parse=valid.parse_int,
-                    help="Place in the chain, 0 to 2147483647; smaller runs earlier.", required=True),
-        hook.Option(field="proceed_on", flags=("--proceed-on",), metavar="VERDICT,...", parse=parse_proceed_on,
-                    help="Verdicts after which the next program runs (default: pass,dispatcher_return)."),
-        hook.Option(field="netns", flags=("-n", "--netns"), metavar="PATH", parse=valid.parse_text,
-                    help="Network namespace of the interface, as a path such as /run/netns/NAME."),
-        hook.Option(field="mode", flags=("--mode",), metavar="MODE", parse=parse_mode,
-                    help="Demand drv, skb or hw (default: as configured, with skb as fallback)."),
+        hook.Option(
+            field="interface", metavar="IFACE", help="Interface to attach to.", parse=valid.parse_text, required=True
+        ),
+        hook.Option(
+            field="priority",
+            flags=("-p", "--priority"),
+            metavar="PRIORITY",
+            parse=valid.parse_int,
+            help="Place in the chain, 0 to 2147483647; smaller runs earlier.",
+            required=True,
+        ),
+        hook.Option(
+            field="proceed_on",
+            flags=("--proceed-on",),
+            metavar="VERDICT,...",
+            parse=parse_proceed_on,
+            help="Verdicts after which the next program runs (default: pass,dispatcher_return).",
+        ),
+        hook.Option(
+            field="netns",
+            flags=("-n", "--netns"),
+            metavar="PATH",
+            parse=valid.parse_text,
+            help="Network namespace of the interface, as a path such as /run/netns/NAME.",
+        ),
+        hook.Option(
+            field="mode",
+            flags=("--mode",),
+            metavar="MODE",
+            parse=parse_mode,
+            help="Demand drv, skb or hw (default: as configured, with skb as fallback).",
+        ),
     ),
 )

@@ -146,4 +146,3 @@ def _warnings(programs: tuple[model.ProgramRecord, ...], noted: notes.Noted) -> 
     ]
     told.extend(f"{path} cannot be read" for path in noted.damaged)
     return tuple(told)
-

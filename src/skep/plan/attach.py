@@ -198,9 +198,7 @@ def _first(
     return chains.first_revision(world, fresh.pins, member, base=base, candidates=candidates)
 
 
-def _usable(
-    world: World, fresh: Fresh, key: model.ChainKey, attachment: xdp.XdpAttachment
-) -> model.ChainRecord | None:
+def _usable(world: World, fresh: Fresh, key: model.ChainKey, attachment: xdp.XdpAttachment) -> model.ChainRecord | None:
     """The chain to extend; None when there is none, or one that a reboot ended and a new one may supersede."""
     record = world.chains.get(key)
     seen = world.links_at.get(fresh.pins.chain_link(key))

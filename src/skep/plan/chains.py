@@ -69,9 +69,7 @@ def split(type: str, links: Sequence[model.LinkId], slots: Sequence[int]) -> dic
 
 def sort(members: Sequence[model.ChainMember], new: model.LinkId | None = None) -> tuple[model.ChainMember, ...]:
     """Members in running order; ``new`` is the one being attached, which goes first among equals."""
-    places = [
-        order.Place(key=one, name=one.name, priority=one.priority, attached=one.link != new) for one in members
-    ]
+    places = [order.Place(key=one, name=one.name, priority=one.priority, attached=one.link != new) for one in members]
     return tuple(place.key for place in order.sort(places))
 
 
@@ -101,19 +99,26 @@ def next_revision(
     made = (
         steps.MakeDirectory(path=pins.revision(old.key, number)),
         _load(base, chain_parts, links),
-        steps.SwapLink(
-            link=old.link_pin, old=old.program_pin, new=base.program_pin, hint=hint(chain_parts)
-        ),
+        steps.SwapLink(link=old.link_pin, old=old.program_pin, new=base.program_pin, hint=hint(chain_parts)),
         steps.ReadCounts(counts=old.counts_pin),
     )
     return Revision(
-        key=old.key, number=number, members=tuple(members), old=old, todo=made, base=base,
+        key=old.key,
+        number=number,
+        members=tuple(members),
+        old=old,
+        todo=made,
+        base=base,
         warnings=warnings(old.key.type, members),
     )
 
 
 def first_revision(
-    world: World, pins: paths.Pins, member: model.ChainMember, *, base: model.ChainRecord,
+    world: World,
+    pins: paths.Pins,
+    member: model.ChainMember,
+    *,
+    base: model.ChainRecord,
     candidates: tuple[request.LinkRequest, ...],
 ) -> Revision:
     """The first revision of a chain with one member: load it and attach it to the hook."""
@@ -122,12 +127,16 @@ def first_revision(
         steps.MakeDirectory(path=pins.chain(base.key)),
         steps.MakeDirectory(path=pins.revision(base.key, base.revision)),
         _load(base, chain_parts, ()),
-        steps.CreateLink(
-            program=base.program_pin, candidates=candidates, pin=base.link_pin, hint=hint(chain_parts)
-        ),
+        steps.CreateLink(program=base.program_pin, candidates=candidates, pin=base.link_pin, hint=hint(chain_parts)),
     )
     return Revision(
-        key=base.key, number=base.revision, members=(member,), old=None, todo=made, base=base, candidates=candidates,
+        key=base.key,
+        number=base.revision,
+        members=(member,),
+        old=None,
+        todo=made,
+        base=base,
+        candidates=candidates,
         warnings=warnings(base.key.type, (member,)),
     )
 
@@ -137,16 +146,13 @@ def warnings(type: str, members: Sequence[model.ChainMember]) -> tuple[str, ...]
     return verdict.reach(HOOKS[type], [(one.name, codes.Mask(one.proceed_on)) for one in members]).warnings
 
 
-def forms(
-    step: steps.LoadLinked, loaded: Mapping[model.ProgramPin, steps.LoadedProgram]
-) -> Iterator[linked.Linked]:
+def forms(step: steps.LoadLinked, loaded: Mapping[model.ProgramPin, steps.LoadedProgram]) -> Iterator[linked.Linked]:
     """The linked programs to try for a step, best first, each made when it is asked for.
 
     ``loaded`` has the members that this plan loaded. Conflict, Exhausted, InvalidRequest: see ``chain.linked.link``.
     """
     members = [
-        part.member if isinstance(part.member, relocated.Member) else loaded[part.member].member
-        for part in step.parts
+        part.member if isinstance(part.member, relocated.Member) else loaded[part.member].member for part in step.parts
     ]
     for number, chosen in enumerate(linked.candidates(members)):
         if number == 0 and step.first is not None:
@@ -172,7 +178,7 @@ def hint(chain_parts: Sequence[steps.ChainPart]) -> str:
     ]
     if not lacking:
         return ""
-    return f"if the interface's MTU is large: {', '.join(lacking)} not built for SEC(\"xdp.frags\")"
+    return f'if the interface\'s MTU is large: {", ".join(lacking)} not built for SEC("xdp.frags")'
 
 
 def _load(

@@ -53,8 +53,10 @@ def describe_target(target: request.Target) -> str:
         case request.TracepointTarget():
             return f"{target.group}/{target.name}"
         case request.UprobeTarget():
-            return f"{target.path} {target.symbol}+{target.offset:#x}" if target.symbol else (
-                f"{target.path} {target.offset:#x}"
+            return (
+                f"{target.path} {target.symbol}+{target.offset:#x}"
+                if target.symbol
+                else (f"{target.path} {target.offset:#x}")
             )
         case _:
             assert_never(target)

@@ -14,6 +14,4 @@ def plan(operation: model.Detach, world: World, fresh: Fresh) -> steps.Plan:
     def finish(results: steps.Results) -> tuple[steps.Finish, ...]:
         return departure.finish(fresh)
 
-    return steps.Plan(
-        steps=departure.todo, commit=departure.change, finish=finish, warnings=departure.warnings
-    )
+    return steps.Plan(steps=departure.todo, commit=departure.change, finish=finish, warnings=departure.warnings)

@@ -16,9 +16,7 @@ def plan(operation: model.Load, world: World, fresh: Fresh) -> steps.Plan:
     owner = None if operation.map_owner is None else _owner(operation.map_owner, world, fresh)
     lent = {} if owner is None else sets.maps_of(owner, world, fresh.pins)
     loads, refs = sets.assign(opened, lent, {}, fresh.set, "", world, fresh.pins)
-    programs = tuple(
-        one.load(fresh.pins.program(key, 1)) for key, one in zip(fresh.programs, wanted, strict=True)
-    )
+    programs = tuple(one.load(fresh.pins.program(key, 1)) for key, one in zip(fresh.programs, wanted, strict=True))
     step = steps.LoadObject(
         load=steps.ObjectLoad(object=operation.object, programs=programs, maps=loads, patches=patches)
     )
@@ -57,9 +55,7 @@ def plan(operation: model.Load, world: World, fresh: Fresh) -> steps.Plan:
                     created_at=fresh.now,
                 )
             )
-        return steps.StoreChange(
-            objects={opened.digest: operation.object}, programs=tuple(records), members=members
-        )
+        return steps.StoreChange(objects={opened.digest: operation.object}, programs=tuple(records), members=members)
 
     def finish(results: steps.Results) -> tuple[steps.Finish, ...]:
         maps = fresh.pins.set(fresh.set if owner is None else owner)

@@ -41,9 +41,7 @@ def interface(operation: model.Operation) -> model.InterfaceRef | None:
             return None
 
 
-def of(
-    operation: model.Operation, records: World, fresh: Fresh, seen: model.Interface | None
-) -> Need:
+def of(operation: model.Operation, records: World, fresh: Fresh, seen: model.Interface | None) -> Need:
     """What to observe, given the store's ``records`` (a World without observations) and the interface found.
 
     For adopt ``records`` holds the notes too.

@@ -97,8 +97,10 @@ def plan(operation: model.ReplaceProgram, world: World, fresh: Fresh) -> steps.P
             *sets.unpin(gone, record.key, world, fresh.pins),
         )
 
-    directory = () if _has_private(record.set, world) or not objects.sections(opened) else (
-        steps.MakeDirectory(path=fresh.pins.private(record.set)),
+    directory = (
+        ()
+        if _has_private(record.set, world) or not objects.sections(opened)
+        else (steps.MakeDirectory(path=fresh.pins.private(record.set)),)
     )
     return steps.Plan(
         steps=(*directory, loading, *moves.todo),
@@ -124,9 +126,7 @@ class _Data:
     warnings: tuple[str, ...]
 
 
-def _data(
-    operation: model.ReplaceProgram, opened: objects.Opened, record: model.ProgramRecord, world: World
-) -> _Data:
+def _data(operation: model.ReplaceProgram, opened: objects.Opened, record: model.ProgramRecord, world: World) -> _Data:
     """Writable sections are kept when their variables lie where they lay; constants are always new.
 
     Equal size alone is not enough: the new code would read one variable's bytes as another's.
@@ -193,9 +193,7 @@ class _Moves:
         )
 
 
-def _moves(
-    record: model.ProgramRecord, name: str, new: model.ProgramPin, world: World, fresh: Fresh
-) -> _Moves:
+def _moves(record: model.ProgramRecord, name: str, new: model.ProgramPin, world: World, fresh: Fresh) -> _Moves:
     todo: list[steps.Step] = []
     revisions: list[chains.Revision] = []
     renewed: dict[model.LinkPin, model.LinkRecord] = {}
@@ -249,7 +247,5 @@ def _revision(
         return None
     if not find.alive(world.links_at.get(chain.link_pin), xdp.HOOK):
         return None
-    members = tuple(
-        dataclasses.replace(one, name=name) if one.program == record.key else one for one in chain.members
-    )
+    members = tuple(dataclasses.replace(one, name=name) if one.program == record.key else one for one in chain.members)
     return chains.next_revision(world, fresh.pins, members, old=chain, codes_at={record.key: new})

@@ -81,8 +81,10 @@ def _chain(
 
 def _running_chain(record: model.LinkRecord, world: World, fresh: Fresh) -> model.ChainRecord:
     chain = world.chains.get(record.chain) if record.chain is not None else None
-    if chain is not None and chain.boot_id == fresh.boot.boot_id and find.alive(
-        world.links_at.get(chain.link_pin), xdp.HOOK
+    if (
+        chain is not None
+        and chain.boot_id == fresh.boot.boot_id
+        and find.alive(world.links_at.get(chain.link_pin), xdp.HOOK)
     ):
         return chain
     raise _dead(record)

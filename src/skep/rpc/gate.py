@@ -20,6 +20,7 @@ log = logging.getLogger("skep.rpc")
 
 Behavior = Callable[..., Any]  # Any: one wrapper for handlers of every message type
 
+
 class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in grpc-stubs only, not when it runs
     """Wraps every handler; ``caller`` raises ``Denied`` for calls from nowhere."""
 

@@ -73,7 +73,9 @@ def listen(path: str, *, mode: int = 0o660, group: str = "") -> socket.socket:
         made.close()
         kind = errors.Denied if isinstance(error, PermissionError) else errors.Conflict
         raise kind(
-            f"cannot listen on {path}", why=error.strerror or str(error), do="choose another --socket-path",
+            f"cannot listen on {path}",
+            why=error.strerror or str(error),
+            do="choose another --socket-path",
             errno=error.errno or 0,
         ) from error
     except errors.SkepError:
@@ -135,6 +137,4 @@ def _gid(name: str) -> int:
         return grp.getgrnam(name).gr_gid
     except KeyError:
         known = tuple(entry.gr_name for entry in grp.getgrall())
-        raise errors.NotFound(
-            f"no group {name!r} to own the socket", near=errors.near_misses(name, known)
-        ) from None
+        raise errors.NotFound(f"no group {name!r} to own the socket", near=errors.near_misses(name, known)) from None

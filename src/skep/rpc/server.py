@@ -57,14 +57,10 @@ class Server:
             os.unlink(backend)  # of a daemon that was killed: the instance's lock is ours
         self._relay = peer.Relay(listener, backend)
         turns = turn.Turns(lock_timeout)
-        self._skep = skep_service.SkepService(
-            manager, turns, self._relay.caller, layout, uploads or upload.Uploads()
-        )
+        self._skep = skep_service.SkepService(manager, turns, self._relay.caller, layout, uploads or upload.Uploads())
         self._health = health.HealthServicer()
         self._pool = futures.ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="rpc")
-        self._server = grpc.server(
-            self._pool, interceptors=[gate.Gate(self._relay.caller)], options=_OPTIONS
-        )
+        self._server = grpc.server(self._pool, interceptors=[gate.Gate(self._relay.caller)], options=_OPTIONS)
         bpfman_pb2_grpc.add_BpfmanServicer_to_server(
             bpfman_service.BpfmanService(manager, turns, self._relay.caller), self._server
         )

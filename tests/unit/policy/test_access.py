@@ -6,9 +6,7 @@ import pytest
 
 from skep import errors, model, policy
 
-RULES = policy.Access(
-    rules=(policy.Reading(uids=frozenset({1000})), policy.Reading(gids=frozenset({27})))
-)
+RULES = policy.Access(rules=(policy.Reading(uids=frozenset({1000})), policy.Reading(gids=frozenset({27}))))
 
 
 @pytest.mark.parametrize(

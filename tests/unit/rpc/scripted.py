@@ -15,8 +15,19 @@ from tests.unit.rpc.filled import filled
 PROGRAM: model.Program = filled(model.Program)
 DONE: model.Done = filled(model.Done)
 CALLS = (
-    "program", "programs", "link", "links", "chains", "chain", "maps", "map", "doctor", "features", "preview",
-    "read_object", "run",
+    "program",
+    "programs",
+    "link",
+    "links",
+    "chains",
+    "chain",
+    "maps",
+    "map",
+    "doctor",
+    "features",
+    "preview",
+    "read_object",
+    "run",
 )
 
 
@@ -63,7 +74,10 @@ def serving(
     """The path of the public socket of a server in front of ``scripted``."""
     layout = paths.layout(runtime=str(directory))
     served = server.Server(
-        cast(manager.Manager, scripted), listen.listen(layout.socket), layout, lock_timeout=lock_timeout,
+        cast(manager.Manager, scripted),
+        listen.listen(layout.socket),
+        layout,
+        lock_timeout=lock_timeout,
         uploads=uploads,
     )
     served.start()

@@ -123,9 +123,7 @@ def test_a_list_filter_counts_types_as_the_kernel_does():
 
 
 def test_what_is_told_of_a_program():
-    program = dataclasses.replace(
-        filled(model.Program), links=(3, 4), used_by=(41, 42), map_dir="/pins/maps/41"
-    )
+    program = dataclasses.replace(filled(model.Program), links=(3, 4), used_by=(41, 42), map_dir="/pins/maps/41")
 
     info = bpfman.program_info(program)
 

@@ -195,9 +195,7 @@ def _bytecode(source: model.Source) -> bpfman_pb2.BytecodeLocation:
             return bpfman_pb2.BytecodeLocation(file=source.path)
         case model.ImageSource():
             policy = PULL_POLICIES.index(source.pull_policy) if source.pull_policy in PULL_POLICIES else 0
-            return bpfman_pb2.BytecodeLocation(
-                image=bpfman_pb2.BytecodeImage(url=source.url, image_pull_policy=policy)
-            )
+            return bpfman_pb2.BytecodeLocation(image=bpfman_pb2.BytecodeImage(url=source.url, image_pull_policy=policy))
     assert_never(source)
 
 

@@ -120,9 +120,7 @@ def unpack_map(message: skep_pb2.Map) -> model.MapView:
 
 def pack_caller(caller: model.Caller) -> skep_pb2.Caller:
     """Who asked, as a message."""
-    return skep_pb2.Caller(
-        uid=caller.uid, gid=caller.gid, pid=caller.pid, groups=caller.groups, origin=caller.origin
-    )
+    return skep_pb2.Caller(uid=caller.uid, gid=caller.gid, pid=caller.pid, groups=caller.groups, origin=caller.origin)
 
 
 def unpack_caller(message: skep_pb2.Caller) -> model.Caller:
