@@ -154,10 +154,9 @@ def forms(step: steps.LoadLinked, loaded: Mapping[model.ProgramPin, steps.Loaded
     members = [
         part.member if isinstance(part.member, relocated.Member) else loaded[part.member].member for part in step.parts
     ]
-    for number, chosen in enumerate(linked.candidates(members)):
-        if number == 0 and step.first is not None:
-            yield step.first
-            continue
+    if step.first is not None:
+        yield step.first
+    for chosen in linked.candidates(members)[0 if step.first is None else 1 :]:
         yield linked.link(
             codes.XDP,
             [
