@@ -213,6 +213,16 @@ class Manager:
 
     def _done(self, fresh: plan.Fresh, decided: steps.Plan, results: steps.Results) -> model.Done:
         change = decided.commit(results)
+        return model.Done(
+            operation=fresh.operation,
+            programs=self._made(fresh, change, results) if change.programs else (),
+            links=tuple(link.id for link in change.links),
+            warnings=(*decided.warnings, *_fallbacks(change)),
+        )
+
+    def _made(
+        self, fresh: plan.Fresh, change: steps.StoreChange, results: steps.Results
+    ) -> tuple[model.Program, ...]:
         records = self._store.snapshot()
         by_program = programs.links_by_program(records)
         by_set = programs.users_by_set(records, fresh.boot)
@@ -221,12 +231,7 @@ class Manager:
             loaded = results.programs.get(record.pin)
             state = model.ProgramStatus(kernel=None if loaded is None else loaded.kernel, pin_present=True)
             made.append(programs.managed(record, state, self._pins, by_program, by_set))
-        return model.Done(
-            operation=fresh.operation,
-            programs=tuple(made),
-            links=tuple(link.id for link in change.links),
-            warnings=(*decided.warnings, *_fallbacks(change)),
-        )
+        return tuple(made)
 
     def _sweep(self) -> tuple[str, ...]:
         told = []

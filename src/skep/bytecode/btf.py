@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from skep import errors
+from skep.bytecode.recent import recent
 
 MAGIC: Final = 0xEB9F
 VERSION: Final = 1
@@ -167,6 +168,7 @@ class Btf(NamedTuple):
         return "?"
 
 
+@recent
 def parse(blob: bytes) -> Btf:
     """Read a BTF blob; ``BadObject`` for anything that is not well-formed BTF of this host's byte order."""
     if len(blob) < _HEADER.size:
@@ -231,7 +233,8 @@ def concatenate(parts: Sequence[Btf]) -> tuple[Btf, tuple[int, ...]]:
     return Btf(tuple(types)), tuple(starts)
 
 
-def for_functions(blob: bytes, func_info: Sequence[tuple[int, int]]) -> tuple[bytes, tuple[tuple[int, int], ...]]:
+@recent
+def for_functions(blob: bytes, func_info: tuple[tuple[int, int], ...]) -> tuple[bytes, tuple[tuple[int, int], ...]]:
     """The part of ``blob`` that the functions named by (instruction, type id) need, and the pairs with new ids.
 
     Declaration tags of what is kept are kept too: ``__arg_ctx`` and ``__arg_nonnull`` change what the verifier does.

@@ -99,7 +99,7 @@ def keep(
         if path not in names:
             names.append(path)
         code[index] = one._replace(imm=names.index(path))
-    blob, infos = btf.for_functions(btf_blob, func_info) if btf_blob and func_info else (b"", ())
+    blob, infos = btf.for_functions(btf_blob, tuple(func_info)) if btf_blob and func_info else (b"", ())
     return Member(
         name=name,
         insns=insn.encode(code),

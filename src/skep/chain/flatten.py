@@ -39,7 +39,7 @@ def flatten(member: Member) -> Member | None:
         return None
     moved = flattening.append_rest()
     infos = [FuncInfo(moved[info.insn_off], info.type_id) for info in member.func_info if info.insn_off in moved]
-    blob, kept = btf.for_functions(member.btf, infos) if member.btf and infos else (b"", ())
+    blob, kept = btf.for_functions(member.btf, tuple(infos)) if member.btf and infos else (b"", ())
     return replace(
         member,
         insns=insn.encode(flattening.out.finish()),

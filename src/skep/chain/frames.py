@@ -73,10 +73,15 @@ def functions(code: Sequence[Insn], starts: Sequence[int] = ()) -> tuple[Functio
     return tuple(_function(listed, start, end) for start, end in zip(ordered, [*ordered[1:], len(listed)], strict=True))
 
 
-@functools.lru_cache(maxsize=256)
 def of_member(member: Member) -> tuple[Function, ...]:
     """The subprograms of ``member``. Remembered: a chain is linked anew, with the same members, at every change."""
-    return functions(member.decoded(), [info.insn_off for info in member.func_info])
+    return _of_code(member.insns, tuple(info.insn_off for info in member.func_info))
+
+
+@functools.lru_cache(maxsize=256)
+def _of_code(insns: bytes, starts: tuple[int, ...]) -> tuple[Function, ...]:
+    """By the code alone: the same program loaded twice has other maps and the same frames."""
+    return functions(insn.decode(insns), starts)
 
 
 def use(whole: Sequence[Function], start: int = 0) -> Use:

@@ -13,13 +13,12 @@ def superseded(operation: model.Load, decided: steps.Plan, records: store.Snapsh
 
     Their links and chains go with them: nothing of that boot is in the kernel any more.
     """
-    digest = hashlib.sha256(operation.object).hexdigest()
     names = {one.name for one in operation.programs}
-    programs = tuple(
-        one.key
-        for one in records.programs.values()
-        if one.boot_id != boot.boot_id and one.object == digest and one.name in names
-    )
+    earlier = [one for one in records.programs.values() if one.boot_id != boot.boot_id and one.name in names]
+    if not earlier:
+        return decided
+    digest = hashlib.sha256(operation.object).hexdigest()
+    programs = tuple(one.key for one in earlier if one.object == digest)
     if not programs:
         return decided
     gone = frozenset(programs)

@@ -10,7 +10,6 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Final
 
 from skep import errors
@@ -213,8 +212,7 @@ class Bpffs:
                     yield entry
 
     def _check(self, path: str) -> None:
-        parts = PurePosixPath(path).parts
-        if not path.startswith(f"{self.root}/") or ".." in parts:
+        if not path.startswith(f"{self.root}/") or "/../" in f"{path}/":
             raise errors.Broken(f"{path} is not below the pins at {self.root}", why="skep computed a wrong path")
         if "." in path[len(self.root) :]:
             raise errors.InvalidRequest(f"cannot pin at {path}", why="bpffs allows no dot in a name", errno=errno.EPERM)

@@ -40,6 +40,7 @@ class Linux:
         self._loader = worker_client.Loader(loader_timeout)
         self._probing = threading.Lock()
         self._features: tuple[model.Feature, ...] | None = None
+        self._boot: model.Boot | None = None
         _raise_descriptor_limit()
 
     def check_pins(self) -> None:
@@ -62,9 +63,11 @@ class Linux:
     # ---- observe
 
     def boot(self) -> model.Boot:
-        """This life of the kernel."""
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return model.Boot(boot_id=file.read().strip(), release=os.uname().release)
+        """This life of the kernel, which outlives ours: it is read once."""
+        if self._boot is None:
+            with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+                self._boot = model.Boot(boot_id=file.read().strip(), release=os.uname().release)
+        return self._boot
 
     def features(self) -> tuple[model.Feature, ...]:
         """What this kernel can; probed at the first call."""

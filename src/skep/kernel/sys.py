@@ -6,13 +6,12 @@ calling one only. Nothing here decides or explains; ``refused`` turns errors int
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import os
 import platform
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from skep.kernel import abi
@@ -58,13 +57,19 @@ _openat2 = _syscall("openat2", _int, ctypes.c_char_p, _pointer, _size)
 # ---------------------------------------------------------------- descriptors
 
 
-@contextlib.contextmanager
-def held(fd: int) -> Iterator[int]:
-    """Close ``fd`` when the block ends."""
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+class held:  # in small letters, like the context managers of contextlib
+    """Close ``fd`` when the block ends. A generator would cost more than the two system calls around it."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __enter__(self) -> int:
+        return self._fd
+
+    def __exit__(self, *failure: object) -> None:
+        os.close(self._fd)
 
 
 # ---------------------------------------------------------------- bpf(2)

@@ -145,7 +145,12 @@ def _unpack(text: str) -> dict[str, object]:
 _UNIONS = {"path": model.FileSource, "url": model.ImageSource}
 
 
+_AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
+
+
 def _plain(value: object) -> typing.Any:  # Any: JSON
+    if type(value) in _AS_THEY_ARE:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
     match value:

@@ -3,6 +3,7 @@ that load one."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from skep import errors, hooks, model, steps
 from skep.bytecode import elf, maps, programs, variables
+from skep.bytecode.recent import recent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +35,26 @@ class Wanted:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Opened:
-    """An object that was read. ``digest`` is the SHA-256 of its bytes."""
+    """An object that was read. ``digest`` is the SHA-256 of its bytes. No slots: it remembers its maps."""
 
     data: bytes
     elf: elf.Object
     digest: model.Digest
     license: str
 
+    @functools.cached_property
+    def declared(self) -> tuple[maps.Map, ...]:
+        """The object's maps. BadObject: a name that cannot be a pin."""
+        found = maps.maps(self.elf)
+        for one in found:
+            if not one.name or "/" in one.name or "." in one.name:
+                raise errors.BadObject(f"map {one.name!r} cannot be pinned", why="bpffs refuses '.' and '/' in names")
+        return found
 
+
+@recent
 def read(data: bytes) -> Opened:
     """Read an object. Exhausted above 16 MiB, before anything looks at it; BadObject."""
     if len(data) > model.MAX_OBJECT_BYTES:
@@ -114,15 +126,6 @@ def patches(opened: Opened, values: Mapping[str, bytes]) -> tuple[steps.Patch, .
         variables.check_value(found, data)
         made.append(steps.Patch(section=found.section, offset=found.offset, data=data))
     return tuple(made)
-
-
-def declared(opened: Opened) -> tuple[maps.Map, ...]:
-    """The object's maps. BadObject: a name that cannot be a pin."""
-    found = maps.maps(opened.elf)
-    for one in found:
-        if not one.name or "/" in one.name or "." in one.name:
-            raise errors.BadObject(f"map {one.name!r} cannot be pinned", why="bpffs refuses '.' and '/' in names")
-    return found
 
 
 def sections(opened: Opened) -> tuple[maps.DataSection, ...]:

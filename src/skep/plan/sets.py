@@ -35,7 +35,7 @@ def assign(
     """
     loads = []
     refs = []
-    for one in objects.declared(opened):
+    for one in opened.declared:
         ref = lent.get(one.name)
         own = pins.map(key, one.name)
         shared = pins.shared(one.name)

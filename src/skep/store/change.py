@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -91,13 +92,17 @@ def write(transaction: sqlite3.Connection, change: steps.StoreChange) -> Mapping
 
 
 def _upsert(transaction: sqlite3.Connection, table: str, key: str, columns: str, values: Iterator[rows.Row]) -> None:
+    transaction.executemany(_upsert_text(table, key, columns), values)
+
+
+@functools.cache
+def _upsert_text(table: str, key: str, columns: str) -> str:
     names = columns.split(", ")
     keys = key.split(", ")
     changes = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
-    transaction.executemany(
+    return (
         f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(names))}) "
-        f"ON CONFLICT ({key}) DO UPDATE SET {changes}",
-        values,
+        f"ON CONFLICT ({key}) DO UPDATE SET {changes}"
     )
 
 

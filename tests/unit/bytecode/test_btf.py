@@ -66,7 +66,7 @@ def test_shifting_there_and_back_changes_nothing(types: list[Type], by: int) -> 
 
 def test_functions_take_along_what_they_need_and_nothing_else() -> None:
     blob = btf.build(EVERY_KIND)
-    part, infos = btf.for_functions(blob, [(0, 13), (9, 13)])
+    part, infos = btf.for_functions(blob, ((0, 13), (9, 13)))
     kept = btf.parse(part)
     assert sorted(one.kind.name for one in kept.types) == ["DECL_TAG", "FUNC", "FUNC_PROTO", "INT", "PTR"]
     assert [at for at, _ in infos] == [0, 9]
@@ -80,7 +80,7 @@ def test_functions_take_along_what_they_need_and_nothing_else() -> None:
 
 def test_func_info_that_names_no_function_is_refused() -> None:
     with pytest.raises(errors.BadObject, match="type 1 is not a function"):
-        btf.for_functions(btf.build(EVERY_KIND), [(0, 1)])
+        btf.for_functions(btf.build(EVERY_KIND), ((0, 1),))
 
 
 def test_sizes_and_spelling() -> None:
