@@ -253,7 +253,7 @@ class FakeKernel:
 
     # ---------------------------------------------------------------- act: reversible
 
-    def make_directory(self, path: model.PinDir) -> None:
+    def make_directory(self, path: model.PinDir, *, closed: bool = False) -> None:
         self._may_fail("make_directory")
         while path not in self._directories and path.startswith(ROOT):
             self._directories.add(path)

@@ -97,6 +97,8 @@ class Manager:
         To be called once, before anything else.
         """
         with self._lock:
+            # Closed before anything is in it.
+            self._kernel.make_directory(self._pins.closed(), closed=True)
             for directory in self._pins.directories():
                 self._kernel.make_directory(directory)
             self._store.skip_ids(**leftover.highest(self._kernel, self._pins))

@@ -104,6 +104,8 @@ TOP = (
     "progs", "sets", "private", "shared", "links", "chains", "maps", "notes/programs", "notes/links", "notes/chains",
 )  # fmt: skip
 """The directories that are made once, when an instance starts; plans make what is below them."""
+CLOSED = "notes"
+"""For the owner's eyes only: metadata and global data stand there in clear, and a symbolic link has no mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,10 @@ class Pins:
     def directories(self) -> tuple[model.PinDir, ...]:
         """All of the fixed top directories."""
         return tuple(self.directory(name) for name in TOP)
+
+    def closed(self) -> model.PinDir:
+        """The one that only root may look into."""
+        return self.directory(CLOSED)
 
     def directory(self, name: str) -> model.PinDir:
         """One of the fixed top directories: progs, sets, private, shared, links, chains, maps."""

@@ -153,12 +153,21 @@ class Bpffs:
             return
         _unlink(path)
 
-    def make_directory(self, path: str) -> None:
-        """mkdir -p, mode 0755; repeatable."""
+    def make_directory(self, path: str, mode: int) -> None:
+        """mkdir -p; the last one has exactly ``mode``, also when it was there; those made above it 0755. Repeatable."""
         if path != self.root:
             self._check(path)
         try:
-            os.makedirs(path, mode=0o755, exist_ok=True)
+            missing = []
+            above = os.path.dirname(path)
+            while not os.path.isdir(above):
+                missing.append(above)
+                above = os.path.dirname(above)
+            for place in (*reversed(missing), path):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(place)
+                # Neither the umask (a service's is 0077) nor an older skep's choice must decide.
+                os.chmod(place, mode if place == path else 0o755)
         except OSError as refusal:
             raise refused.general(f"cannot make the directory {path}", refusal) from refusal
 

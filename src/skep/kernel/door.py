@@ -77,8 +77,8 @@ class Kernel(Protocol):
 
     # ---- act: reversible
 
-    def make_directory(self, path: model.PinDir) -> None:
-        """mkdir -p below the pins, mode 0755; repeatable."""
+    def make_directory(self, path: model.PinDir, *, closed: bool = False) -> None:
+        """mkdir -p below the pins, mode 0755, or 0700 for a ``closed`` one; repeatable."""
 
     def load_object(self, load: steps.ObjectLoad) -> dict[model.ProgramPin, steps.LoadedProgram]:
         """Open, patch, relocate, load and pin. BadObject, Rejected (whole log), Conflict (a reused map differs,

@@ -150,9 +150,9 @@ class Linux:
 
     # ---- act: reversible
 
-    def make_directory(self, path: model.PinDir) -> None:
+    def make_directory(self, path: model.PinDir, *, closed: bool = False) -> None:
         """mkdir -p below the pins."""
-        self._pins.make_directory(path)
+        self._pins.make_directory(path, 0o700 if closed else 0o755)
 
     def load_object(self, load: steps.ObjectLoad) -> dict[model.ProgramPin, steps.LoadedProgram]:
         """Open, patch, relocate, load and pin."""
