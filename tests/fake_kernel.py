@@ -177,6 +177,10 @@ class FakeKernel:
     def maps(self) -> tuple[model.KernelMap, ...]:
         return tuple(self._maps[id].info for id in sorted(self._maps))
 
+    def map_by_id(self, id: model.MapId) -> model.KernelMap | None:
+        found = self._maps.get(id)
+        return None if found is None else found.info
+
     def links(self) -> tuple[model.KernelLink, ...]:
         return tuple(self._link_info(self._links[id]) for id in sorted(self._links))
 

@@ -71,6 +71,8 @@ def test_a_load_pins_programs_and_maps_and_keeps_the_code(place: Place) -> None:
     assert hits is not None
     assert (hits.type, hits.key_size, hits.value_size, hits.max_entries) == (2, 4, 8, 4)
     assert hits.id in {one.id for one in place.kernel.maps()}
+    assert place.kernel.map_by_id(hits.id) == hits
+    assert place.kernel.map_by_id(model.MapId(2**31 - 7)) is None
 
 
 def test_a_reused_map_is_the_same_and_gets_no_second_pin(place: Place) -> None:

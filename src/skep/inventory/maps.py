@@ -9,34 +9,43 @@ from skep.inventory import seen as looking
 from skep.kernel import door
 
 
-def listed(kernel: door.Kernel, seen: looking.Seen, only: model.MapId | None = None) -> tuple[model.MapView, ...]:
-    """Every map, by ascending id; or only one."""
-    maps = [one for one in kernel.maps() if only in (None, one.id)]
+def listed(kernel: door.Kernel, seen: looking.Seen) -> tuple[model.MapView, ...]:
+    """Every map, by ascending id; memory and frozen are told of those that we have pinned."""
+    return _views(kernel, seen, kernel.maps())
+
+
+def one(kernel: door.Kernel, seen: looking.Seen, id: model.MapId) -> model.MapView:
+    """One map. NotFound."""
+    found = kernel.map_by_id(id)
+    if found is None:
+        raise errors.NotFound(f"no map {id}", why="the kernel has none with this id", do="see 'skep map list'")
+    (view,) = _views(kernel, seen, (found,))
+    return view
+
+
+def _views(kernel: door.Kernel, seen: looking.Seen, maps: tuple[model.KernelMap, ...]) -> tuple[model.MapView, ...]:
+    wanted = {one.id for one in maps}
     users: defaultdict[model.MapId, set[model.ProgramId]] = defaultdict(set)
     pins: defaultdict[model.MapId, list[model.MapPin]] = defaultdict(list)
-    at: dict[model.MapPin, model.MapId | None] = {}
+    at: dict[model.MapPin, model.KernelMap | None] = {}
+    known: dict[model.MapId, model.KernelMap] = {}
     for record in seen.records.programs.values():
         state = seen.status(record)
-        if state.kernel is None or (only is not None and only not in state.kernel.map_ids):
+        if state.kernel is None or wanted.isdisjoint(state.kernel.map_ids):
             continue
         for id in state.kernel.map_ids:
             users[id].add(record.id)
         for ref in record.maps:
             if ref.pin not in at:
-                found = kernel.map(ref.pin)
-                at[ref.pin] = None if found is None else found.id
+                at[ref.pin] = found = kernel.map(ref.pin)
                 if found is not None:
+                    known[found.id] = found
                     pins[found.id].append(ref.pin)
     return tuple(
         model.MapView(
-            kernel=one, pins=tuple(sorted(pins.get(one.id, ()))), programs=tuple(sorted(users.get(one.id, ())))
+            kernel=known.get(one.id, one),
+            pins=tuple(sorted(pins.get(one.id, ()))),
+            programs=tuple(sorted(users.get(one.id, ()))),
         )
         for one in maps
     )
-
-
-def one(kernel: door.Kernel, seen: looking.Seen, id: model.MapId) -> model.MapView:
-    """One map. NotFound."""
-    for view in listed(kernel, seen, only=id):
-        return view
-    raise errors.NotFound(f"no map {id}", why="the kernel has none with this id", do="see 'skep map list'")

@@ -36,7 +36,10 @@ class Kernel(Protocol):
         """One program with its map ids, None when there is none."""
 
     def maps(self) -> tuple[model.KernelMap, ...]:
-        """Every map in the kernel, by ascending id."""
+        """Every map in the kernel, by ascending id; memory and frozen may be left out."""
+
+    def map_by_id(self, id: model.MapId) -> model.KernelMap | None:
+        """One map with all that is told of it, None when there is none."""
 
     def links(self) -> tuple[model.KernelLink, ...]:
         """Every link in the kernel, by ascending id."""

@@ -88,6 +88,10 @@ class Linux:
         """Every map, ascending; memory and frozen are not told here."""
         return observe.maps()
 
+    def map_by_id(self, id: model.MapId) -> model.KernelMap | None:
+        """One map, None when there is none."""
+        return observe.map_by_id(id)
+
     def links(self) -> tuple[model.KernelLink, ...]:
         """Every link, ascending."""
         return observe.links()

@@ -195,6 +195,18 @@ def program(fd: int) -> model.KernelProgram:
     return dataclasses.replace(Programs().read(fd), memlock_bytes=_fdinfo(fd).get("memlock", 0))
 
 
+def map_by_id(id_: model.MapId) -> model.KernelMap | None:
+    """One map, None when there is none."""
+    try:
+        fd = sys.fd_by_id(abi.MAP_GET_FD_BY_ID, id_)
+    except OSError as refusal:
+        if refusal.errno == errno.ENOENT:
+            return None
+        raise refused.listing("maps", refusal) from refusal
+    with sys.held(fd):
+        return map_(fd)
+
+
 def map_(fd: int) -> model.KernelMap:
     """One map with its memory and whether it is frozen."""
     more = _fdinfo(fd)

@@ -65,13 +65,15 @@ def _runtime(record: model.ChainRecord) -> dict[str, object]:
 def _member(chain: model.ChainStatus, position: int, links: Links) -> dict[str, object]:
     member, record = chain.record.members[position], chain.record
     found = links.get(member.link)
+    # On TCX each program has a kernel link of its own; a linked chain has one for all.
+    own = found.record if found is not None and not record.link_id else None
     return {
         "program_id": 0 if found is None else found.program_id,
         "program_name": member.name,
         "prog_pin_path": record.program_pin,
         "link_id": member.link,
-        "kernel_link_id": record.link_id,
-        "link_pin_path": record.link_pin,
+        "kernel_link_id": own.kernel_ids[0] if own is not None and own.kernel_ids else record.link_id,
+        "link_pin_path": own.pins[0] if own is not None and own.pins else record.link_pin,
         "position": position,
         "priority": member.priority,
         "proceed_on": member.proceed_on,

@@ -89,7 +89,8 @@ def map(view: model.MapView, pin: str = "") -> dict[str, object]:
         "has_map_extra": seen.map_extra != 0,
         "memlock": seen.memlock_bytes,
         "has_memlock": seen.memlock_bytes != 0,
-        "frozen": seen.frozen,
+        # A list does not look into maps that are not ours; then nobody knows.
+        "frozen": seen.frozen if seen.memlock_bytes else None,
         "pin_path": path,
         "present": path != "",
         "pins": list(view.pins),
