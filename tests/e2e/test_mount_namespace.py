@@ -132,7 +132,8 @@ def home(tmp_path: Path) -> Iterator[Path]:
 def skep(home: Path, *words: str) -> Any:
     done = subprocess.run(
         [*instance.command(), *words, "-o", "json"],
-        env={**instance.environment(), "SKEP_RUNTIME_DIR": str(home / "run")}, capture_output=True, text=True, check=False,
+        env={**instance.environment(), "SKEP_RUNTIME_DIR": str(home / "run")},
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout or "null")

@@ -134,8 +134,7 @@ def test_links(skep: instance.Instance, network: instance.Network) -> None:
         assert (theirs["id"], theirs["type"], theirs["prog_id"]) == (seen["id"], kind, seen["program_id"])
         expected = link["details"]["dispatcher_id"] if link["kind"] == "xdp" else link["program_id"]
         assert seen["program_id"] == expected
-        pinned = subprocess.run(["bpftool", "-j", "link", "show", "pinned", link["pin_path"]], capture_output=True)
-        assert json.loads(pinned.stdout)["id"] == link["kernel_link_id"]
+        assert ran("bpftool", "-j", "link", "show", "pinned", link["pin_path"])["id"] == link["kernel_link_id"]
 
 
 def test_the_interface(skep: instance.Instance, network: instance.Network) -> None:
