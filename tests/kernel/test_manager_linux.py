@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from skep import errors, manager, model
+from skep.hooks import xdp
 from tests import instance
 from tests.kernel import manager_rig
 from tests.kernel.manager_rig import ROOT
@@ -162,12 +163,16 @@ VERBS: dict[str, Callable[[Any], model.Operation]] = {
     "attach-tracepoint": lambda w: model.Attach(
         program=w.tracepoint.record.id, attachment=w.rig.attachment("on_tracepoint")
     ),
+    "attach-uprobe": lambda w: model.Attach(program=w.uprobe.record.id, attachment=w.rig.attachment("on_uprobe")),
     "update-xdp": lambda w: model.UpdateLink(link=w.links["xdp"], priority=3, proceed_on=(1,)),
     "update-tcx": lambda w: model.UpdateLink(link=w.links["tcx"], priority=90),
     "detach-xdp-last": lambda w: model.Detach(link=w.links["xdp"]),
     "detach-xdp-one-of-two": lambda w: model.Detach(link=w.links["xdp"]),
     "detach-tcx": lambda w: model.Detach(link=w.links["tcx"]),
+    "detach-tracepoint": lambda w: model.Detach(link=w.links["tracepoint"]),
     "replace-xdp": lambda w: replace(w.first),
+    "replace-xdp-on-two": lambda w: replace(w.first),
+    "replace-tracepoint": lambda w: replace(w.tracepoint),
     "replace-tcx": lambda w: replace(w.tcx),
     "replace-unattached": lambda w: replace(w.spare),
     "unload": lambda w: model.Unload(program=w.spare.record.id),
@@ -194,9 +199,15 @@ class World:
         self.spare = self.rig.load("on_xdp")[0]
         self.tcx = self.rig.load("on_tcx")[0]
         self.tracepoint = self.rig.load("on_tracepoint")[0]
+        self.uprobe = self.rig.load("on_uprobe")[0]
         self.links: dict[str, model.LinkId] = {}
         if self.verb.startswith(("attach-xdp-next", "detach-xdp", "update-xdp", "replace-xdp", "unload-attached")):
             self.links["xdp"] = self.rig.attach(self.first, self.rig.attachment("on_xdp", priority=5))
+        if self.verb == "replace-xdp-on-two":
+            far = model.InterfaceRef(name=self.rig.network.far, netns=self.rig.network.path)
+            self.links["far"] = self.rig.attach(self.first, xdp.XdpAttachment(interface=far, priority=5))
+        if self.verb in ("detach-tracepoint", "replace-tracepoint"):
+            self.links["tracepoint"] = self.rig.attach(self.tracepoint, self.rig.attachment("on_tracepoint"))
         if self.verb in ("detach-xdp-one-of-two", "update-xdp", "replace-xdp"):
             self.links["spare"] = self.rig.attach(self.spare, self.rig.attachment("on_xdp", priority=6))
         if self.verb in ("update-tcx", "detach-tcx", "replace-tcx"):
@@ -363,6 +374,36 @@ def test_a_lost_store_removes_no_pin_and_is_rebuilt_by_adoption(rig):
     assert rig.manager.doctor() == ()
     assert rig.kernel.program_by_id(program.record.id) is None
     assert rig.kernel.xdp_on(rig.near) == ()
+
+
+def test_kill_9_while_adopting_ends_before_or_after(tmp_path):
+    ends = []
+    for point in itertools.count():
+        with manager_rig.rig(tmp_path / str(point)) as rig:
+            program = rig.load("on_xdp")[0]
+            other = rig.load("on_tracepoint")[0]
+            rig.attach(program, rig.attachment("on_xdp"))
+            rig.attach(other, rig.attachment("on_tracepoint"))
+            whole, pinned = shape(rig.state()), rig.state()[:2]
+            rig.store.close()
+            for part in ("", "-wal", "-shm"):
+                rig.database.with_name(rig.database.name + part).unlink(missing_ok=True)
+            rig.restart()
+            status, passed = rig.killed(model.Adopt(pin=rig.pins.root), point)
+            rig.restart()
+            assert rig.state()[:2] == pinned, passed[-1]
+            found = {one.record.id for one in rig.manager.programs(MANAGED)}
+            ends.append("after" if found else "before")
+            if found:
+                assert shape(rig.state()) == whole, passed[-1]
+                assert rig.manager.doctor() == (), passed[-1]
+            else:
+                assert [one for one in rig.manager.doctor() if one.adoptable], passed[-1]
+            if status == 0:
+                break
+            assert status == -9, passed[-1]
+    assert (ends[0], ends[-1]) == ("before", "after")
+    assert ends == sorted(ends, reverse=True)
 
 
 def test_a_manager_is_not_needed_for_what_it_has_set_up(rig):

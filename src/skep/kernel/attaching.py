@@ -202,6 +202,13 @@ def _swap_refused(link: model.LinkPin, link_fd: int, refusal: OSError) -> errors
         return errors.Conflict(
             what, why=f"it runs program {runs} now, not the expected one", do="look at it again", errno=code
         )
+    if code in (errno.ERANGE, errno.EINVAL):
+        why = "the interface's driver refuses the new program"
+        if code == errno.ERANGE:
+            why = "the interface's MTU is too large for a program without multi-buffer support"
+        return errors.Rejected(
+            what, why=f"{refused.explain(code)}: {why}", do='lower the MTU or build for SEC("xdp.frags")', errno=code
+        )
     return refused.general(what, refusal)
 
 

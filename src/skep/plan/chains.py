@@ -79,11 +79,11 @@ def next_revision(
     members: Sequence[model.ChainMember],
     *,
     old: model.ChainRecord,
-    codes_at: Mapping[model.ProgramKey, model.ProgramPin] | None = None,
+    loading: Mapping[model.ProgramKey, steps.ProgramLoad] | None = None,
 ) -> Revision:
     """The revision after ``old`` with ``members`` in running order: load, swap, read what the old one counted.
 
-    ``codes_at``: programs whose code an earlier step of the same plan makes, by the pin it makes it at.
+    ``loading``: programs whose code an earlier step of the same plan makes, and how.
     Broken: a member's kept code is missing. Conflict, Exhausted: see ``chain.linked.link``.
     """
     number = old.revision + 1
@@ -94,12 +94,14 @@ def next_revision(
         program_pin=pins.revision_program(old.key, number),
         counts_pin=pins.revision_counts(old.key, number),
     )
-    chain_parts = _parts(world, members, codes_at or {})
+    anew = loading or {}
+    chain_parts = _parts(world, members, anew)
+    advice = hint(chain_parts, {one.pin: one.prog_flags for one in anew.values()})
     links = tuple(one.link for one in members)
     made = (
         steps.MakeDirectory(path=pins.revision(old.key, number)),
         _load(base, chain_parts, links),
-        steps.SwapLink(link=old.link_pin, old=old.program_pin, new=base.program_pin, hint=hint(chain_parts)),
+        steps.SwapLink(link=old.link_pin, old=old.program_pin, new=base.program_pin, hint=advice),
         steps.ReadCounts(counts=old.counts_pin),
     )
     return Revision(
@@ -127,7 +129,9 @@ def first_revision(
         steps.MakeDirectory(path=pins.chain(base.key)),
         steps.MakeDirectory(path=pins.revision(base.key, base.revision)),
         _load(base, chain_parts, ()),
-        steps.CreateLink(program=base.program_pin, candidates=candidates, pin=base.link_pin, hint=hint(chain_parts)),
+        steps.CreateLink(
+            program=base.program_pin, candidates=candidates, pin=base.link_pin, hint=hint(chain_parts, {})
+        ),
     )
     return Revision(
         key=base.key,
@@ -169,12 +173,16 @@ def forms(step: steps.LoadLinked, loaded: Mapping[model.ProgramPin, steps.Loaded
         )
 
 
-def hint(chain_parts: Sequence[steps.ChainPart]) -> str:
-    """Who keeps the chain from jumbo frames: all members must be built for ``xdp.frags``."""
+def hint(chain_parts: Sequence[steps.ChainPart], flags: Mapping[model.ProgramPin, int]) -> str:
+    """Who keeps the chain from jumbo frames: all members must be built for ``xdp.frags``.
+
+    ``flags``: those of programs that are known only by their pin yet.
+    """
     lacking = [
         part.name
         for part in chain_parts
-        if isinstance(part.member, relocated.Member) and not part.member.prog_flags & _XDP_HAS_FRAGS
+        if not _XDP_HAS_FRAGS
+        & (part.member.prog_flags if isinstance(part.member, relocated.Member) else flags[part.member])
     ]
     if not lacking:
         return ""
@@ -194,11 +202,13 @@ def _load(
 
 
 def _parts(
-    world: World, members: Sequence[model.ChainMember], codes_at: Mapping[model.ProgramKey, model.ProgramPin]
+    world: World, members: Sequence[model.ChainMember], loading: Mapping[model.ProgramKey, steps.ProgramLoad]
 ) -> tuple[steps.ChainPart, ...]:
     made = []
     for one in members:
-        code: relocated.Member | model.ProgramPin | None = codes_at.get(one.program) or world.members.get(one.program)
+        code: relocated.Member | model.ProgramPin | None = world.members.get(one.program)
+        if one.program in loading:
+            code = loading[one.program].pin
         if code is None:
             raise errors.Broken(
                 f"the chain cannot be linked without the code of {one.name}",

@@ -47,7 +47,7 @@ def plan(operation: model.ReplaceProgram, world: World, fresh: Fresh) -> steps.P
             patches=objects.patches(opened, data.values),
         )
     )
-    moves = _moves(record, wanted.name, program.pin, world, fresh)
+    moves = _moves(record, program, world, fresh)
     gone = tuple(ref for ref in record.maps if ref.pin not in {one.pin for one in refs})
 
     def commit(results: steps.Results) -> steps.StoreChange:
@@ -193,7 +193,7 @@ class _Moves:
         )
 
 
-def _moves(record: model.ProgramRecord, name: str, new: model.ProgramPin, world: World, fresh: Fresh) -> _Moves:
+def _moves(record: model.ProgramRecord, new: steps.ProgramLoad, world: World, fresh: Fresh) -> _Moves:
     todo: list[steps.Step] = []
     revisions: list[chains.Revision] = []
     renewed: dict[model.LinkPin, model.LinkRecord] = {}
@@ -205,14 +205,14 @@ def _moves(record: model.ProgramRecord, name: str, new: model.ProgramPin, world:
         hook = hooks.by_name(link.hook)
         match hook.ordering:
             case hooks.Ordering.LINKED:
-                revision = _revision(link, record, name, new, world, fresh)
+                revision = _revision(link, record, new, world, fresh)
                 if revision is not None:
                     revisions.append(revision)
                     todo.extend(revision.todo)
                     warnings.extend(revision.warnings)
             case hooks.Ordering.ANCHORED:
                 if find.alive(world.links_at.get(link.pins[0]), hook):
-                    todo.append(steps.SwapLink(link=link.pins[0], old=record.pin, new=new))
+                    todo.append(steps.SwapLink(link=link.pins[0], old=record.pin, new=new.pin))
             case hooks.Ordering.NONE:
                 seen = world.links_at.get(link.pins[0])
                 if seen is None:
@@ -220,7 +220,7 @@ def _moves(record: model.ProgramRecord, name: str, new: model.ProgramPin, world:
                 waiting = fresh.pins.link_copy(link.id)
                 renewed[waiting] = link
                 candidates = hook.requests(link.attachment, hooks.Placing())
-                todo.append(steps.CreateLink(program=new, candidates=candidates, pin=waiting))
+                todo.append(steps.CreateLink(program=new.pin, candidates=candidates, pin=waiting))
                 last.append(steps.DetachLink(pin=link.pins[0], only=seen.id))
                 last.append(steps.RenamePin(old=waiting, new=link.pins[0]))
                 warnings.append(f"link {link.id}: both versions may run for one event while it moves")
@@ -236,8 +236,7 @@ def _moves(record: model.ProgramRecord, name: str, new: model.ProgramPin, world:
 def _revision(
     link: model.LinkRecord,
     record: model.ProgramRecord,
-    name: str,
-    new: model.ProgramPin,
+    new: steps.ProgramLoad,
     world: World,
     fresh: Fresh,
 ) -> chains.Revision | None:
@@ -247,5 +246,7 @@ def _revision(
         return None
     if not find.alive(world.links_at.get(chain.link_pin), xdp.HOOK):
         return None
-    members = tuple(dataclasses.replace(one, name=name) if one.program == record.key else one for one in chain.members)
-    return chains.next_revision(world, fresh.pins, members, old=chain, codes_at={record.key: new})
+    members = tuple(
+        dataclasses.replace(one, name=new.name) if one.program == record.key else one for one in chain.members
+    )
+    return chains.next_revision(world, fresh.pins, members, old=chain, loading={record.key: new})
