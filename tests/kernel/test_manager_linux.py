@@ -247,6 +247,12 @@ def test_kill_9_at_every_point_ends_before_or_after(tmp_path, verb):
     assert len(ends) > 4
 
 
+def in_kernel(rig: manager_rig.Rig) -> object:
+    """What is pinned and attached, but for what the notes say: the lost object's digest is struck out of them."""
+    pins, hooks = rig.state()[:2]
+    return {pin: "/notes/" not in pin and what for pin, what in pins.items()}, hooks
+
+
 def runs_of(rig: manager_rig.Rig) -> dict[model.LinkId, model.Counts | None]:
     return {one.record.id: one.status.counts for one in rig.manager.links(model.LinkFilter())}
 
@@ -384,14 +390,14 @@ def test_kill_9_while_adopting_ends_before_or_after(tmp_path):
             other = rig.load("on_tracepoint")[0]
             rig.attach(program, rig.attachment("on_xdp"))
             rig.attach(other, rig.attachment("on_tracepoint"))
-            whole, pinned = shape(rig.state()), rig.state()[:2]
+            whole, pinned = shape(rig.state()), in_kernel(rig)
             rig.store.close()
             for part in ("", "-wal", "-shm"):
                 rig.database.with_name(rig.database.name + part).unlink(missing_ok=True)
             rig.restart()
             status, passed = rig.killed(model.Adopt(pin=rig.pins.root), point)
             rig.restart()
-            assert rig.state()[:2] == pinned, passed[-1]
+            assert in_kernel(rig) == pinned, passed[-1]
             found = {one.record.id for one in rig.manager.programs(MANAGED)}
             ends.append("after" if found else "before")
             if found:
