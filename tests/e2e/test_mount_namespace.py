@@ -15,11 +15,10 @@ from typing import Any
 
 import pytest
 
-from skep import errors, paths
-from skep.rpc.client import Client
 from tests import bpf_build, instance
+from tests.e2e import kept
+from tests.e2e.kept import SECONDS
 
-SECONDS = 60.0
 # The sender rests after each burst that fits into the receiver's queue, so that whatever is lost is the chain's fault.
 SENDER = """
 import signal, socket, sys, time
@@ -94,53 +93,14 @@ def members_of(namespace: str) -> list[int]:
     return found
 
 
-@contextlib.contextmanager
-def daemon(home: Path, *enter: str) -> Iterator[subprocess.Popen[bytes]]:
-    layout = paths.layout(runtime=str(home / "run"))
-    with (home / "log").open("ab") as log:
-        process = subprocess.Popen(
-            [*enter, *instance.command(), "serve", "--runtime-dir", layout.runtime],
-            env=instance.environment(), stdout=log, stderr=log,
-        )  # fmt: skip
-    try:
-        until_it_answers(layout.socket, process)
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def until_it_answers(socket: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + SECONDS
-    with Client(socket, timeout=SECONDS) as client:
-        while True:
-            assert process.poll() is None
-            try:
-                assert client.version().pid == process.pid
-                return
-            except errors.Unavailable:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-
-
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    instance.remove_pins(paths.layout(runtime=str(tmp_path / "run")).pins)
+def home(tmp_path: Path) -> Iterator[kept.Home]:
+    with kept.home(tmp_path) as made:
+        yield made
 
 
-def skep(home: Path, *words: str) -> Any:
-    done = subprocess.run(
-        [*instance.command(), *words, "-o", "json"],
-        env={**instance.environment(), "SKEP_RUNTIME_DIR": str(home / "run")},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout or "null")
-
-
-def chain(home: Path, network: instance.Network) -> list[dict[str, int]]:
-    members = skep(home, "chain", "get", network.near, "-n", network.path)["members"]
+def chain(home: kept.Home, network: instance.Network) -> list[dict[str, int]]:
+    members = home.told("chain", "get", network.near, "-n", network.path)["members"]
     return [member["counts"] for member in members]
 
 
@@ -152,18 +112,18 @@ def own_count(program: dict[str, Any]) -> int:
     return sum(one["value"] for one in entry["values"]) if "values" in entry else int(entry["value"])
 
 
-def test_ending_the_daemons_whole_mount_namespace_under_traffic_loses_no_packet(home: Path) -> None:
+def test_ending_the_daemons_whole_mount_namespace_under_traffic_loses_no_packet(home: kept.Home) -> None:
     with instance.network("mntns") as network, contextlib.ExitStack() as stack:
-        with daemon(home, "unshare", "--mount") as first:
+        with home.daemon("unshare", "--mount") as first:
             namespace = mount_namespace(first.pid)
             assert namespace != mount_namespace("self")
             object = str(bpf_build.build("count"))
             programs = []
             for priority in (10, 20):
-                (program,) = skep(home, "program", "load", "file", object, "--programs", "xdp:count")["programs"]
+                (program,) = home.told("program", "load", "file", object, "--programs", "xdp:count")["programs"]
                 programs.append(program["record"]["program_id"])
                 where = (network.near, "-n", network.path, "-p", str(priority))
-                skep(home, "link", "attach", "xdp", str(programs[-1]), *where)
+                home.told("link", "attach", "xdp", str(programs[-1]), *where)
             traffic = stack.enter_context(contextlib.closing(Traffic(network)))
             before = until_it_grows(home, network, 0)
             inside = members_of(namespace)
@@ -175,25 +135,25 @@ def test_ending_the_daemons_whole_mount_namespace_under_traffic_loses_no_packet(
         while members_of(namespace):
             assert time.monotonic() < deadline
 
-        with daemon(home) as second:
+        with home.daemon() as second:
             assert second.pid not in inside
             assert mount_namespace(second.pid) != namespace
             until_it_grows(home, network, before)
-            links = [link["id"] for link in skep(home, "link", "list")["links"]]
-            skep(home, "link", "update", str(links[1]), "--priority", "1")
+            links = [link["id"] for link in home.told("link", "list")["links"]]
+            home.told("link", "update", str(links[1]), "--priority", "1")
             sent, arrived = traffic.end()
             assert sent > 500
             assert arrived == sent
             for counts in chain(home, network):
                 assert counts == {"runs": sent, "proceeded": sent, "stopped": {}}
-            assert [own_count(skep(home, "program", "get", str(one))) for one in programs] == [sent, sent]
+            assert [own_count(home.told("program", "get", str(one))) for one in programs] == [sent, sent]
             for id in programs:
-                skep(home, "program", "unload", str(id))
-            assert skep(home, "doctor")["findings"] == []
-            assert skep(home, "link", "list")["links"] == []
+                assert home.run("program", "unload", str(id)).returncode == 0
+            assert home.told("doctor")["findings"] == []
+            assert home.told("link", "list")["links"] == []
 
 
-def until_it_grows(home: Path, network: instance.Network, runs: int) -> int:
+def until_it_grows(home: kept.Home, network: instance.Network, runs: int) -> int:
     """The first member's runs, once they are more than ``runs``."""
     deadline = time.monotonic() + SECONDS
     while (now := chain(home, network)[0]["runs"]) <= runs:

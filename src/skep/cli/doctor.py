@@ -28,7 +28,13 @@ def doctor(ctx: click.Context, form: output.Format) -> None:
     def text(wide: bool) -> None:
         for finding in found:
             print(f"{finding.kind}: {finding.subject}\n    {finding.explanation}\n    to do: {finding.remedy}")
-        print(f"{len(found)} findings" if found else "kernel, pins and store agree")
+        match len(found):
+            case 0:
+                print("kernel, pins and store agree")
+            case 1:
+                print("1 finding")
+            case several:
+                print(f"{several} findings")
 
     output.show(
         output.View(
