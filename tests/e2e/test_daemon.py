@@ -25,6 +25,7 @@ from skep.rpc.client import Client
 from tests import bpf_build, instance
 
 SECONDS = 30.0
+BPF_INODES = ("bpf", "btf", "perf_event")
 NOBODY = 65534
 
 PROGRAMS = {
@@ -94,12 +95,17 @@ def refused(call: grpc.UnaryUnaryMultiCallable, request: object) -> tuple[str, s
 
 
 def bpf_descriptors(pid: int) -> list[str]:
-    """Open descriptors of BPF objects."""
+    """Open descriptors of programs, maps, links, their types and events: the daemon's and its loader's."""
+    children = [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
+    assert children, "the loader"
     links = []
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            links.append(os.readlink(entry))
-    return [link for link in links if "bpf" in link and link.startswith("anon_inode:")]
+    for process in (pid, *children):
+        for entry in Path(f"/proc/{process}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                links.append(os.readlink(entry))
+    return [link for link in links if link.startswith("anon_inode:") and any(word in link for word in BPF_INODES)]
 
 
 # ------------------------------------------------------------ the seven calls

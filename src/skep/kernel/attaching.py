@@ -138,6 +138,19 @@ def _xdp_refused(
     if code in (errno.EPERM, errno.EACCES):
         return errors.Denied(what, why=refused.explain(code), do="skep needs CAP_NET_ADMIN and CAP_BPF", errno=code)
     mode = _MODES.get(candidate.flags, "")
+    if mode == "hw" and code in (errno.EINVAL, errno.EOPNOTSUPP):
+        why = "its driver offloads no programs to the card"
+        return _NextPlease(
+            f"{refused.number(code)}: {why}",
+            errors.Unsupported(
+                what,
+                feature=f"XDP in mode hw on {ref.name}",
+                first="4.13",
+                why=why,
+                do="use mode drv or skb",
+                errno=code,
+            ),
+        )
     hint = {
         errno.EOPNOTSUPP: "the driver has no native XDP",
         errno.ERANGE: f"the MTU of {interface.mtu} is too large for a program without multi-buffer support",
