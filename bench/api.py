@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from skep.pb import bpfman_pb2 as pb
 from skep.pb import bpfman_pb2_grpc, skep_pb2, skep_pb2_grpc
+from skep.rpc import call
 from tests.instance import Instance
 
 TYPES = {"xdp": pb.XDP, "tcx": pb.TCX, "tracepoint": pb.TRACEPOINT}
 
 
-class Api:
-    """One channel to one daemon."""
+class Stub:
+    """A service's unary calls over the gRPC client that the ``skep`` command has, instead of grpcio's."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
-        self.bpfman = bpfman_pb2_grpc.BpfmanStub(channel)
-        self.skep = skep_pb2_grpc.SkepStub(channel)
+    def __init__(self, connection: call.Connection, service: ServiceDescriptor) -> None:
+        for method in service.methods:
+            setattr(self, method.name, self._unary(connection, method))
+
+    @staticmethod
+    def _unary(connection: call.Connection, method: MethodDescriptor) -> Callable[[Message], Message]:
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        answer = GetMessageClass(method.output_type)
+
+        def unary(request: Message) -> Message:
+            return answer.FromString(connection.call(path, (request.SerializeToString(),), (), None))
+
+        return unary
+
+
+class Api:
+    """One connection to one daemon, by whichever client made the stubs."""
+
+    def __init__(self, bpfman: Any, skep: Any) -> None:  # Any: grpcio's stubs or ours, with the same methods
+        self.bpfman = bpfman
+        self.skep = skep
 
     def load(self, path: Path, name: str, hook: str = "xdp", **global_data: bytes) -> int:
         """Loads one program of an object file; its kernel id."""
@@ -73,7 +96,18 @@ class Api:
 
 @contextlib.contextmanager
 def connect(instance: Instance) -> Iterator[Api]:
-    """A channel to ``instance``, already connected, so that the first call costs what the others do."""
+    """grpcio's client, already connected, so that the first call costs what the others do."""
     with grpc.insecure_channel(f"unix:{instance.layout.socket}") as channel:
         grpc.channel_ready_future(channel).result(timeout=20)
-        yield Api(channel)
+        yield Api(bpfman_pb2_grpc.BpfmanStub(channel), skep_pb2_grpc.SkepStub(channel))
+
+
+@contextlib.contextmanager
+def connect_lightly(instance: Instance) -> Iterator[Api]:
+    """The client of the ``skep`` command (rpc/call.py)."""
+    connection = call.Connection(instance.layout.socket)
+    with contextlib.closing(connection):
+        yield Api(
+            Stub(connection, pb.DESCRIPTOR.services_by_name["Bpfman"]),
+            Stub(connection, skep_pb2.DESCRIPTOR.services_by_name["Skep"]),
+        )

@@ -1,7 +1,8 @@
 """What does a life of a program cost over gRPC, against a C program on libbpf that pins the same?
 
 One life is Load, Attach, Detach, Unload of one program. The C program (bench/c/lifecycle.c) does the kernel's part of
-it and nothing else. Most of both is the kernel waiting for grace periods, in steps of about 4 ms, so only medians over
+it and nothing else. The daemon is asked twice: by the gRPC client that the ``skep`` command has, and by grpcio's, whose
+threads cost the caller about half a millisecond a call. Most of both is the kernel waiting for grace periods, in steps of about 4 ms, so only medians over
 many pairs say anything.
 """
 
@@ -32,33 +33,35 @@ def main() -> None:
     with (
         instance.network("skep-life") as network,
         instance.instance("skep-life", enter=network.enter) as daemon,
-        api.connect(daemon) as client,
+        api.connect_lightly(daemon) as client,
+        api.connect(daemon) as grpcio,
     ):
         for hook in arguments.hook or list(PROGRAMS):
             # A tracepoint's detach alone takes 70 ms in the kernel; its ratio needs no hundred pairs.
             pairs = min(arguments.pairs, 30) if hook == "tracepoint" else arguments.pairs
             measure.progress(f"lifecycle {hook}: {pairs} pairs")
-            figures_of, detail_of = compare(client, network, hook, pairs)
+            figures_of, detail_of = compare((client, grpcio), network, hook, pairs)
             figures += figures_of
             detail[hook] = detail_of
     measure.report(arguments, QUESTION, figures, detail)
 
 
 def compare(
-    client: api.Api, network: instance.Network, hook: str, pairs: int
+    clients: tuple[api.Api, api.Api], network: instance.Network, hook: str, pairs: int
 ) -> tuple[list[dict[str, object]], dict[str, object]]:
     """The ratio of ``hook``, and both sides' times by phase."""
     place = TRACEPOINT if hook == "tracepoint" else network.near
     program = PROGRAMS[hook]
     source = instance.EXAMPLES / f"{program}.bpf.o"
     ours: dict[str, list[float]] = {phase: [] for phase in PHASES}
+    by_grpcio: dict[str, list[float]] = {phase: [] for phase in PHASES}
     theirs: dict[str, list[float]] = {phase: [] for phase in PHASES}
     pins = f"/sys/fs/bpf/{network.name}-c"
     words = [*network.enter, str(measure.compiled("lifecycle.c", "-lbpf")), str(source), program, pins, hook, place]
 
-    def over_grpc() -> float:
-        life(client, source, program, hook, place, ours)
-        return sum(times[-1] for times in ours.values())
+    def over_grpc(client: api.Api, phases: dict[str, list[float]]) -> float:
+        life(client, source, program, hook, place, phases)
+        return sum(times[-1] for times in phases.values())
 
     def in_c() -> float:
         answer = peer.round()
@@ -68,17 +71,24 @@ def compare(
         return answer["total"] / 1e9
 
     with measure.Rounds(words) as peer:
-        measure.in_turns(3, over_grpc, in_c)  # first use: files into the cache, libraries mapped
-        for times in (*ours.values(), *theirs.values()):
+        sides = (lambda: over_grpc(clients[0], ours), in_c, lambda: over_grpc(clients[1], by_grpcio))
+        measure.in_turns(3, *sides)  # first use: files into the cache, libraries mapped
+        for times in (*ours.values(), *by_grpcio.values(), *theirs.values()):
             times.clear()
-        mine, other = measure.in_turns(pairs, over_grpc, in_c)
-    medians = measure.quotient_of_medians(mine, other)
-    figures = [measure.figure(f"lifecycle {hook}", medians, TARGET.get(hook))]
+        mine, other, third = measure.in_turns(pairs, *sides)
+    figures = [
+        measure.figure(f"lifecycle {hook}", measure.quotient_of_medians(mine, other), TARGET.get(hook)),
+        measure.figure(f"lifecycle {hook}, by grpcio's client", measure.quotient_of_medians(third, other)),
+    ]
     phases = {
         phase: {"skep": measure.summary(ours[phase]), "libbpf": measure.summary(theirs[phase])} for phase in PHASES
     }
     return figures, {
-        "total": {"skep": measure.summary(mine), "libbpf": measure.summary(other)},
+        "total": {
+            "skep": measure.summary(mine),
+            "libbpf": measure.summary(other),
+            "grpcio": measure.summary(third),
+        },
         "median of the pairs' ratios": measure.ratio(mine, other),
         "phases": phases,
     }

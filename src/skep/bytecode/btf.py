@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from skep import errors
-from skep.bytecode.recent import recent
+from skep.bytecode.recent import OBJECTS, recent
 
 MAGIC: Final = 0xEB9F
 VERSION: Final = 1
@@ -168,7 +168,7 @@ class Btf(NamedTuple):
         return "?"
 
 
-@recent
+@recent(OBJECTS)
 def parse(blob: bytes) -> Btf:
     """Read a BTF blob; ``BadObject`` for anything that is not well-formed BTF of this host's byte order."""
     if len(blob) < _HEADER.size:
@@ -233,7 +233,7 @@ def concatenate(parts: Sequence[Btf]) -> tuple[Btf, tuple[int, ...]]:
     return Btf(tuple(types)), tuple(starts)
 
 
-@recent
+@recent(OBJECTS)
 def for_functions(blob: bytes, func_info: tuple[tuple[int, int], ...]) -> tuple[bytes, tuple[tuple[int, int], ...]]:
     """The part of ``blob`` that the functions named by (instruction, type id) need, and the pairs with new ids.
 

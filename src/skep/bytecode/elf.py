@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from skep import errors
-from skep.bytecode.recent import recent
+from skep.bytecode.recent import OBJECTS, recent
 
 MAX_BYTES: Final = 16 << 20  # 16 MiB; larger objects are refused unread
 EM_BPF: Final = 247
@@ -98,7 +98,7 @@ class Object:
         return None
 
 
-@recent
+@recent(OBJECTS)
 def parse(data: bytes, order: ByteOrder = HOST) -> Object:
     """Read an object made for a machine of byte order ``order``.
 

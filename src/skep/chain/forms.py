@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from skep.bytecode.insn import Insn
 from skep.bytecode.relocated import Member
 from skep.chain import ending, flatten, frames, functions, limits
 from skep.chain.frames import Function, Use
@@ -72,8 +71,7 @@ def candidates(members: Sequence[Member]) -> tuple[tuple[Form, ...], ...]:
 
 
 def _shape(member: Member) -> _Shape:
-    code: list[Insn] = member.decoded()
-    leaves_chain = functions.leaves_chain(code)
+    leaves_chain = functions.can_end_program(member.insns)
     flat = None if leaves_chain else flatten.flatten(member)
     return _Shape(
         member=member,

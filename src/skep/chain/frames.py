@@ -11,13 +11,13 @@ chain; whoever lays frames of numbers side by side needs ``sure``.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from skep.bytecode import insn
 from skep.bytecode.insn import Insn
+from skep.bytecode.recent import PROGRAMS, recent
 from skep.bytecode.relocated import Member
 from skep.chain import pointers
 
@@ -78,7 +78,7 @@ def of_member(member: Member) -> tuple[Function, ...]:
     return _of_code(member.insns, tuple(info.insn_off for info in member.func_info))
 
 
-@functools.lru_cache(maxsize=256)
+@recent(PROGRAMS)
 def _of_code(insns: bytes, starts: tuple[int, ...]) -> tuple[Function, ...]:
     """By the code alone: the same program loaded twice has other maps and the same frames."""
     return functions(insn.decode(insns), starts)

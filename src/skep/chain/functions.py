@@ -14,6 +14,7 @@ from typing import Final
 from skep.bytecode import btf, insn
 from skep.bytecode.btf import FUNC_GLOBAL, FUNC_STATIC, Kind, Type
 from skep.bytecode.insn import Insn
+from skep.bytecode.recent import PROGRAMS, recent
 from skep.bytecode.relocated import FuncInfo, Member
 
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_]")
@@ -30,12 +31,23 @@ def leaves_chain(code: Sequence[Insn]) -> bool:
     return any(one.calls_helper(insn.HELPER_TAIL_CALL) or _is_legacy_load(one) for one in real)
 
 
+@recent(PROGRAMS)
+def can_end_program(insns: bytes) -> bool:
+    """``leaves_chain`` of encoded instructions. Remembered, since chains are linked anew with the same members."""
+    return leaves_chain(insn.decode(insns))
+
+
+@recent(PROGRAMS)
+def _names_functions(insns: bytes) -> bool:
+    code = insn.decode(insns)
+    return leaves_chain(code) or any(
+        one.is_function_address or one.is_kernel_call for _, one in insn.first_halves(code)
+    )
+
+
 def needs_types(member: Member) -> bool:
     """Whether a chain with ``member`` has to be loaded with BTF."""
-    code = member.decoded()
-    if leaves_chain(code):
-        return True
-    if any(one.is_function_address or one.is_kernel_call for _, one in insn.first_halves(code)):
+    if _names_functions(member.insns):
         return True
     if len(member.func_info) < 2:
         return False

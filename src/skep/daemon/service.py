@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -41,6 +42,9 @@ def serve(settings: config.Settings, *, csi_support: bool = False) -> int:
         served = server.Server(managed, listener, layout, lock_timeout=settings.lock_timeout)
         stack.callback(served.stop)
         stack.enter_context(_announced(layout, layout.socket if passed is None else passed.getsockname()))
+        # What was imported lives as long as we do: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
         served.start()
         stack.callback(listen.notify, os.environ, "STOPPING=1")
         listen.notify(os.environ, f"READY=1\nSTATUS=Serving on {listener.getsockname()}")

@@ -35,6 +35,12 @@ def observe(
     interface = need.interface(operation)
     seen = None if interface is None else kernel.interface(interface)
     wanted = need.of(operation, world, fresh, seen)
+    seen_on_xdp: tuple[model.ProgramId, ...] = ()
+    mode, others = model.XdpMode.DRV, True
+    if interface is not None and wanted.tcx is None:
+        seen_on_xdp = kernel.xdp_on(interface)
+        mode, *fallback = xdp_modes(interface.name)
+        others = bool(fallback)
     world = replace(
         world,
         members={key: code for key in wanted.members if (code := remembered.member(key)) is not None},
@@ -46,11 +52,12 @@ def observe(
         shared=frozenset(map(model.MapPin, kernel.pins(fresh.pins.directory("shared"))))
         if wanted.shared
         else frozenset(),
+        xdp_on=seen_on_xdp,
+        xdp_mode=mode,
+        xdp_fallback=others,
     )
-    if interface is not None and wanted.tcx is None:
-        mode, *others = xdp_modes(interface.name)
-        world = replace(world, xdp_on=kernel.xdp_on(interface), xdp_mode=mode, xdp_fallback=bool(others))
-    return replace(world, foreign=_foreign(kernel, records, world, fresh.boot))
+    foreign = _foreign(kernel, records, world, fresh.boot)
+    return replace(world, foreign=foreign) if foreign else world
 
 
 def _foreign(

@@ -84,14 +84,18 @@ class Loader:
 
     @contextlib.contextmanager
     def ask(self, head: dict[str, Any], blobs: tuple[bytes, ...], fds: Sequence[int]) -> Iterator[Answer]:
-        """Send a request; the answer's descriptors close when the block ends. ``Unavailable``: it died or stalled."""
+        """Send a request; the answer's descriptors close when the block ends, the loader's too. One block at a time.
+
+        ``Unavailable``: it died or stalled.
+        """
         document = wire.Document(json.dumps(head).encode(), blobs)
         with self._lock:
             answer = self._exchange(document, list(fds))
-        try:
-            yield answer
-        finally:
-            answer.close()
+            try:
+                yield answer
+            finally:
+                answer.close()
+                self._finish()
 
     def _exchange(self, document: wire.Document, fds: list[int]) -> Answer:
         if self._process is not None and self._process.ended():
@@ -111,16 +115,7 @@ class Loader:
             message = wire.receive(channel)
             if message is None:
                 raise ConnectionResetError
-            answer = Answer(message)
-            try:
-                finished = wire.await_finish(channel)
-            except BaseException:
-                answer.close()
-                raise
-            if not finished:
-                answer.close()
-                raise ConnectionResetError
-            return answer
+            return Answer(message)
         except (BlockingIOError, TimeoutError) as late:
             self._drop()
             raise errors.Unavailable(
@@ -135,6 +130,16 @@ class Loader:
                 why=f"{_CRASHED} ({how})" if how else _CRASHED,
                 do="compile the object again; skep is ready for others",
             ) from broken
+
+    def _finish(self) -> None:
+        """Wait until the loader holds nothing of the request either, or is gone. It closes while we use the answer."""
+        if self._process is None:
+            return
+        finished = False
+        with contextlib.suppress(OSError):
+            finished = wire.await_finish(self._process.channel)
+        if not finished:
+            self._drop()
 
     def _drop(self) -> str:
         process, self._process = self._process, None

@@ -5,7 +5,7 @@ The observer (``manager``) asks this with the store's records, looks, and fills 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from skep import model, paths
@@ -52,12 +52,12 @@ def of(operation: model.Operation, records: World, fresh: Fresh, seen: model.Int
         case model.Attach():
             return _attach(operation, records, fresh, seen)
         case model.Detach():
-            return _links(records, (find.link(records, operation.link),), fresh.pins)
+            return _leaving(records, (find.link(records, operation.link),), fresh.pins)
         case model.UpdateLink():
             return _update(find.link(records, operation.link), records, fresh)
         case model.Unload():
             record = find.program(records, fresh, operation.program)
-            return _links(records, find.links_of(records, record.key), fresh.pins)
+            return _leaving(records, find.links_of(records, record.key), fresh.pins)
         case model.ReplaceProgram():
             record = find.program(records, fresh, operation.program)
             links = _links(records, find.links_of(records, record.key), fresh.pins)
@@ -107,14 +107,13 @@ def _update(link: model.LinkRecord, records: World, fresh: Fresh) -> Need:
     siblings = find.tcx_links(records, link.netns, link.ifindex, link.attachment.direction)
     return Need(
         links=tuple(pin for sibling in siblings for pin in sibling.pins),
-        programs=around.programs,
         members=(link.program,),
         tcx=(link.attachment.interface, link.attachment.attach_type),
     )
 
 
 def _links(records: World, links: tuple[model.LinkRecord, ...], pins: paths.Pins) -> Need:
-    """Everything around some links: their own pins, their programs', their chains' links and members."""
+    """What is around some links: their own pins, their chains' links and members."""
     at: list[model.LinkPin] = []
     members: list[model.ProgramKey] = []
     for link in links:
@@ -122,9 +121,13 @@ def _links(records: World, links: tuple[model.LinkRecord, ...], pins: paths.Pins
         if link.chain is not None and link.chain in records.chains:
             at.append(pins.chain_link(link.chain))
             members.extend(member.program for member in records.chains[link.chain].members)
-    programs = tuple(records.programs[link.program].pin for link in links if link.program in records.programs)
-    return Need(
-        links=tuple(dict.fromkeys(at)),
-        programs=tuple(dict.fromkeys(programs)),
-        members=tuple(dict.fromkeys(members)),
-    )
+    return Need(links=tuple(dict.fromkeys(at)), members=tuple(dict.fromkeys(members)))
+
+
+def _leaving(records: World, links: tuple[model.LinkRecord, ...], pins: paths.Pins) -> Need:
+    """The same for links that go: nobody needs the code of a program that is in no chain afterwards."""
+    around = _links(records, links, pins)
+    gone = {link.id for link in links}
+    chains = [records.chains[link.chain] for link in links if link.chain is not None and link.chain in records.chains]
+    stay = {member.program for chain in chains for member in chain.members if member.link not in gone}
+    return replace(around, members=tuple(key for key in around.members if key in stay))

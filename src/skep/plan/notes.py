@@ -118,11 +118,12 @@ def _read_link(value: dict[str, object]) -> model.LinkRecord:
 def _member(value: object) -> relocated.Member:
     assert isinstance(value, list)
     header, insns, btf = value
-    return relocated.from_row(header, base64.b85decode(insns), base64.b85decode(btf))
+    return relocated.from_row(header, base64.b64decode(insns), base64.b64decode(btf))
 
 
 def _text(data: bytes) -> str:
-    return base64.b85encode(data).decode()
+    # Not base 85, which takes less room but which Python does in Python.
+    return base64.b64encode(data).decode()
 
 
 def _pack(value: object) -> str:
@@ -191,7 +192,7 @@ def _typed(hint: typing.Any, value: typing.Any) -> object:  # Any: a type expres
     if issubclass(hint, enum.Enum):
         return hint(value)
     if hint is bytes:
-        return base64.b85decode(value)
+        return base64.b64decode(value)
     if not isinstance(value, (int, float) if hint is float else hint):
         raise TypeError(f"{value!r} is not {hint}")
     return value

@@ -11,7 +11,7 @@ from typing import Any
 
 from skep import errors, hooks, model, steps
 from skep.bytecode import elf, maps, programs, variables
-from skep.bytecode.recent import recent
+from skep.bytecode.recent import OBJECTS, recent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Opened:
         return found
 
 
-@recent
+@recent(OBJECTS)
 def read(data: bytes) -> Opened:
     """Read an object. Exhausted above 16 MiB, before anything looks at it; BadObject."""
     if len(data) > model.MAX_OBJECT_BYTES:

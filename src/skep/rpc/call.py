@@ -39,6 +39,8 @@ _FIRST_WINDOW = 65535
 _LARGEST_FRAME = 2**24 - 1
 _MOST_METADATA = 4 * 1024 * 1024
 _REFILL = 2**29
+_HELD = 8192
+"""Bytes that may wait for more to be sent with them, until an answer is waited for."""
 _CANCEL = 8
 _RESETS = {0: "UNAVAILABLE", 7: "UNAVAILABLE", 8: "CANCELLED", 11: "RESOURCE_EXHAUSTED"}
 """HTTP/2's error codes of a stream -> the status that gRPC makes of them."""
@@ -72,6 +74,7 @@ class Connection:
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._heard = bytearray()
+        self._held = bytearray()
         self._next = 1
         self._window = self._stream_window = _FIRST_WINDOW
         self._frame = 16384
@@ -132,6 +135,7 @@ class Connection:
                 self._send(frame(DATA, END_STREAM, stream.id, b""))
             while not stream.ended:
                 self._read_frame()
+            self._flush()
         except TimeoutError as error:
             self._cancel()
             raise Failed("DEADLINE_EXCEEDED", "the deadline has passed") from error
@@ -148,8 +152,16 @@ class Connection:
     # ------------------------------------------------------------ sending
 
     def _send(self, data: bytes) -> None:
-        self._limit()
-        self._socket.sendall(data)
+        """Now, or together with what follows when that is little: each write wakes the daemon up once more."""
+        self._held += data
+        if len(self._held) > _HELD:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._held:
+            self._limit()
+            self._socket.sendall(self._held)
+            self._held.clear()
 
     def _send_data(self, data: bytes) -> None:
         """In frames that the peer takes, as fast as its windows allow."""
@@ -238,6 +250,7 @@ class Connection:
         return kind, flags, number & _LARGEST_WINDOW, self._exactly(high << 16 | low)
 
     def _exactly(self, size: int) -> bytes:
+        self._flush()
         while len(self._heard) < size:
             self._limit()
             piece = self._socket.recv(max(65536, size - len(self._heard)))

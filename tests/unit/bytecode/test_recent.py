@@ -6,6 +6,8 @@ import pytest
 
 from skep.bytecode import recent
 
+KEPT = 3
+
 
 @pytest.fixture
 def made() -> list[tuple[bytes, int]]:
@@ -23,7 +25,7 @@ def double(made):
             raise ValueError("bad")
         return data + data
 
-    return recent.recent(make)
+    return recent.recent(KEPT)(make)
 
 
 def test_the_same_bytes_are_looked_at_once(double, made):
@@ -44,7 +46,7 @@ def test_large_bytes_are_not_kept(double, made):
 
 
 def test_the_oldest_is_forgotten(double, made):
-    for number in range(recent.KEPT + 1):
+    for number in range(KEPT + 1):
         double(bytes([number]))
     double(b"\0")
     assert made[-1] == (b"\0", 0)
