@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from skep import hooks, model
-from skep.cli import lazy, operate, option, output, session, value
+from skep.cli import later, lazy, operate, option, output, session, value
 from skep.cli import link as links
 
 SAMPLES = {
@@ -51,6 +51,8 @@ def group() -> click.Command:
         for name in hook.family:
             if name != hook.name and name not in {other.name for other in hooks.HOOKS}:
                 made.add_command(command(hook, name=name, hidden=True))
+    for refused in later.types():
+        made.add_command(refused)
     return made
 
 

@@ -66,7 +66,7 @@ def hook_name(text: str) -> model.HookName:
         raise errors.InvalidRequest(
             f"{text!r} is not a program type",
             why=f"types are {', '.join(known)}",
-            do=_did_you_mean(errors.near_misses(name, known)),
+            do=_did_you_mean(errors.near_misses(name, known)) or "choose one of those",
         )
     return model.HookName(name)
 

@@ -121,7 +121,7 @@ def patches(opened: Opened, values: Mapping[str, bytes]) -> tuple[steps.Patch, .
             raise errors.InvalidRequest(
                 f"the object has no global variable {name!r}",
                 why="it has " + (there or "none, or was compiled without -g"),
-                do=f"did you mean {', '.join(near)}?" if near else "",
+                do=f"did you mean {', '.join(near)}?" if near else "name one of those" if known else "compile it with -g",
             )
         variables.check_value(found, data)
         made.append(steps.Patch(section=found.section, offset=found.offset, data=data))
