@@ -126,7 +126,7 @@ def _live(
             except errors.NotFound as error:
                 live.update(f"{error.what}: waiting for a program", refresh=True)
                 continue
-            live.update(render.live(look, members(skep), before), refresh=True)  # type: ignore[arg-type]  # rich is lazy
+            live.update(render.live(look, members(skep), before, live.console.width), refresh=True)  # type: ignore[arg-type]  # rich is lazy
             before = look
 
 

@@ -86,10 +86,10 @@ def _table(maps: Sequence[model.MapView]) -> table.Table:
         table.Column(title="KEY", right=True),
         table.Column(title="VALUE", right=True),
         table.Column(title="ENTRIES", right=True),
-        table.Column(title="PROGRAMS"),
+        table.Column(title="PROGRAMS", folds=True),
         table.Column(title="FLAGS", right=True, wide=True),
         table.Column(title="MEMORY", right=True, wide=True),
-        table.Column(title="PINS", wide=True),
+        table.Column(title="PINS", wide=True, folds=True),
     )
     return table.Table(
         columns=columns,

@@ -77,8 +77,9 @@ def refusal(name: str, prog_type: int, code: int, log: str) -> errors.SkepError:
             log=log,
         )  # fmt: skip
     return errors.Rejected(
-        what, why=reason(log) or refused.explain(code), do="correct the program there; the verifier's log shows how it came there", errno=code, log=log
-    )
+        what, why=reason(log) or refused.explain(code), errno=code, log=log,
+        do="correct the program there; the verifier's log shows how it came there",
+    )  # fmt: skip
 
 
 def _load(image: Image, btf_fd: int) -> int:

@@ -118,10 +118,11 @@ def patches(opened: Opened, values: Mapping[str, bytes]) -> tuple[steps.Patch, .
         if found is None:
             there = ", ".join(f"{one.name} ({one.size} bytes)" for one in known)
             near = errors.near_misses(name, [one.name for one in known])
+            do = "name one of those" if known else "compile it with -g, which describes its variables"
             raise errors.InvalidRequest(
                 f"the object has no global variable {name!r}",
                 why="it has " + (there or "none, or was compiled without -g"),
-                do=f"did you mean {', '.join(near)}?" if near else "name one of those" if known else "compile it with -g",
+                do=f"did you mean {', '.join(near)}?" if near else do,
             )
         variables.check_value(found, data)
         made.append(steps.Patch(section=found.section, offset=found.offset, data=data))
