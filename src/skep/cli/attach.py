@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from skep import hooks, model
 from skep.cli import later, lazy, operate, option, output, session, value
 from skep.cli import link as links
+from skep.hooks import tcx
 
 SAMPLES = {
     "interface": "eth0",
@@ -32,6 +34,23 @@ class TableType(click.ParamType[Any]):  # Any: each option parses to a type of i
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # Any: click
         """Text -> value."""
         return self.row.parse(value) if isinstance(value, str) else value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Interfaces of this network namespace, directions, and paths."""
+        from click.shell_completion import CompletionItem
+
+        match self.row.field:
+            case "interface":
+                words = [name for _, name in socket.if_nameindex()]
+            case "direction":
+                words = [direction.value for direction in tcx.Direction]
+            case "netns" | "target":
+                return [CompletionItem(incomplete, type="file")]
+            case _:
+                words = []
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
 def group() -> click.Command:

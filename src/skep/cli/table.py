@@ -50,11 +50,16 @@ class Section:
     sections: tuple[Section, ...] = ()
 
 
-def coloured(stream: object = None) -> bool:
-    """Whether a stream takes colours: a terminal, and NO_COLOR (no-color.org) not set."""
+def terminal(stream: object = None) -> bool:
+    """Whether a stream is a terminal that can move its cursor: then tables fit its width."""
     target = sys.stdout if stream is None else stream
     isatty = getattr(target, "isatty", None)
-    return bool(isatty and isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return bool(isatty and isatty()) and os.environ.get("TERM") != "dumb"
+
+
+def coloured(stream: object = None) -> bool:
+    """Whether a stream takes colours: a terminal, and NO_COLOR (no-color.org) not set. rich looks at that by itself."""
+    return terminal(stream) and not os.environ.get("NO_COLOR")
 
 
 def show(table: Table, *, wide: bool = False) -> None:
@@ -64,7 +69,7 @@ def show(table: Table, *, wide: bool = False) -> None:
             print(table.title)
         return
     chosen = _chosen(table, wide)
-    if coloured():
+    if terminal():
         _rich(chosen)
     else:
         print("\n".join(plain(chosen)))
