@@ -220,9 +220,7 @@ class Manager:
             warnings=(*decided.warnings, *_fallbacks(change)),
         )
 
-    def _made(
-        self, fresh: plan.Fresh, change: steps.StoreChange, results: steps.Results
-    ) -> tuple[model.Program, ...]:
+    def _made(self, fresh: plan.Fresh, change: steps.StoreChange, results: steps.Results) -> tuple[model.Program, ...]:
         records = self._store.snapshot()
         by_program = programs.links_by_program(records)
         by_set = programs.users_by_set(records, fresh.boot)

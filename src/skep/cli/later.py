@@ -5,10 +5,7 @@ from __future__ import annotations
 import click
 
 from skep import errors, hooks
-from skep.cli import lazy
-
-TYPES = ("kprobe", "kretprobe", "fentry", "fexit", "lsm")
-"""bpfman's program types; those that ``hooks`` has are left out."""
+from skep.cli import lazy, value
 
 
 def image() -> click.Command:
@@ -30,14 +27,9 @@ def types() -> tuple[click.Command, ...]:
     return tuple(
         _command(
             name,
-            errors.Unsupported(
-                f"programs of type {name} are not supported",
-                why=f"this release attaches {', '.join(hook.name for hook in hooks.HOOKS)}",
-                do="see docs/compatibility.md",
-                feature=f"program type {name}",
-            ),
+            value.not_yet(name),
         )
-        for name in TYPES
+        for name in value.LATER
         if name not in known
     )
 

@@ -97,5 +97,7 @@ def _explain(path: str, caller: model.Caller, refusal: OSError) -> errors.SkepEr
             what, why=refused.explain(code), do="check the path: it is looked up on the daemon's host", errno=code
         )
     if code == errno.ELOOP:
-        return errors.InvalidRequest(what, why="it is a loop of links, or a link into procfs", errno=code)
+        return errors.InvalidRequest(
+            what, why="it is a loop of links, or a link into procfs", errno=code, do="name the file itself"
+        )
     return refused.general(what, refusal)

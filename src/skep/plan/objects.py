@@ -50,7 +50,11 @@ class Opened:
         found = maps.maps(self.elf)
         for one in found:
             if not one.name or "/" in one.name or "." in one.name:
-                raise errors.BadObject(f"map {one.name!r} cannot be pinned", why="bpffs refuses '.' and '/' in names")
+                raise errors.BadObject(
+                    f"map {one.name!r} cannot be pinned",
+                    why="bpffs refuses '.' and '/' in names",
+                    do="rename the map in the program",
+                )
         return found
 
 
@@ -75,7 +79,9 @@ def wanted(opened: Opened, specs: Sequence[model.ProgramSpec]) -> tuple[Wanted, 
     section is of another type than declared. Unsupported: a type that skep does not have."""
     if not specs:
         known = ", ".join(f"{one.name} ({one.section})" for one in programs.programs(opened.elf))
-        raise errors.InvalidRequest("no program is named", why=f"the object has {known or 'none'}")
+        raise errors.InvalidRequest(
+            "no program is named", why=f"the object has {known or 'none'}", do="name at least one"
+        )
     names = [spec.name for spec in specs]
     for name in names:
         if names.count(name) > 1:

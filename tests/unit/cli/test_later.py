@@ -17,6 +17,7 @@ from skep.cli import exit, later
         ("link", "attach", "kprobe", "101", "do_unlinkat", "--offset", "4"),
         ("link", "attach", "lsm", "101", "-m", "a=b"),
         ("attach", "101", "fentry"),
+        ("program", "list", "--type", "kprobe"),
     ],
     ids=" ".join,
 )

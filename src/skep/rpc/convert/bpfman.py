@@ -59,7 +59,11 @@ def check_image(image: bpfman_pb2.BytecodeImage) -> None:
         raise errors.InvalidRequest("the image has no reference", do="fill in url")
     if not 0 <= image.image_pull_policy < len(PULL_POLICIES):
         known = ", ".join(f"{number} {name}" for number, name in enumerate(PULL_POLICIES))
-        raise errors.InvalidRequest(f"unknown pull policy {image.image_pull_policy}", why=f"policies are {known}")
+        raise errors.InvalidRequest(
+            f"unknown pull policy {image.image_pull_policy}",
+            why=f"policies are {known}",
+            do="fill in image.image_pull_policy",
+        )
 
 
 def images_later() -> errors.Unsupported:
