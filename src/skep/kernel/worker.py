@@ -7,6 +7,7 @@ socket closes or its parent dies. Imports only what it needs: it shall start fas
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import ctypes
 import errno
@@ -14,7 +15,6 @@ import json
 import os
 import resource
 import signal
-import _socket
 from typing import Any
 
 from skep.kernel import cpus, libbpf, wire
