@@ -273,7 +273,7 @@ def test_it_is_refused_and_changes_nothing(bench: Bench, case: Case) -> None:
 
 def told(answer: grpc.RpcError) -> errors.SkepError:
     """The error behind a failed call, as its details tell it."""
-    metadata = [(one.key, one.value) for one in answer.trailing_metadata() or () if isinstance(one.value, bytes)]
+    metadata = [(one.key, one.value) for one in answer.trailing_metadata() or ()]
     return status.restore(answer.code().name, answer.details() or "", metadata)
 
 
