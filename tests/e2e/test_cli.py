@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -247,6 +248,47 @@ def test_a_reader_that_goes_away_ends_it_quietly(shell: Shell) -> None:
         env=instance.environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stderr.strip() in ("141", "0")
+
+
+COMPLETE = """
+mkdir -p "$1" && printf '#!/bin/sh\nexec %s "$@"\n' "$2" > "$1/skep" && chmod +x "$1/skep" && PATH=$1:$PATH
+source <(skep completion bash)
+shift 2
+for typed; do
+    read -ra COMP_WORDS <<< "$typed"
+    [[ $typed == *" " ]] && COMP_WORDS+=("")
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMPREPLY=()
+    _skep_completion skep "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+    echo "${COMPREPLY[@]}"
+done
+"""
+"""What bash does when somebody presses Tab after each of the texts."""
+
+
+def test_bash_completes_what_there_is(shell: Shell, tmp_path: Path) -> None:
+    program = shell.load()
+    link = shell.attach(program, 1)["record"]["id"]
+    expected = {
+        "skep ev": "events",
+        "skep program ": "load list get replace unload",
+        "skep program get ": str(program),
+        "skep link detach ": str(link),
+        "skep link attach ": "xdp tcx tracepoint uprobe uretprobe",
+        "skep link attach tcx 1 lo ": "ingress egress",
+        "skep link attach xdp 1 l": "lo",
+        "skep program list --type xdp,tr": "xdp,tracepoint",
+        "skep program list --un": "--unattached",
+        "skep link list -o j": "json jsonl",
+        "skep help exit": "exit-codes",
+    }
+    skep = " ".join(shlex.quote(word) for word in instance.command())
+    done = subprocess.run(
+        ["bash", "-c", COMPLETE, "bash", str(tmp_path / "bin"), skep, *expected],
+        env={**instance.environment(), "SKEP_RUNTIME_DIR": shell.layout.runtime},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert dict(zip(expected, done.stdout.splitlines(), strict=True)) == expected, done.stderr
+    assert done.stderr == ""
 
 
 def test_the_rest_of_the_nouns_answer(shell: Shell) -> None:

@@ -6,7 +6,6 @@ attached before are what they were. A failure is replayed by its index: ``mutant
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from skep.pb import bpfman_pb2, bpfman_pb2_grpc, skep_pb2, skep_pb2_grpc
 from tests import instance, mutants
+from tests.e2e import evidence
 
 SEED = 20261121
 COUNT = 2000
@@ -86,32 +86,6 @@ class _Loader:
             self._bpfman.Unload(bpfman_pb2.UnloadRequest(id=program.kernel_info.id), timeout=30)
 
 
-def _store(daemon: instance.Instance) -> dict[str, list[tuple[object, ...]]]:
-    """Every row of every table but the history and the counters from which new ids are taken."""
-    with sqlite3.connect(f"file:{daemon.layout.database}?mode=ro", uri=True) as store:
-        names = [name for (name,) in store.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-        kept = sorted(set(names) - {"meta", "events", "sqlite_sequence"})
-        return {name: sorted(store.execute(f"SELECT * FROM {name}")) for name in kept}
-
-
-def _bpf_descriptors(daemon: instance.Instance) -> list[str]:
-    """Descriptors of programs, maps, links and BTF that the daemon or a process below it holds."""
-    found: list[str] = []
-    todo = [daemon.pid]
-    while todo:
-        pid = todo.pop()
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                target = str(descriptor.readlink())
-            except OSError:
-                continue
-            if "bpf" in target and "anon_inode" in target:
-                found.append(f"{pid}: {target}")
-        for children in Path(f"/proc/{pid}/task").glob("*/children"):
-            todo += map(int, children.read_text().split())
-    return found
-
-
 @pytest.mark.timeout(300)
 def test_damaged_objects_change_nothing_and_get_documented_answers(tmp_path):
     objects = [(path.name, path.read_bytes()) for path in BASES]
@@ -128,7 +102,7 @@ def test_damaged_objects_change_nothing_and_get_documented_answers(tmp_path):
             place = bpfman_pb2.XDPAttachInfo(iface=network.near, netns=network.path, priority=1)
             resident = good.programs[0].kernel_info.id
             bpfman.Attach(bpfman_pb2.AttachRequest(id=resident, attach=bpfman_pb2.AttachInfo(xdp_attach_info=place)))
-            before = (daemon.pins(), _store(daemon), _bpf_descriptors(daemon))
+            before = evidence.taken(daemon, network)
 
             answers: dict[grpc.StatusCode, list[str]] = {}
             for mutant in mutants.mutants(objects, count=COUNT, seed=SEED):
@@ -141,6 +115,6 @@ def test_damaged_objects_change_nothing_and_get_documented_answers(tmp_path):
             undocumented = {status.name: found[:5] for status, found in answers.items() if status not in DOCUMENTED}
             assert not undocumented, f"{undocumented} of {counted}"
             assert {"OK", "INVALID_ARGUMENT"} <= set(counted), counted  # some reach the kernel, most are refused
-            assert (daemon.pins(), _store(daemon), _bpf_descriptors(daemon)) == before
+            assert evidence.taken(daemon, network) == before
             assert bpfman.Get(bpfman_pb2.GetRequest(id=resident)).info.links
         assert "Traceback" not in daemon.log.read_text()

@@ -133,7 +133,7 @@ def test_the_limit_is_checked_before_reading(place: Path, size: int) -> None:
     if size <= LIMIT:
         assert len(files.read_as(str(file), caller(USER), LIMIT)) == size
     else:
-        with pytest.raises(errors.BadObject, match="larger than 1000 bytes"):
+        with pytest.raises(errors.Exhausted, match="1000 bytes"):
             files.read_as(str(file), caller(USER), LIMIT)
 
 

@@ -128,8 +128,9 @@ def _check_header(data: bytes, order: ByteOrder) -> None:
     if not data:
         raise errors.BadObject("this is not a BPF object", why="it is empty", do=_COMPILE)
     if data[:4] != _MAGIC[: len(data)] or len(data) < 4:
+        start = data[:4].hex(" ")
         raise errors.BadObject(
-            "this is not a BPF object", why=f"it does not start like an ELF file but with {data[:4]!r}", do=_COMPILE
+            "this is not a BPF object", why=f"it does not start like an ELF file but with {start}", do=_COMPILE
         )
     if len(data) < 64:
         raise _damaged(f"it ends within its header, after {len(data)} bytes")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from skep import hooks, model
-from skep.cli import lazy, operate, option, output, session, value
+from skep.cli import later, lazy, operate, option, output, session, value
 from skep.cli import link as links
+from skep.hooks import tcx
 
 SAMPLES = {
     "interface": "eth0",
@@ -33,6 +35,23 @@ class TableType(click.ParamType[Any]):  # Any: each option parses to a type of i
         """Text -> value."""
         return self.row.parse(value) if isinstance(value, str) else value
 
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Interfaces of this network namespace, directions, and paths."""
+        from click.shell_completion import CompletionItem
+
+        match self.row.field:
+            case "interface":
+                words = [name for _, name in socket.if_nameindex()]
+            case "direction":
+                words = [direction.value for direction in tcx.Direction]
+            case "netns" | "target":
+                return [CompletionItem(incomplete, type="file")]
+            case _:
+                words = []
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
+
 
 def group() -> click.Command:
     """``link attach``."""
@@ -51,6 +70,8 @@ def group() -> click.Command:
         for name in hook.family:
             if name != hook.name and name not in {other.name for other in hooks.HOOKS}:
                 made.add_command(command(hook, name=name, hidden=True))
+    for refused in later.types():
+        made.add_command(refused)
     return made
 
 

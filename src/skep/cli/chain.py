@@ -97,7 +97,7 @@ def _watch(
     skep: door.Skep, kind: str, place: model.InterfaceRef, interval: float, times: int | None, form: output.Format
 ) -> None:
     """Look every ``interval`` seconds; redrawn on a terminal, one after the other elsewhere."""
-    if table.coloured() and not form.structured:
+    if table.terminal() and not form.structured:
         _live(skep, kind, place, interval, times, form is output.Format.WIDE)
         return
     before: render.Look | None = None
@@ -116,17 +116,21 @@ def _watch(
 def _live(
     skep: door.Skep, kind: str, place: model.InterfaceRef, interval: float, times: int | None, wide: bool
 ) -> None:
+    from rich.console import Console
     from rich.live import Live
 
     before: render.Look | None = None
-    with Live(auto_refresh=False) as live:
+    console = Console()
+    # Room for the ^C that the terminal prints at the cursor: a line that it breaks would move everything by one.
+    console.width = max(1, console.width - 3)
+    with Live(console=console, auto_refresh=False) as live:
         for _ in _looks(times, interval):
             try:
                 look = render.Look(chain=skep.chain(kind, place), at=time.monotonic())
             except errors.NotFound as error:
                 live.update(f"{error.what}: waiting for a program", refresh=True)
                 continue
-            live.update(render.live(look, members(skep), before), refresh=True)  # type: ignore[arg-type]  # rich is lazy
+            live.update(render.live(look, members(skep), before, live.console.width), refresh=True)  # type: ignore[arg-type]  # rich is lazy
             before = look
 
 

@@ -34,7 +34,7 @@ def feature(current: session.Session, name: str | None, form: output.Format) -> 
         table.Column(title="AVAILABLE"),
         table.Column(title="FIRST LINUX"),
         table.Column(title="ERROR"),
-        table.Column(title="NOTE"),
+        table.Column(title="NOTE", folds=True),
     )
     rows = tuple(
         (

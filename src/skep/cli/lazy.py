@@ -70,6 +70,15 @@ class Group(click.Group):
         entry = self.entries.get(cmd_name)
         return super().get_command(ctx, cmd_name) if entry is None else resolve(entry)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[click.shell_completion.CompletionItem]:
+        """What help shows, without importing it; click would offer hidden names too."""
+        from click.shell_completion import CompletionItem
+
+        shown = {entry.name: entry.help for entry in self.entries.values() if not entry.hidden}
+        shown |= {name: command.get_short_help_str() for name, command in self.commands.items() if not command.hidden}
+        found = [CompletionItem(name, help=help) for name, help in shown.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default sub-command's name in where the user left it away."""
         if self.default and not (args and (args[0] in self.entries or args[0] in ("-h", "--help"))):

@@ -41,7 +41,7 @@ LINK = lazy.Group(
 )
 @option.quiet
 @click.option("--program-id", type=option.PROGRAM_ID, metavar="PROGRAM", help="Only this program's links.")
-@click.option("--kind", "kinds", multiple=True, metavar="TYPE,…", help="Only links of these types.")
+@option.kinds
 @option.program_type
 @option.select_application
 @option.select_metadata

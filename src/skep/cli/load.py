@@ -11,7 +11,10 @@ from skep.cli.render import program as render
 
 LOAD = lazy.Group(
     name="load",
-    entries=(lazy.Entry(name="file", target="load:file", help="Load programs out of an object file."),),
+    entries=(
+        lazy.Entry(name="file", target="load:file", help="Load programs out of an object file."),
+        lazy.Entry(name="image", target="later:image", help="Not in this release.", hidden=True),
+    ),
     default="file",
     help="Load programs. Without a sub-command the file form is meant.",
 )

@@ -86,10 +86,10 @@ def _table(maps: Sequence[model.MapView]) -> table.Table:
         table.Column(title="KEY", right=True),
         table.Column(title="VALUE", right=True),
         table.Column(title="ENTRIES", right=True),
-        table.Column(title="PROGRAMS"),
+        table.Column(title="PROGRAMS", folds=True),
         table.Column(title="FLAGS", right=True, wide=True),
         table.Column(title="MEMORY", right=True, wide=True),
-        table.Column(title="PINS", wide=True),
+        table.Column(title="PINS", wide=True, folds=True),
     )
     return table.Table(
         columns=columns,
@@ -103,7 +103,7 @@ def _table(maps: Sequence[model.MapView]) -> table.Table:
                 str(view.kernel.max_entries),
                 table.joined(view.programs, empty="-"),
                 f"{view.kernel.flags:#x}",
-                f"{view.kernel.memlock_bytes}B",
+                f"{view.kernel.memlock_bytes}B" if view.kernel.memlock_bytes else "-",
                 table.joined(view.pins, empty="-"),
             )
             for view in maps
@@ -122,7 +122,7 @@ def _tree(view: model.MapView) -> table.Section:
             ("Value Size", f"{seen.value_size} bytes"),
             ("Max Entries", str(seen.max_entries)),
             ("Flags", f"{seen.flags:#x}"),
-            ("Memory", f"{seen.memlock_bytes} bytes"),
+            ("Memory", f"{seen.memlock_bytes} bytes" if seen.memlock_bytes else "-"),
             ("Frozen", str(seen.frozen).lower()),
             ("Programs", table.joined(view.programs)),
             *(("Pin", pin) for pin in view.pins),

@@ -18,7 +18,11 @@ def read(path: str) -> bytes:
             data = stream.read(model.MAX_OBJECT_BYTES + 1)
     except FileNotFoundError as error:
         raise errors.NotFound(
-            f"no file {path}", why="it cannot be opened", errno=error.errno or 0, near=_near(path)
+            f"no file {path}",
+            why="it cannot be opened",
+            do="" if (near := _near(path)) else "check the path; it is looked up from the working directory",
+            errno=error.errno or 0,
+            near=near,
         ) from error
     except PermissionError as error:
         raise errors.Denied(
@@ -28,7 +32,11 @@ def read(path: str) -> bytes:
             errno=error.errno or 0,
         ) from error
     except (OSError, ValueError) as error:
-        raise errors.BadObject(f"cannot read {path}", why=getattr(error, "strerror", None) or str(error)) from error
+        raise errors.BadObject(
+            f"cannot read {path}",
+            why=getattr(error, "strerror", None) or str(error),
+            do="name an object file that clang -target bpf made",
+        ) from error
     if len(data) > model.MAX_OBJECT_BYTES:
         raise errors.Exhausted(
             f"{path} is too large",
@@ -36,7 +44,7 @@ def read(path: str) -> bytes:
             do="strip it: llvm-strip -g removes DWARF and keeps BTF",
         )
     if not data:
-        raise errors.BadObject(f"cannot load {path}", why="the file is empty")
+        raise errors.BadObject(f"cannot load {path}", why="the file is empty", do="compile it again, or check the path")
     return data
 
 

@@ -8,7 +8,7 @@ import click
 
 from skep import hooks
 from skep.cli import attach as attaching
-from skep.cli import lazy, link, load, option, output, program, session
+from skep.cli import later, lazy, link, load, option, output, program, session
 
 FLAGS = {
     "interface": ("-i", "--iface"),
@@ -23,7 +23,10 @@ FLAGS = {
 
 LOAD = lazy.Group(
     name="load",
-    entries=(lazy.Entry(name="file", target="older:load_file", help="See skep program load file."),),
+    entries=(
+        lazy.Entry(name="file", target="older:load_file", help="See skep program load file."),
+        lazy.Entry(name="image", target="later:image", help="Not in this release.", hidden=True),
+    ),
     help="bpfman 0.5's form of skep program load.",
 )
 GET = lazy.Group(
@@ -112,6 +115,8 @@ def attach() -> click.Command:
         for name in hook.family:
             if name not in {other.name for other in hooks.HOOKS}:
                 made.add_command(_command(hook, name))
+    for refused in later.types():
+        made.add_command(refused)
     return made
 
 

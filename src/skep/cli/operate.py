@@ -64,7 +64,7 @@ def _later(first: errors.SkepError | None, error: errors.SkepError) -> errors.Sk
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """Tell a person on a terminal that something takes long, and clear the line at the end."""
-    if not table.coloured(sys.stderr):
+    if not table.terminal(sys.stderr):
         yield
         return
     shown = threading.Event()

@@ -50,7 +50,17 @@ def _known(noun: str, skep: Any) -> list[tuple[str, str]]:  # Any: door.Skep, no
     if noun == "link":
         links = skep.links(model.LinkFilter())
         return [(str(each.record.id), f"{each.record.hook} {each.program_name}") for each in links]
-    return []
+    return [(str(view.kernel.id), view.kernel.name) for view in skep.maps() if view.pins]
+
+
+def _types(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[click.shell_completion.CompletionItem]:
+    """Program types, also after a comma."""
+    from click.shell_completion import CompletionItem
+
+    from skep import hooks
+
+    before, comma, begun = incomplete.rpartition(",")
+    return [CompletionItem(before + comma + name) for name in hooks.declarable() if name.startswith(begun)]
 
 
 PROGRAM_ID = IdType("program")
@@ -76,7 +86,24 @@ select_application = click.option(
     "--application", default=None, metavar="APP", help="Only programs of this application."
 )
 program_type = click.option(
-    "-p", "--program-type", "types", multiple=True, metavar="TYPE,…", help="Only programs of these types."
+    "-p",
+    "--program-type",
+    "types",
+    multiple=True,
+    metavar="TYPE,…",
+    help="Only programs of these types.",
+    shell_complete=_types,
+)
+more_types = click.option(
+    "--type",
+    "more_types",
+    multiple=True,
+    metavar="TYPE,…",
+    help="Only programs of these types.",
+    shell_complete=_types,
+)
+kinds = click.option(
+    "--kind", "kinds", multiple=True, metavar="TYPE,…", help="Only links of these types.", shell_complete=_types
 )
 
 

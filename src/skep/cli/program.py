@@ -47,7 +47,7 @@ PROGRAM = lazy.Group(
 @option.quiet
 @click.option("--attached", is_flag=True, help="Only programs with links.")
 @click.option("--unattached", is_flag=True, help="Only programs without links.")
-@click.option("--type", "more_types", multiple=True, metavar="TYPE,…", help="Only programs of these types.")
+@option.more_types
 @option.program_type
 @option.select_application
 @option.select_metadata

@@ -25,6 +25,7 @@ ENTRIES = (
     lazy.Entry(name="man", target="man:MAN", help="Write the manual pages into a directory."),
     lazy.Entry(name="help", target="topic:HELP", help="Explain a command or a topic (exit-codes, environment, …)."),
     lazy.Entry(name="dispatcher", target="dispatcher:DISPATCHER", help="Chains under bpfman's name.", hidden=True),
+    lazy.Entry(name="image", target="later:image", help="Not in this release.", hidden=True),
     lazy.Entry(name="load", target="older:LOAD", help="bpfman 0.5: program load.", hidden=True),
     lazy.Entry(name="unload", target="older:unload", help="bpfman 0.5: program unload.", hidden=True),
     lazy.Entry(name="attach", target="older:attach", help="bpfman 0.5: link attach.", hidden=True),

@@ -5,22 +5,31 @@ rich costs as much time as everything else together, so a pipe never imports it.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 GAP = "  "
+LONGEST_WORD = 30
+"""Characters; a longer one, such as a path, is broken where the terminal is too narrow for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column; ``wide`` ones are left out unless asked for, ``style`` is rich's word."""
+    """One column; ``wide`` ones are left out unless asked for, ``style`` is rich's word.
+
+    On a terminal too narrow for the table, ``spare`` columns go first, and then ``folds`` ones take several lines, at
+    blanks and commas; a number, an id or a name is never cut.
+    """
 
     title: str
     right: bool = False
     wide: bool = False
     style: str = ""
+    spare: bool = False
+    folds: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +50,16 @@ class Section:
     sections: tuple[Section, ...] = ()
 
 
-def coloured(stream: object = None) -> bool:
-    """Whether a stream takes colours: a terminal, and NO_COLOR (no-color.org) not set."""
+def terminal(stream: object = None) -> bool:
+    """Whether a stream is a terminal that can move its cursor: then tables fit its width."""
     target = sys.stdout if stream is None else stream
     isatty = getattr(target, "isatty", None)
-    return bool(isatty and isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return bool(isatty and isatty()) and os.environ.get("TERM") != "dumb"
+
+
+def coloured(stream: object = None) -> bool:
+    """Whether a stream takes colours: a terminal, and NO_COLOR (no-color.org) not set. rich looks at that by itself."""
+    return terminal(stream) and not os.environ.get("NO_COLOR")
 
 
 def show(table: Table, *, wide: bool = False) -> None:
@@ -55,7 +69,7 @@ def show(table: Table, *, wide: bool = False) -> None:
             print(table.title)
         return
     chosen = _chosen(table, wide)
-    if coloured():
+    if terminal():
         _rich(chosen)
     else:
         print("\n".join(plain(chosen)))
@@ -77,32 +91,79 @@ def plain(table: Table) -> list[str]:
     return lines
 
 
-def renderable(table: Table) -> object:
-    """The table as rich's, for a terminal or a live view."""
+def renderable(table: Table, width: int) -> object:
+    """The table as rich's, for a terminal of ``width`` characters or a live view."""
     from rich import box
     from rich import table as rich_table
     from rich.text import Text
 
+    fitting = _fitting(table, width)
     made = rich_table.Table(
-        box=box.SIMPLE_HEAD, title=table.title or None, title_justify="left", pad_edge=False, header_style="bold"
-    )
-    for column in table.columns:
-        made.add_column(column.title, justify="right" if column.right else "left", style=column.style or None)
-    for row in table.rows:
-        made.add_row(*(Text(cell) for cell in row))
+        box=box.SIMPLE_HEAD, title=table.title or None, title_justify="left", header_style="bold",
+        show_edge=False, pad_edge=False, padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    narrow = _width(fitting, folded=False) > width
+    for index, column in enumerate(fitting.columns):
+        made.add_column(
+            column.title,
+            justify="right" if column.right else "left",
+            style=column.style or None,
+            no_wrap=not column.folds,
+            min_width=_column_width(fitting, index, folded=column.folds),
+            overflow="fold",
+        )
+    for row in fitting.rows:
+        cells = zip(row, fitting.columns, strict=True)
+        made.add_row(*(Text(_spaced(cell) if narrow and column.folds else cell) for cell, column in cells))
     return made
+
+
+def _fitting(table: Table, width: int) -> Table:
+    """The table without as many of its spare columns, from the right, as do not fit."""
+    kept = list(range(len(table.columns)))
+    for index in reversed(range(len(table.columns))):
+        if table.columns[index].spare and _width(_only(table, kept), folded=False) > width:
+            kept.remove(index)
+    return _only(table, kept)
+
+
+def _width(table: Table, *, folded: bool) -> int:
+    """Characters of the widest line; ``folded`` with the narrowest form of columns that may take several lines."""
+    each = (_column_width(table, index, folded=folded) for index in range(len(table.columns)))
+    return sum(each) + len(GAP) * (len(table.columns) - 1)
+
+
+def _column_width(table: Table, index: int, *, folded: bool) -> int:
+    column = table.columns[index]
+    cells = [row[index] for row in table.rows]
+    if folded and column.folds:
+        cells = [word[:LONGEST_WORD] for cell in cells for word in _spaced(cell).split()]
+    return max(len(column.title), *(len(cell) for cell in cells)) if cells else len(column.title)
+
+
+def _spaced(cell: str) -> str:
+    """A list that may be broken after its commas."""
+    return cell.replace(", ", ",").replace(",", ", ")
 
 
 def _rich(table: Table) -> None:
     from rich.console import Console
 
-    Console().print(renderable(table))
+    console = Console()
+    # Too narrow even so: better the terminal breaks lines than that something is missing.
+    width = max(console.width, _width(_fitting(table, console.width), folded=True))
+    console.print(renderable(table, width), width=width, crop=False)
 
 
 def _chosen(table: Table, wide: bool) -> Table:
-    if wide:
-        return table
-    kept = [index for index, column in enumerate(table.columns) if not column.wide]
+    if wide:  # whoever asks for everything gets it, however narrow the terminal is
+        columns = tuple(dataclasses.replace(column, spare=False) for column in table.columns)
+        return dataclasses.replace(table, columns=columns)
+    return _only(table, [index for index, column in enumerate(table.columns) if not column.wide])
+
+
+def _only(table: Table, kept: Sequence[int]) -> Table:
+    """Some of a table's columns, by index."""
     return Table(
         columns=tuple(table.columns[index] for index in kept),
         rows=tuple(tuple(row[index] for index in kept) for row in table.rows),

@@ -10,6 +10,13 @@ from skep import config, errors
 from skep.cli import exit, lazy, table
 
 
+def _words(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Topics and commands."""
+    top = ctx.find_root()
+    commands = [item.value for item in top.command.shell_complete(top, incomplete)]
+    return [name for name in (*TOPICS, *commands) if name.startswith(incomplete)]
+
+
 @click.command(
     "help",
     cls=lazy.Command,
@@ -17,7 +24,7 @@ from skep.cli import exit, lazy, table
     help="Explain a command or a topic: exit-codes, environment, settings, formats, selectors.",
     examples="skep help link attach xdp\nskep help exit-codes",
 )
-@click.argument("words", nargs=-1, metavar="[COMMAND…|TOPIC]")
+@click.argument("words", nargs=-1, metavar="[COMMAND…|TOPIC]", shell_complete=_words)
 @click.pass_context
 def help_(ctx: click.Context, words: tuple[str, ...]) -> None:
     """Print help."""

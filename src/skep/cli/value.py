@@ -10,6 +10,10 @@ from skep import errors, hooks, model
 _SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "i8": 1, "i16": 2, "i32": 4, "i64": 8}
 
 
+LATER = ("kprobe", "kretprobe", "fentry", "fexit", "lsm")
+"""bpfman's program types, as far as ``hooks`` has not got them."""
+
+
 def metadata(texts: Iterable[str]) -> dict[str, str]:
     """KEY=VALUE pairs; one text may hold several, separated by commas. A comma before no KEY= belongs to a value."""
     found: dict[str, str] = {}
@@ -59,16 +63,31 @@ def _program(word: str) -> model.ProgramSpec:
 
 
 def hook_name(text: str) -> model.HookName:
-    """A program type that may be declared ("xdp", "tc", "uretprobe"), in any case. Raises ``NotFound``."""
+    """A program type that may be declared ("xdp", "tc", "uretprobe"), in any case.
+
+    ``InvalidRequest``, ``Unsupported``.
+    """
     name = text.strip().lower()
     known = hooks.declarable()
+    if name in LATER and name not in known:
+        raise not_yet(name)
     if name not in known:
         raise errors.InvalidRequest(
             f"{text!r} is not a program type",
             why=f"types are {', '.join(known)}",
-            do=_did_you_mean(errors.near_misses(name, known)),
+            do=_did_you_mean(errors.near_misses(name, known)) or "choose one of those",
         )
     return model.HookName(name)
+
+
+def not_yet(type: str) -> errors.Unsupported:
+    """The refusal of one of bpfman's types that this release has not."""
+    return errors.Unsupported(
+        f"programs of type {type} are not supported",
+        why=f"this release has {', '.join(hook.name for hook in hooks.HOOKS)}",
+        do="see docs/compatibility.md",
+        feature=f"program type {type}",
+    )
 
 
 def hook_names(texts: Iterable[str]) -> tuple[model.HookName, ...]:
@@ -113,13 +132,21 @@ def _hex(pair: str, value: str) -> bytes:
 def _number(pair: str, width: str, value: str) -> bytes:
     size = _SIZES.get(width)
     if size is None:
-        raise errors.InvalidRequest(f"{pair!r} is not global data", why=f"types are {', '.join(_SIZES)}, not {width!r}")
+        raise errors.InvalidRequest(
+            f"{pair!r} is not global data",
+            why=f"types are {', '.join(_SIZES)}, not {width!r}",
+            do="write NAME:u32=NUMBER, for example",
+        )
     try:
         number = int(value.strip(), 0)
         # The kernel's own byte order: BPF objects here are built for this machine.
         return number.to_bytes(size, _order(), signed=width.startswith("i"))
     except (ValueError, OverflowError) as error:
-        raise errors.InvalidRequest(f"{pair!r} is not global data", why=f"{value!r} does not fit {width}") from error
+        raise errors.InvalidRequest(
+            f"{pair!r} is not global data",
+            why=f"{value!r} does not fit {width}",
+            do="take a wider type, or a smaller number",
+        ) from error
 
 
 def _order() -> Literal["little", "big"]:

@@ -93,13 +93,19 @@ def _read(named: str | None, candidates: tuple[str, ...]) -> tuple[str, str]:
             kind = errors.Denied if isinstance(error, PermissionError) else errors.InvalidRequest
             raise kind(f"cannot read {path}", why=error.strerror or str(error), errno=error.errno or 0) from error
         except ValueError as error:  # a NUL in the path
-            raise errors.InvalidRequest(f"cannot read {path!r}", why=str(error)) from None
+            raise errors.InvalidRequest(
+                f"cannot read {path!r}", why=str(error), do="name a configuration file"
+            ) from None
         if len(data) > MAX_FILE_BYTES:
-            raise errors.Exhausted(f"cannot read {path}", why=f"larger than {MAX_FILE_BYTES} bytes")
+            raise errors.Exhausted(
+                f"cannot read {path}", why=f"larger than {MAX_FILE_BYTES} bytes", do="name a configuration file"
+            )
         try:
             return path, data.decode()
         except UnicodeDecodeError as error:
-            raise errors.InvalidRequest(f"cannot read {path}", why=f"not UTF-8: {error}") from None
+            raise errors.InvalidRequest(
+                f"cannot read {path}", why=f"not UTF-8: {error}", do="save it as UTF-8"
+            ) from None
     if named:
         raise errors.NotFound(f"no configuration file {named}", do="name a file that exists, or leave the flag away")
     return "", ""
@@ -122,7 +128,9 @@ def _value(source: str, convert: Callable[[object], object], value: object) -> o
     try:
         return convert(value)
     except ValueError as error:
-        raise errors.InvalidRequest(f"bad value {value!r} for {source}", why=f"it {error}") from None
+        raise errors.InvalidRequest(
+            f"bad value {value!r} for {source}", why=f"it {error}", do="see 'skep help settings'"
+        ) from None
 
 
 def _strings(value: object) -> dict[str, str]:
@@ -156,10 +164,18 @@ def _flatten(table: Mapping[str, object], known: frozenset[str], above: str = ""
 def _interfaces(tables: object, file: str) -> Mapping[str, model.XdpMode]:
     modes: dict[str, model.XdpMode] = {}
     if not isinstance(tables, dict):
-        raise errors.InvalidRequest(f"bad value for interfaces in {file}", why="it wants tables [interfaces.<name>]")
+        raise errors.InvalidRequest(
+            f"bad value for interfaces in {file}",
+            why="it wants tables [interfaces.<name>]",
+            do="write a table [interfaces.eth0] for each interface",
+        )
     for name, keys in tables.items():
         if not isinstance(keys, dict):
-            raise errors.InvalidRequest(f"bad value for interfaces.{name} in {file}", why="it wants a table")
+            raise errors.InvalidRequest(
+                f"bad value for interfaces.{name} in {file}",
+                why="it wants a table",
+                do="write [interfaces.NAME] and its keys below it",
+            )
         for key, value in keys.items():
             if key != "xdp_mode":
                 raise _unknown(f"interfaces.{name}.{key}", (f"interfaces.{name}.xdp_mode",), file)

@@ -45,7 +45,9 @@ def _record(record: type, value: object, where: str) -> object:
     hints = _fields(record)
     unknown = sorted(set(value) - set(hints))
     if unknown:
-        raise errors.InvalidRequest(f"{where} has no field {unknown[0]!r}", why="its fields are " + ", ".join(hints))
+        raise errors.InvalidRequest(
+            f"{where} has no field {unknown[0]!r}", why="its fields are " + ", ".join(hints), do="see proto/skep.proto"
+        )
     try:
         return record(**{name: _typed(hints[name], item, f"{where}.{name}") for name, item in value.items()})
     except TypeError as error:
@@ -55,7 +57,7 @@ def _record(record: type, value: object, where: str) -> object:
             if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         ]
         missing = [name for name in needed if name not in value]
-        raise errors.InvalidRequest(f"{where} lacks {', '.join(missing)}") from error
+        raise errors.InvalidRequest(f"{where} lacks {', '.join(missing)}", do="fill it in") from error
 
 
 def _typed(hint: object, value: object, where: str) -> object:
@@ -78,11 +80,13 @@ def _typed(hint: object, value: object, where: str) -> object:
             return hint(value)
         except ValueError as error:
             known = ", ".join(str(member.value) for member in hint)
-            raise errors.InvalidRequest(f"{where} is {value!r}", why=f"it is one of {known}") from error
+            raise errors.InvalidRequest(
+                f"{where} is {value!r}", why=f"it is one of {known}", do="choose one of these"
+            ) from error
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise _wrong(where, "a number" if hint is int else "text", value)
     return value
 
 
 def _wrong(where: str, wanted: str, value: object) -> errors.InvalidRequest:
-    return errors.InvalidRequest(f"{where} is not {wanted}", why=f"it is {value!r}")
+    return errors.InvalidRequest(f"{where} is not {wanted}", why=f"it is {value!r}", do="see proto/skep.proto")

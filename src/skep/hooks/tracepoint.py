@@ -51,7 +51,9 @@ def requests(attachment: TracepointAttachment, placing: hook.Placing) -> tuple[r
 
 def _bad(text: str) -> errors.InvalidRequest:
     return errors.InvalidRequest(
-        f"{text!r} is not a tracepoint's name", why="it is written GROUP/NAME, as in sched/sched_switch"
+        f"{text!r} is not a tracepoint's name",
+        why="it is written GROUP/NAME, as in sched/sched_switch",
+        do="see the directories below /sys/kernel/tracing/events",
     )
 
 

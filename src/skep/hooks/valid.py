@@ -20,21 +20,27 @@ def priority(value: int) -> int:
 def text(what: str, value: str) -> str:
     """A name that must not be empty."""
     if not value or "\0" in value:
-        raise errors.InvalidRequest(f"{what} is empty" if not value else f"{what} contains a NUL character")
+        raise errors.InvalidRequest(
+            f"{what} is empty" if not value else f"{what} contains a NUL character", do="give a value"
+        )
     return value
 
 
 def natural(what: str, value: int, limit: int) -> int:
     """A whole number from 0 to ``limit``."""
     if not 0 <= value <= limit:
-        raise errors.InvalidRequest(f"{what} {value} is out of range", why=f"it goes from 0 to {limit}")
+        raise errors.InvalidRequest(
+            f"{what} {value} is out of range", why=f"it goes from 0 to {limit}", do="give a number in that range"
+        )
     return value
 
 
 def pid(what: str, value: int | None) -> int | None:
     """A process id (1 to 2**31 - 1), or None."""
     if value is not None and not 1 <= value < 2**31:
-        raise errors.InvalidRequest(f"{what} {value} is not a process id", why="process ids are positive")
+        raise errors.InvalidRequest(
+            f"{what} {value} is not a process id", why="process ids are positive", do="see `ps -e`"
+        )
     return value
 
 
@@ -52,11 +58,13 @@ def parse_int(value: str) -> int:
     try:
         return int(value, 10)
     except ValueError as error:
-        raise errors.InvalidRequest(f"{value!r} is not a whole number") from error
+        raise errors.InvalidRequest(f"{value!r} is not a whole number", do="give digits") from error
 
 
 def choice(what: str, value: str, allowed: tuple[str, ...]) -> str:
     """One of a few words."""
     if value not in allowed:
-        raise errors.InvalidRequest(f"{what} {value!r} is not known", why="it is one of " + ", ".join(allowed))
+        raise errors.InvalidRequest(
+            f"{what} {value!r} is not known", why="it is one of " + ", ".join(allowed), do="choose one of these"
+        )
     return value

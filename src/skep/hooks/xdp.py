@@ -57,6 +57,7 @@ def proceed_on(codes: tuple[int, ...]) -> tuple[int, ...]:
             raise errors.InvalidRequest(
                 f"{code} is not an XDP verdict",
                 why="verdicts are " + ", ".join(f"{name} {number}" for name, number in VERDICTS.items()),
+                do="choose among these",
             )
     return tuple(sorted(set(codes)))
 

@@ -32,7 +32,9 @@ def one(kernel: door.Kernel, remembered: store.Store, type: str, ref: model.Inte
     InvalidRequest for another type, NotFound for the interface or when nothing of ours is there.
     """
     if type not in TYPES:
-        raise errors.InvalidRequest(f"no chains of type {type!r}", why="there are " + ", ".join(TYPES))
+        raise errors.InvalidRequest(
+            f"no chains of type {type!r}", why="there are " + ", ".join(TYPES), do="choose one of these"
+        )
     interface = kernel.interface(ref)
     if type != "xdp":
         return _tcx(kernel, remembered, type, ref, interface)

@@ -162,7 +162,12 @@ def _xdp_refused(
     error: errors.SkepError
     if code in (errno.EOPNOTSUPP, abi.ENOTSUPP):
         error = errors.Unsupported(
-            what, feature=f"XDP in mode {mode or 'default'} on {ref.name}", first="4.8", why=why, errno=code
+            what,
+            feature=f"XDP in mode {mode or 'default'} on {ref.name}",
+            first="4.8",
+            why=why,
+            errno=code,
+            do="let skep choose the mode, or demand skb, which every interface has",
         )
     else:
         error = errors.Rejected(
@@ -197,9 +202,12 @@ def _perf_refused(what: str, refusal: OSError) -> errors.SkepError:
             why=f"{refused.explain(code)}: the program does not fit it (it reads beyond the event's fields, sleeps "
             "where it may not), or this kernel has no perf links (Linux 5.15)",
             errno=code,
+            do="attach it to a tracepoint that has these fields, or change the program",
         )
     if code == errno.E2BIG:
-        return errors.Exhausted(f"cannot attach to {what}", why="64 programs are there already", errno=code)
+        return errors.Exhausted(
+            f"cannot attach to {what}", why="64 programs are there already", errno=code, do="detach some"
+        )
     return refused.general(f"cannot attach to {what}", refusal, feature="perf event links", first="5.15")
 
 

@@ -120,9 +120,9 @@ class Bpffs:
             os.rename(old, new)
         except FileNotFoundError as missing:
             if replaced is None:
-                raise errors.NotFound(f"the pin {old} is gone", why=f"and there is no {new}", errno=errno.ENOENT) from (
-                    missing
-                )
+                raise errors.NotFound(
+                    f"the pin {old} is gone", why=f"and there is no {new}", errno=errno.ENOENT, do="see 'skep doctor'"
+                ) from (missing)
         except OSError as refusal:
             raise refused.general(f"cannot rename the pin {old}", refusal) from refusal
         finally:
@@ -224,7 +224,12 @@ class Bpffs:
         if not path.startswith(f"{self.root}/") or "/../" in f"{path}/":
             raise errors.Broken(f"{path} is not below the pins at {self.root}", why="skep computed a wrong path")
         if "." in path[len(self.root) :]:
-            raise errors.InvalidRequest(f"cannot pin at {path}", why="bpffs allows no dot in a name", errno=errno.EPERM)
+            raise errors.InvalidRequest(
+                f"cannot pin at {path}",
+                why="bpffs allows no dot in a name",
+                errno=errno.EPERM,
+                do="choose another name",
+            )
 
 
 def _unlink(path: str) -> None:

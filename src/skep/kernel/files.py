@@ -20,10 +20,12 @@ def read_as(path: str, caller: model.Caller, limit: int) -> bytes:
     The thread that opens it takes on the caller's uid, gid and groups for file access, and drops its capabilities;
     symbolic links are followed as the caller could. Refused without being opened: FIFOs, devices, directories,
     anything in procfs and its magic links, which would lead into the daemon's own process.
-    ``NotFound``, ``Denied``, ``InvalidRequest``, ``BadObject`` (larger than ``limit``).
+    ``NotFound``, ``Denied``, ``InvalidRequest``, ``Exhausted`` (larger than ``limit``).
     """
     if not path.startswith("/") or "\0" in path:
-        raise errors.InvalidRequest(f"cannot read {path!r}", why="it is not an absolute path")
+        raise errors.InvalidRequest(
+            f"cannot read {path!r}", why="it is not an absolute path", do="name the file by its whole path"
+        )
 
     same = _rights_are_ours(caller)
 
@@ -56,7 +58,7 @@ def _rights_are_ours(caller: model.Caller) -> bool:
 def _check(path: str, place: int, limit: int) -> None:
     status = os.fstat(place)
     if not stat.S_ISREG(status.st_mode):
-        raise errors.InvalidRequest(f"cannot read {path}", why="it is not a regular file")
+        raise errors.InvalidRequest(f"cannot read {path}", why="it is not a regular file", do="name an object file")
     if sys.filesystem_type(place) == abi.PROC_SUPER_MAGIC:
         raise errors.InvalidRequest(f"cannot read {path}", why="it is in procfs", do="copy it to a file")
     if status.st_size > limit:
@@ -73,8 +75,13 @@ def _read(path: str, fd: int, limit: int) -> bytes:
     return bytes(data)
 
 
-def _too_large(path: str, limit: int) -> errors.BadObject:
-    return errors.BadObject(f"cannot read {path}", why=f"it is larger than {limit} bytes", errno=errno.EFBIG)
+def _too_large(path: str, limit: int) -> errors.Exhausted:
+    return errors.Exhausted(
+        f"{path} is too large",
+        why=f"an object may have {limit} bytes",
+        do="strip it: llvm-strip -g removes DWARF and keeps BTF",
+        errno=errno.EFBIG,
+    )
 
 
 def _explain(path: str, caller: model.Caller, refusal: OSError) -> errors.SkepError:
@@ -85,9 +92,12 @@ def _explain(path: str, caller: model.Caller, refusal: OSError) -> errors.SkepEr
             what, why=f"{refused.explain(code)} for {caller}", do="make it readable for the caller", errno=code
         )
     if code in (errno.ENOENT, errno.ENOTDIR):
+        # Near misses would tell what is in the directory.
         return errors.NotFound(
-            what, why=refused.explain(code), errno=code
-        )  # near misses would tell what is in the directory
+            what, why=refused.explain(code), do="check the path: it is looked up on the daemon's host", errno=code
+        )
     if code == errno.ELOOP:
-        return errors.InvalidRequest(what, why="it is a loop of links, or a link into procfs", errno=code)
+        return errors.InvalidRequest(
+            what, why="it is a loop of links, or a link into procfs", errno=code, do="name the file itself"
+        )
     return refused.general(what, refusal)

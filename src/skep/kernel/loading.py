@@ -56,7 +56,10 @@ def _open_reused(stack: contextlib.ExitStack, pins: bpffs.Bpffs, maps: Sequence[
             found[one.name] = _Reused(pin=one.reuse, fd=fd, kernel=observe.Maps().read(fd))
         except OSError as refusal:
             raise errors.Conflict(
-                f"map {one.name!r} cannot be shared", why=f"{one.reuse} is not a map", errno=refusal.errno or 0
+                f"map {one.name!r} cannot be shared",
+                why=f"{one.reuse} is not a map",
+                errno=refusal.errno or 0,
+                do="see 'skep doctor'",
             ) from refusal
     return found
 
@@ -211,6 +214,7 @@ def _explain(head: Mapping[str, Any], wanted: steps.ObjectLoad, reused: Mapping[
                 f"global data cannot be set in section {error.get('section')}",
                 why="the object has no such section" if code == errno.ENOENT else "it is not of that size",
                 errno=code,
+                do="name a variable of .rodata, .data or .bss",
             )
         case "map":
             name, known = str(error.get("name")), [str(one) for one in error.get("known", ())]
@@ -253,7 +257,11 @@ def _refused_load(wanted: steps.ObjectLoad, code: int, messages: str, log: str) 
     if f"prog '{program.name}': BPF program load failed" in messages or code == errno.EPERM:
         return verifier.refusal(program.name, program.prog_type, code, "")
     return errors.Rejected(
-        "the object cannot be loaded", why=complaint or refused.explain(code), errno=code, log=messages
+        "the object cannot be loaded",
+        why=complaint or refused.explain(code),
+        errno=code,
+        log=messages,
+        do="compile it with -g against the headers of this kernel",
     )
 
 

@@ -71,7 +71,9 @@ def open_uprobe(target: request.UprobeTarget) -> int:
         except OSError as refusal:
             what = f"cannot probe {target.symbol or hex(target.offset)} in {target.path}"
             if refusal.errno == errno.ESRCH and target.pid is not None:
-                raise errors.NotFound(what, why=f"no process {target.pid}", errno=errno.ESRCH) from refusal
+                raise errors.NotFound(
+                    what, why=f"no process {target.pid}", errno=errno.ESRCH, do="see `ps -e`"
+                ) from refusal
             if refusal.errno in (errno.EINVAL, errno.EIO):
                 raise errors.Rejected(
                     what,
@@ -86,7 +88,7 @@ def check_uprobe(target: request.UprobeTarget) -> None:
     """Resolve a uprobe's target and look for its process, without making an event."""
     os.close(uprobe.resolve(target).fd)
     if target.pid is not None and not os.path.exists(f"/proc/{target.pid}"):
-        raise errors.NotFound(f"no process {target.pid}", errno=errno.ESRCH)
+        raise errors.NotFound(f"no process {target.pid}", errno=errno.ESRCH, do="see `ps -e`")
 
 
 def pmu_type(name: str) -> int:
@@ -101,6 +103,7 @@ def pmu_type(name: str) -> int:
             first="4.17",
             why=f"{_PMU}/{name} is missing: the kernel was built without it",
             errno=missing.errno or 0,
+            do="enable it in the kernel",
         ) from missing
 
 

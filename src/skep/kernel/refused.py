@@ -43,16 +43,17 @@ def general(what: str, refused: OSError, *, feature: str = "", first: str = "", 
     if code in _FULL:
         return errors.Exhausted(what, why=why, do=do or "free some, or raise the limit", errno=code)
     if code in _UNSUPPORTED:
+        do = do or "see 'skep feature' for what this kernel can"
         return errors.Unsupported(what, feature=feature or what, first=first, why=why, do=do, errno=code)
     if code == errno.EEXIST:
-        return errors.AlreadyExists(what, why=why, do=do, errno=code)
+        return errors.AlreadyExists(what, why=why, do=do or "take away what is there, or use it", errno=code)
     if code in (errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ESRCH):
-        return errors.NotFound(what, why=why, do=do, errno=code)
+        return errors.NotFound(what, why=why, do=do or "check the name; it may have gone meanwhile", errno=code)
     if code in (errno.EBUSY, errno.ESTALE, errno.ENOLINK):
-        return errors.Conflict(what, why=why, do=do, errno=code)
+        return errors.Conflict(what, why=why, do=do or "see what holds it, then try again", errno=code)
     if code in (errno.EPERM, errno.EACCES):
-        return errors.Denied(what, why=why, do=do, errno=code)
-    return errors.Rejected(what, why=why, do=do, errno=code)
+        return errors.Denied(what, why=why, do=do or "give skep the rights that this needs", errno=code)
+    return errors.Rejected(what, why=why, do=do or "see the kernel's log (dmesg)", errno=code)
 
 
 def program_type(name: str, prog_type: int, code: int) -> errors.SkepError:

@@ -65,7 +65,12 @@ def known(ifindex: int, attach_type: int) -> bool:
 def unsupported(ref: model.InterfaceRef, code: int) -> errors.Unsupported:
     """The error for a kernel without TCX."""
     return errors.Unsupported(
-        f"{ref.name} has no TCX hook", feature="TCX", first="6.6", why=refused.explain(code), errno=code
+        f"{ref.name} has no TCX hook",
+        feature="TCX",
+        first="6.6",
+        why=refused.explain(code),
+        errno=code,
+        do="use a newer kernel",
     )
 
 

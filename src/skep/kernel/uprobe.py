@@ -53,7 +53,9 @@ def _inside_container(pid: int, path: str) -> tuple[int, str]:
         except OSError as refusal:
             what = f"cannot enter the mount namespace of process {pid}"
             if refusal.errno in (errno.ENOENT, errno.ESRCH):
-                raise errors.NotFound(what, why="there is no such process", errno=refusal.errno) from refusal
+                raise errors.NotFound(
+                    what, why="there is no such process", errno=refusal.errno, do="see `ps -e`"
+                ) from refusal
             raise refused.general(what, refusal) from refusal
         return _open(path)
 
@@ -69,7 +71,9 @@ def _open(path: str) -> tuple[int, str]:
         raise refused.general(f"cannot open {found}", refusal) from refusal
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise errors.InvalidRequest(f"cannot probe {found}", why="it is not a regular file")
+        raise errors.InvalidRequest(
+            f"cannot probe {found}", why="it is not a regular file", do="name a program or a library"
+        )
     return fd, found
 
 
@@ -101,7 +105,9 @@ def _offset(fd: int, path: str, target: request.UprobeTarget) -> int:
         size = os.fstat(fd).st_size
         if not 0 <= target.offset < size:
             raise errors.InvalidRequest(
-                f"cannot probe {path} at offset {target.offset:#x}", why=f"the file has {size} bytes"
+                f"cannot probe {path} at offset {target.offset:#x}",
+                why=f"the file has {size} bytes",
+                do="give an offset within the file",
             )
         return target.offset
     try:

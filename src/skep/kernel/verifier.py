@@ -67,7 +67,7 @@ def refusal(name: str, prog_type: int, code: int, log: str) -> errors.SkepError:
                 f"program {name!r} cannot be loaded",
                 why=f"{refused.explain(code)}, and the verifier gave no reason: its type, attach type or flags do not"
                 " fit this kernel",
-                do="check the program's type and what `skep features` says",
+                do="check the program's type and what `skep feature` says",
                 errno=code,
             )
         return refused.general(f"program {name!r} cannot be loaded", OSError(code, ""))
@@ -77,8 +77,9 @@ def refusal(name: str, prog_type: int, code: int, log: str) -> errors.SkepError:
             log=log,
         )  # fmt: skip
     return errors.Rejected(
-        what, why=reason(log) or refused.explain(code), do="see the whole verifier log", errno=code, log=log
-    )
+        what, why=reason(log) or refused.explain(code), errno=code, log=log,
+        do="correct the program there; the verifier's log shows how it came there",
+    )  # fmt: skip
 
 
 def _load(image: Image, btf_fd: int) -> int:

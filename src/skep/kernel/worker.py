@@ -7,6 +7,8 @@ socket closes or its parent dies. Imports only what it needs: it shall start fas
 
 from __future__ import annotations
 
+import _socket
+import contextlib
 import ctypes
 import errno
 import json
@@ -36,6 +38,12 @@ def main(fd: int, parent: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     library = libbpf.Library()
     channel = wire.adopt(fd)
+    # A daemon that ends, or one that never comes to begin, is no failure of ours and leaves nobody to tell.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        _serve_all(library, channel)
+
+
+def _serve_all(library: libbpf.Library, channel: _socket.socket) -> None:
     wire.finish(channel)  # ready
     while (message := wire.receive(channel)) is not None:
         answer, fds = _serve(library, message)

@@ -105,7 +105,7 @@ def _one(pin: str, noted: notes.Noted, wanted: _Wanted, world: World) -> None:
 
 def _refuse_known(known: bool, pin: str) -> None:
     if known:
-        raise errors.AlreadyExists(f"{pin} is managed already")
+        raise errors.AlreadyExists(f"{pin} is managed already", do="see 'skep program list'")
 
 
 def _unknown(what: str) -> errors.NotFound:
@@ -120,7 +120,9 @@ def _checked(record: model.ProgramRecord, world: World, fresh: Fresh) -> model.P
     """The record, if the program at its pin is the one that was noted."""
     seen = world.programs_at.get(record.pin)
     if seen is None:
-        raise errors.NotFound(f"program {record.name} cannot be adopted", why=f"nothing is pinned at {record.pin}")
+        raise errors.NotFound(
+            f"program {record.name} cannot be adopted", why=f"nothing is pinned at {record.pin}", do="see 'skep doctor'"
+        )
     same = (seen.id, seen.tag, seen.loaded_at_ns) == (record.id, record.tag, record.loaded_at_ns)
     if not same or record.boot_id != fresh.boot.boot_id:
         raise errors.Conflict(
@@ -134,7 +136,7 @@ def _checked(record: model.ProgramRecord, world: World, fresh: Fresh) -> model.P
 
 def _check_link(pin: model.LinkPin, world: World) -> None:
     if world.links_at.get(pin) is None:
-        raise errors.NotFound("the link cannot be adopted", why=f"nothing is pinned at {pin}")
+        raise errors.NotFound("the link cannot be adopted", why=f"nothing is pinned at {pin}", do="see 'skep doctor'")
 
 
 def _warnings(programs: tuple[model.ProgramRecord, ...], noted: notes.Noted) -> tuple[str, ...]:

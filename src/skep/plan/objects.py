@@ -50,7 +50,11 @@ class Opened:
         found = maps.maps(self.elf)
         for one in found:
             if not one.name or "/" in one.name or "." in one.name:
-                raise errors.BadObject(f"map {one.name!r} cannot be pinned", why="bpffs refuses '.' and '/' in names")
+                raise errors.BadObject(
+                    f"map {one.name!r} cannot be pinned",
+                    why="bpffs refuses '.' and '/' in names",
+                    do="rename the map in the program",
+                )
         return found
 
 
@@ -75,7 +79,9 @@ def wanted(opened: Opened, specs: Sequence[model.ProgramSpec]) -> tuple[Wanted, 
     section is of another type than declared. Unsupported: a type that skep does not have."""
     if not specs:
         known = ", ".join(f"{one.name} ({one.section})" for one in programs.programs(opened.elf))
-        raise errors.InvalidRequest("no program is named", why=f"the object has {known or 'none'}")
+        raise errors.InvalidRequest(
+            "no program is named", why=f"the object has {known or 'none'}", do="name at least one"
+        )
     names = [spec.name for spec in specs]
     for name in names:
         if names.count(name) > 1:
@@ -118,10 +124,11 @@ def patches(opened: Opened, values: Mapping[str, bytes]) -> tuple[steps.Patch, .
         if found is None:
             there = ", ".join(f"{one.name} ({one.size} bytes)" for one in known)
             near = errors.near_misses(name, [one.name for one in known])
+            do = "name one of those" if known else "compile it with -g, which describes its variables"
             raise errors.InvalidRequest(
                 f"the object has no global variable {name!r}",
                 why="it has " + (there or "none, or was compiled without -g"),
-                do=f"did you mean {', '.join(near)}?" if near else "",
+                do=f"did you mean {', '.join(near)}?" if near else do,
             )
         variables.check_value(found, data)
         made.append(steps.Patch(section=found.section, offset=found.offset, data=data))

@@ -107,7 +107,9 @@ def _anchored(
 ) -> steps.Plan:
     if operation.proceed_on is not None:
         raise errors.InvalidRequest(
-            f"link {record.id} has no proceed-on set", why="under TCX a program goes on by returning TCX_NEXT (-1)"
+            f"link {record.id} has no proceed-on set",
+            why="under TCX a program goes on by returning TCX_NEXT (-1)",
+            do="change its priority instead, or the program",
         )
     if operation.priority is None or operation.priority == attachment.priority:
         return _unchanged()

@@ -137,7 +137,11 @@ class BpfmanService(bpfman_pb2_grpc.BpfmanServicer):
     def _managed(self, id: model.ProgramId) -> None:
         """NotFound unless skep manages the program."""
         if isinstance(self._manager.program(id), model.ForeignProgram):
-            raise errors.NotFound(f"no managed program {id}", why="something else than skep loaded it")
+            raise errors.NotFound(
+                f"no managed program {id}",
+                why="something else than skep loaded it",
+                do="take it away with what loaded it",
+            )
 
 
 def _loaded(program: model.Program, boot: float) -> bpfman_pb2.LoadResponseInfo:

@@ -248,7 +248,9 @@ class Client:
         try:
             request = make()
         except (ValueError, TypeError) as error:  # a number that does not fit its field
-            raise errors.InvalidRequest("the request cannot be sent", why=str(error)) from error
+            raise errors.InvalidRequest(
+                "the request cannot be sent", why=str(error), do="use a client and a daemon of the same release"
+            ) from error
         heads = ((status.LOG_KEY, str(status.LOG_BYTES)), *metadata)
         try:
             connection = self._connection()
@@ -261,7 +263,9 @@ class Client:
         try:
             return answer.FromString(told)
         except DecodeError as error:
-            raise errors.Unavailable("the daemon's answer cannot be read", why=str(error)) from error
+            raise errors.Unavailable(
+                "the daemon's answer cannot be read", why=str(error), do="use a client and a daemon of the same release"
+            ) from error
 
     def _connection(self) -> call.Connection:
         """One that no other thread uses."""

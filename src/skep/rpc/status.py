@@ -115,7 +115,7 @@ def restore(name: str, text: str, metadata: Iterable[tuple[str, bytes]]) -> erro
     if kind is errors.Unavailable:
         return errors.Unavailable("the daemon does not answer", why=text, do="look at its log, then try again")
     if name == "DEADLINE_EXCEEDED":
-        return errors.Busy("the daemon did not answer in time", why=text)
+        return errors.Busy("the daemon did not answer in time", why=text, do="try again, with a longer deadline")
     return kind(text)
 
 

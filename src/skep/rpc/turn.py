@@ -56,7 +56,7 @@ class Turns:
 
 def _gave_up() -> errors.Busy:
     """Told to nobody but the log: the client is gone."""
-    return errors.Busy("another change is under way", why="the caller gave up waiting")
+    return errors.Busy("another change is under way", why="the caller gave up waiting", do="try again")
 
 
 def _limit(context: grpc.ServicerContext, longest: float | None) -> float | None:

@@ -61,13 +61,13 @@ def lines(chain: model.ChainStatus, links: shape.Links, *, before: Look | None =
     return [headline(chain, rate), *table.plain(members(chain, links)), *(f"! {warning}" for warning in chain.warnings)]
 
 
-def live(look: Look, links: shape.Links, before: Look | None) -> object:
-    """One look at a watched chain for a terminal."""
+def live(look: Look, links: shape.Links, before: Look | None, width: int) -> object:
+    """One look at a watched chain for a terminal of ``width`` characters."""
     from rich.console import Group
     from rich.text import Text
 
     head = Text(headline(look.chain, _rate(before, look)), style="bold")
-    parts = [head, table.renderable(members(look.chain, links))]
+    parts = [head, table.renderable(members(look.chain, links), width)]
     parts += [Text(f"! {warning}", style="yellow") for warning in look.chain.warnings]
     return Group(*parts)  # type: ignore[arg-type]  # renderable() hides rich's type so that rich stays unimported
 
@@ -97,11 +97,11 @@ def members(chain: model.ChainStatus, links: shape.Links) -> table.Table:
         table.Column(title="LINK", right=True, style="cyan"),
         table.Column(title="PROGRAM", right=True, style="cyan"),
         table.Column(title="NAME", style="bold"),
-        table.Column(title="PROCEED ON"),
-        table.Column(title="FORM"),
+        table.Column(title="PROCEED ON", folds=True),
+        table.Column(title="FORM", spare=True),
         table.Column(title="RUNS", right=True),
-        table.Column(title="PROCEEDED", right=True),
-        table.Column(title="STOPPED", style="red"),
+        table.Column(title="PROCEEDED", right=True, spare=True),
+        table.Column(title="STOPPED", style="red", folds=True),
     )
     most = max((counts.runs for counts in chain.counts), default=0)
     rows = tuple(
@@ -146,7 +146,7 @@ def _overview(chains: Sequence[model.ChainStatus]) -> table.Table:
         table.Column(title="INTERFACE", style="bold"),
         table.Column(title="IFINDEX", right=True),
         table.Column(title="NSID", right=True, wide=True),
-        table.Column(title="NETNS"),
+        table.Column(title="NETNS", folds=True),
         table.Column(title="REVISION", right=True),
         table.Column(title="MODE"),
         table.Column(title="MEMBERS", right=True),

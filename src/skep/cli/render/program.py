@@ -102,14 +102,14 @@ def _table(programs: Sequence[AnyProgram], host: kernel.Host) -> table.Table:
         *((table.Column(title="APPLICATION"),) if apps else ()),
         table.Column(title="TYPE"),
         table.Column(title="FUNCTION NAME", style="bold"),
-        table.Column(title="LINK IDS"),
-        table.Column(title="AGE", right=True),
+        table.Column(title="LINK IDS", folds=True),
+        table.Column(title="AGE", right=True, spare=True),
         table.Column(title="INSNS", right=True, wide=True),
         table.Column(title="MEMORY", right=True, wide=True),
-        table.Column(title="MAPS", wide=True),
+        table.Column(title="MAPS", wide=True, folds=True),
         table.Column(title="TAG", wide=True),
         table.Column(title="SOURCE", wide=True),
-        table.Column(title="METADATA", wide=True),
+        table.Column(title="METADATA", wide=True, folds=True),
     )
     return table.Table(columns=columns, rows=tuple(_row(program, host, now, apps) for program in programs))
 

@@ -59,7 +59,11 @@ def check_image(image: bpfman_pb2.BytecodeImage) -> None:
         raise errors.InvalidRequest("the image has no reference", do="fill in url")
     if not 0 <= image.image_pull_policy < len(PULL_POLICIES):
         known = ", ".join(f"{number} {name}" for number, name in enumerate(PULL_POLICIES))
-        raise errors.InvalidRequest(f"unknown pull policy {image.image_pull_policy}", why=f"policies are {known}")
+        raise errors.InvalidRequest(
+            f"unknown pull policy {image.image_pull_policy}",
+            why=f"policies are {known}",
+            do="fill in image.image_pull_policy",
+        )
 
 
 def images_later() -> errors.Unsupported:
@@ -85,6 +89,7 @@ def list_filter(message: bpfman_pb2.ListRequest) -> model.ProgramFilter:
         raise errors.InvalidRequest(
             f"unknown program type {message.program_type}",
             why=f"types are numbered as in enum bpf_prog_type, 0 to {MAX_PROG_TYPE}",
+            do="leave it out to see all",
         )
     return model.ProgramFilter(
         managed_only=message.bpfman_programs_only,
@@ -138,6 +143,7 @@ def _spec(info: bpfman_pb2.LoadInfo) -> model.ProgramSpec:
             raise errors.InvalidRequest(
                 f"unknown program type {info.program_type} for {info.name}",
                 why="bpfman.v1 numbers types from 0 (XDP) to 8 (LSM)",
+                do="fill in info.program_type",
             ) from None
         raise _not_yet(name.lower())
     return model.ProgramSpec(name=info.name, hook=model.HookName(hook))
@@ -185,6 +191,7 @@ def _not_yet(type: str) -> errors.Unsupported:
     return errors.Unsupported(
         f"programs of type {type} are not supported",
         why=f"this release supports {SUPPORTED}",
+        do="see docs/compatibility.md",
         feature=f"program type {type}",
     )
 

@@ -40,7 +40,9 @@ def unpack(message: skep_pb2.Operation, object: bytes) -> model.Operation:
     """A message as any operation. InvalidRequest when it is none, or when bytes come with one that takes none."""
     kind = message.WhichOneof("operation")
     if object and kind not in ("load", "replace_program"):
-        raise errors.InvalidRequest("the request carries an object that its operation does not take")
+        raise errors.InvalidRequest(
+            "the request carries an object that its operation does not take", do="send it without one"
+        )
     match kind:
         case "load":
             return unpack_load(message.load, object)
