@@ -1,4 +1,4 @@
-"""Prints what ``skep feature -o json`` says of the kernel that runs this; the guest's answer is compared with the host's."""
+"""Prints what ``skep feature -o json`` says of the kernel that runs this, the guest's or this machine's."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,12 +95,12 @@ def compiled() -> None:
 
 
 @pytest.fixture(scope="module")
-def here() -> Iterator[dict[str, bool]]:
+def here() -> dict[str, bool]:
     """This machine's features."""
     words = [sys.executable, "-m", "tests.guest.features"]
     environment = {**os.environ, "PYTHONPATH": "src"}
     done = subprocess.run(words, cwd=instance.REPOSITORY, env=environment, check=True, capture_output=True, text=True)
-    yield {one["name"]: one["available"] for one in json.loads(done.stdout)}
+    return {one["name"]: one["available"] for one in json.loads(done.stdout)}
 
 
 def test_the_kernel_suite_passes_there_and_this_machine_is_untouched(
@@ -120,7 +119,7 @@ def test_the_kernel_suite_passes_there_and_this_machine_is_untouched(
     assert run.left() == []
 
     cases = run.cases("junit.xml")
-    assert {end for end in cases.values()} == {"passed"}
+    assert set(cases.values()) == {"passed"}
     for hook in ATTACHED:
         assert any(f"test_{hook}_runs_while_attached" in name for name in cases), hook
 

@@ -29,7 +29,7 @@ def network() -> Iterator[instance.Network]:
 
 @pytest.fixture(autouse=True)
 def needs(request: pytest.FixtureRequest) -> None:
-    """Honour ``needs(*features)``: skip where the kernel lacks one. The guest lacks none: there the test runs, and fails."""
+    """Honour ``needs(*features)``: skip where the kernel lacks one; in the guest the test runs, and would fail."""
     if "SKEP_GUEST" in os.environ:
         return
     for mark in request.node.iter_markers("needs"):
