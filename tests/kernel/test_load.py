@@ -201,6 +201,7 @@ def test_a_program_beyond_the_verifiers_patience(rig: Rig) -> None:
     assert len(caught.value.log) > 1 << 20
 
 
+@pytest.mark.native  # the guest refuses nothing
 @pytest.mark.parametrize(
     ("name", "prog_type", "feature", "first"),
     [("policy", abi.PROG_TYPE_TRACING, "fentry", "5.5"), ("watch_open", abi.PROG_TYPE_LSM, "LSM", "5.7")],
@@ -366,6 +367,7 @@ def test_a_loader_that_died_unasked_is_replaced(rig: Rig) -> None:
     assert rig.kernel.loader_pid not in (None, pid)
 
 
+@pytest.mark.native  # its patience is shorter than an emulated start
 def test_a_stalled_loader_is_stopped(rig: Rig) -> None:
     impatient = Linux(rig.root, loader_timeout=0.3)
     wanted = rig.request("hooks", "on_xdp")
