@@ -221,6 +221,22 @@ def test_a_type_that_policy_refuses_is_unsupported(
     assert "ulimit" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "prog_type"),
+    [
+        pytest.param("policy", abi.PROG_TYPE_TRACING, marks=pytest.mark.needs("fentry")),
+        pytest.param("watch_open", abi.PROG_TYPE_LSM, marks=pytest.mark.needs("lsm")),
+    ],
+)
+def test_a_type_that_policy_allows_is_loaded(rig: Rig, name: str, prog_type: int) -> None:
+    wanted = rig.request("refused", name)
+    program = dataclasses.replace(wanted.programs[0], prog_type=prog_type)
+    rig.kernel.load_object(dataclasses.replace(wanted, programs=(program,)))
+    loaded = rig.kernel.program(program.pin)
+    assert loaded is not None
+    assert (loaded.name, loaded.type) == (name, prog_type)
+
+
 def test_a_function_to_attach_to_that_does_not_exist(rig: Rig) -> None:
     wanted = rig.request("refused", "no_target")
     program = dataclasses.replace(
