@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 TESTS = Path(__file__).parent
-MARKED = {"kernel": TESTS / "kernel", "e2e": TESTS / "e2e"}
+MARKED = {"kernel": TESTS / "kernel", "e2e": TESTS / "e2e", "boots": TESTS / "guest"}
 
 # Timing on a shared machine says nothing about a property, so no deadline; a failing example is printed as code.
 hypothesis.settings.register_profile("skep", deadline=None, print_blob=True)
@@ -22,6 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for name, directory in MARKED.items():
             if directory in item.path.parents:
                 item.add_marker(name)
+        if item.get_closest_marker("needs"):
+            item.add_marker("guest")
 
 
 @pytest.hookimpl(trylast=True)
@@ -33,5 +35,5 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if privileged:
         raise pytest.UsageError(
             f"{len(privileged)} of the chosen tests need root; run them as root or leave them out:"
-            ' -m "not kernel and not e2e"'
+            ' -m "not kernel and not e2e and not boots"'
         )

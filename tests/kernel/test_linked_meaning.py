@@ -103,6 +103,7 @@ def test_32_small_members_run() -> None:
         assert {number(one.plain["packets"]) for _, one in loaded} == {PACKETS}
 
 
+@pytest.mark.native  # two minutes of emulation
 def test_a_long_chain_repeats_its_end_within_reach_of_jumps() -> None:
     with Rig() as rig:
         loaded = [rig.count() for _ in range(3)]

@@ -201,6 +201,7 @@ def test_a_program_beyond_the_verifiers_patience(rig: Rig) -> None:
     assert len(caught.value.log) > 1 << 20
 
 
+@pytest.mark.native  # the guest refuses nothing
 @pytest.mark.parametrize(
     ("name", "prog_type", "feature", "first"),
     [("policy", abi.PROG_TYPE_TRACING, "fentry", "5.5"), ("watch_open", abi.PROG_TYPE_LSM, "LSM", "5.7")],
@@ -218,6 +219,22 @@ def test_a_type_that_policy_refuses_is_unsupported(
     assert feature in caught.value.feature
     assert (caught.value.first, caught.value.errno) == (first, 1)
     assert "ulimit" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "prog_type"),
+    [
+        pytest.param("policy", abi.PROG_TYPE_TRACING, marks=pytest.mark.needs("fentry")),
+        pytest.param("watch_open", abi.PROG_TYPE_LSM, marks=pytest.mark.needs("lsm")),
+    ],
+)
+def test_a_type_that_policy_allows_is_loaded(rig: Rig, name: str, prog_type: int) -> None:
+    wanted = rig.request("refused", name)
+    program = dataclasses.replace(wanted.programs[0], prog_type=prog_type)
+    rig.kernel.load_object(dataclasses.replace(wanted, programs=(program,)))
+    loaded = rig.kernel.program(program.pin)
+    assert loaded is not None
+    assert (loaded.name, loaded.type) == (name, prog_type)
 
 
 def test_a_function_to_attach_to_that_does_not_exist(rig: Rig) -> None:
@@ -366,6 +383,7 @@ def test_a_loader_that_died_unasked_is_replaced(rig: Rig) -> None:
     assert rig.kernel.loader_pid not in (None, pid)
 
 
+@pytest.mark.native  # its patience is shorter than an emulated start
 def test_a_stalled_loader_is_stopped(rig: Rig) -> None:
     impatient = Linux(rig.root, loader_timeout=0.3)
     wanted = rig.request("hooks", "on_xdp")

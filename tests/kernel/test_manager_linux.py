@@ -29,6 +29,7 @@ def rig(tmp_path):
         yield made
 
 
+@pytest.mark.guest
 @pytest.mark.parametrize("name", TYPES)
 def test_load_attach_run_detach_unload(rig, name):
     empty = rig.state()

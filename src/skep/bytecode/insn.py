@@ -48,6 +48,7 @@ CALL: Final = 0x85
 EXIT: Final = 0x95
 JUMP: Final = 0x05
 JUMP_LONG: Final = 0x06  # ``gotol``: the distance is in imm; Linux 6.6
+LDX_W: Final = 0x61
 LDX_DW: Final = 0x79
 STX_DW: Final = 0x7B
 ST_DW: Final = 0x7A
@@ -61,6 +62,7 @@ ADD32_REG: Final = 0x0C
 MOV32_IMM: Final = 0xB4
 MOV32_REG: Final = 0xBC
 LSH32_REG: Final = 0x6C
+XOR32_REG: Final = 0xAC
 LEGACY_ABS: Final = 0x20  # BPF_LD | BPF_ABS, size in bits 3-4
 LEGACY_IND: Final = 0x40
 
@@ -198,6 +200,16 @@ def add32(dst: int, src: int) -> Insn:
 def load64(dst: int, base: int, off: int) -> Insn:
     """``dst = *(u64 *)(base + off)``"""
     return Insn(LDX_DW, dst, base, off)
+
+
+def load32(dst: int, base: int, off: int) -> Insn:
+    """``dst = *(u32 *)(base + off)``"""
+    return Insn(LDX_W, dst, base, off)
+
+
+def xor32(dst: int, src: int) -> Insn:
+    """``(u32)dst ^= src``"""
+    return Insn(XOR32_REG, dst, src)
 
 
 def store64(base: int, off: int, src: int) -> Insn:

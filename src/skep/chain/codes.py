@@ -21,7 +21,8 @@ class Hook:
     ``last``: the highest verdict the kernel knows; ``lowest`` the first (bit 0 of a mask).
     ``fall_off``: verdict of a packet that every member handed on. ``abort``: verdict of a chain that a member ended
     with a code the kernel does not know. ``default``: proceed-on when nothing is asked.
-    ``context``: the C struct that programs get. ``prog_type``, ``attach_type``: as for BPF_PROG_LOAD (linux/bpf.h).
+    ``context``: the C struct that programs get. ``unforeseen``: offset in it of a u32 of which the verifier knows
+    nothing. ``prog_type``, ``attach_type``: as for BPF_PROG_LOAD (linux/bpf.h).
     """
 
     name: str
@@ -32,6 +33,7 @@ class Hook:
     abort: int
     default: tuple[str, ...]
     context: str
+    unforeseen: int
     prog_type: int
     attach_type: int
 
@@ -58,6 +60,7 @@ XDP: Final = Hook(
     abort=0,
     default=("pass", "dispatcher_return"),
     context="xdp_md",
+    unforeseen=16,  # rx_queue_index
     prog_type=6,
     attach_type=37,
 )
@@ -84,6 +87,7 @@ TC: Final = Hook(
     abort=2,
     default=("pipe", "dispatcher_return"),
     context="__sk_buff",
+    unforeseen=0,  # len
     prog_type=3,
     attach_type=0,
 )

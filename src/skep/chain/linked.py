@@ -35,6 +35,7 @@ __all__ = ["XDP_HAS_FRAGS", "Form", "Linked", "Part", "candidates", "link", "wit
 XDP_HAS_FRAGS: Final = 1 << 5  # BPF_F_XDP_HAS_FRAGS, linux/bpf.h; Linux 5.18
 
 _ARGUMENT: Final = 1  # r1
+_VERDICT: Final = 0  # r0
 _JUMP_REACH: Final = 32_000  # instructions; a little less than a short jump can skip
 
 
@@ -159,7 +160,8 @@ def _flags(members: Sequence[Member]) -> int:
 def _write_main(hook: Hook, bodies: Sequence[Body], length: int, counter_map: int, out: emit.Code) -> None:
     context = -forms.context_depth([body.main for body in bodies if body.inline])
     ending = Ending(hook=hook, counter_map=counter_map)
-    if len(bodies) > 1:
+    leaving = [functions.leaves_chain(body.part.member.decoded()) for body in bodies]
+    if len(bodies) > 1 or any(leaving):
         out.add(insn.store64(FRAME, context, _ARGUMENT))
     for position, body in enumerate(bodies):
         if position:
@@ -169,6 +171,8 @@ def _write_main(hook: Hook, bodies: Sequence[Body], length: int, counter_map: in
             parts.write_inline(body, out)
         else:
             out.to(body.label(0), insn.Insn(insn.CALL, 0, insn.PSEUDO_CALL))
+        if leaving[position]:
+            out.add(*_forget_verdict(hook, context))
         for test in ladder.tests(hook, body.part.proceed):
             if test.hands_on:
                 out.to(_after(position), test.insn)
@@ -184,6 +188,22 @@ def _write_main(hook: Hook, bodies: Sequence[Body], length: int, counter_map: in
     if bodies[-1].part.proceed:
         out.place(_after(len(bodies) - 1))
         ending.fall_off(length, out)
+
+
+def _forget_verdict(hook: Hook, context: int) -> Sequence[insn.Insn]:
+    """Keep the verdict in r0, but let the verifier forget what it believes about it.
+
+    Older verifiers follow a subprogram's tail call only where it fails: when the member then returns a constant, they
+    take that for the verdict and remove what the chain does with any other, though the tail-called program returned
+    it. Seen on Linux 6.12.95 (a chain ended behind every tail call), not on 6.18.44. Exclusive or with an unknown
+    number, twice, is nothing to a processor and makes a value unknown to a verifier.
+    """
+    return [
+        insn.load64(_ARGUMENT, FRAME, context),
+        insn.load32(_ARGUMENT, _ARGUMENT, hook.unforeseen),
+        insn.xor32(_VERDICT, _ARGUMENT),
+        insn.xor32(_VERDICT, _ARGUMENT),
+    ]
 
 
 def _after(position: int) -> str:

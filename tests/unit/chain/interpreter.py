@@ -62,6 +62,8 @@ class Machine:
             key = memory[registers[2]] & _M32
             memory.setdefault(_VALUES + 8 * key, self.slots.get(key, 0))
             result = _VALUES + 8 * key
+        elif helper == insn.HELPER_TAIL_CALL:  # not taken
+            result = 0
         elif helper == 1000:
             self.ran.append(registers[1])
             result = 0
@@ -82,6 +84,10 @@ class Machine:
                 registers[one.dst] = registers[one.dst] + value & _M32
             case insn.LSH32_REG:
                 registers[one.dst] = registers[one.dst] << (value & 31) & _M32
+            case insn.XOR32_REG:
+                registers[one.dst] = (registers[one.dst] ^ value) & _M32
+            case insn.LDX_W:  # of the context: nobody relies on what there is
+                registers[one.dst] = memory.get(registers[one.src] + one.off, 0xA5C35A3C) & _M32
             case insn.LDX_DW:
                 registers[one.dst] = memory[registers[one.src] + one.off]
             case insn.STX_DW:

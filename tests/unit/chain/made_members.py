@@ -57,6 +57,12 @@ def two_exits(verdict: int, other: int, number: int = 0) -> list[Insn]:
     ]
 
 
+def with_tail_call(verdict: int, other: int, number: int = 0) -> list[Insn]:
+    """Like ``two_exits``, with a tail call that is not taken in front of it."""
+    first = [insn.mov64(7, 1), insn.call_helper(insn.HELPER_TAIL_CALL), insn.mov64(1, 7)]
+    return [*first, *two_exits(verdict, other, number)]
+
+
 def with_subprogram(verdict: int, other: int, number: int = 0) -> list[Insn]:
     """The same through a subprogram that changes r6 to r8 and its own frame, while the caller needs r7 and its own."""
     return [

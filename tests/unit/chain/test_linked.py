@@ -17,7 +17,7 @@ from tests.unit.chain import made_members
 from tests.unit.chain.interpreter import Machine
 
 DEFAULT = verdict.default(codes.XDP)
-SHAPES = (made_members.two_exits, made_members.with_subprogram)
+SHAPES = (made_members.two_exits, made_members.with_subprogram, made_members.with_tail_call)
 
 
 def _codes(hook: Hook) -> st.SearchStrategy[int]:
@@ -141,6 +141,19 @@ def test_a_tail_call_is_called_and_has_a_typed_function() -> None:
     target = next(at + 1 + one.imm for at, one in enumerate(code) if one.is_local_call)
     assert [info.insn_off for info in whole.func_info] == [0, target]
     assert code[target:] == [one._replace(imm=1) if one.is_map_reference else one for one in tail]
+
+
+def test_the_verifier_is_not_believed_about_the_verdict_of_a_tail_call() -> None:
+    """Linux 6.12 takes what follows a failed tail call for the verdict; tests/kernel shows the effect in the guest."""
+    tail = [*insn.map_address(2, 0), insn.call_helper(insn.HELPER_TAIL_CALL), insn.mov32_imm(0, 1), EXIT_INSN]
+    code = insn.decode(_link(_part(tail, maps=("array",), form=Form.CALL)).insns)
+    call = next(at for at, one in enumerate(code) if one.is_local_call)
+    assert code[0] == insn.store64(insn.FRAME, -8, 1)
+    assert code[call + 1 : call + 5] == [
+        insn.load64(1, insn.FRAME, -8), insn.load32(1, 1, 16), insn.xor32(0, 1), insn.xor32(0, 1),
+    ]  # fmt: skip
+    plain = insn.decode(_link(_part(made_members.constant(2), form=Form.CALL)).insns)
+    assert not [one for one in plain if one.code == insn.XOR32_REG]
 
 
 def test_own_functions_keep_their_types_in_the_merged_btf() -> None:
