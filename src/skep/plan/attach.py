@@ -229,7 +229,8 @@ def _refuse_foreign(world: World, interface: model.InterfaceRef, old: model.Chai
         raise errors.Conflict(
             f"another XDP program holds {interface.name}",
             why=f"program {told} was attached by somebody else",
-            do=f"detach it first, for example with 'ip link set dev {interface.name} xdp off'",
+            do=f"detach it first: 'ip link set dev {interface.name} xdp off', or 'bpftool link detach id N' where "
+            "'bpftool link show' has a link N of that program",
         )
 
 
