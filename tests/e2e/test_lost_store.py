@@ -50,8 +50,8 @@ def set_up(home: kept.Home, network: instance.Network) -> list[int]:
         made.append(home.told(*words)["programs"][0]["record"]["program_id"])
         home.told("link", "attach", "xdp", str(made[-1]), *near[:-1], priority)
     for word in KINDS:
-        words = ("program", "load", "file", str(bpf_build.build("every_type")), "--programs", word)
-        made.append(home.told(*words)["programs"][0]["record"]["program_id"])
+        loading = ("program", "load", "file", str(bpf_build.build("every_type")), "--programs", word)
+        made.append(home.told(*loading)["programs"][0]["record"]["program_id"])
         match word.partition(":")[0]:
             case "tcx":
                 home.told("link", "attach", "tcx", str(made[-1]), near[0], "ingress", *near[1:])

@@ -164,4 +164,5 @@ def test_the_tcx_hook(skep: instance.Instance, network: instance.Network) -> Non
     (link,) = (one for one in told(skep, "link", "list")["links"] if one["kind"] == "tcx")
     (member,) = chain["members"]
     assert (member["link_id"], member["program_id"]) == (link["id"], link["program_id"])
+    assert member["form"] is None, "the kernel runs it itself; nothing is linked"
     assert (member["kernel_link_id"], member["link_pin_path"]) == (link["kernel_link_id"], link["pin_path"])

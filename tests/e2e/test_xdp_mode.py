@@ -42,7 +42,7 @@ def attach(skep: instance.Instance, network: instance.Network, interface: str) -
     return skep.cli("link", "attach", *where, "-o", "json", check=False)
 
 
-def shown(network: instance.Network, interface: str) -> dict[str, Any]:
+def shown(network: instance.Network, interface: str) -> Any:  # Any: JSON
     words = [*network.enter, "ip", "-d", "-j", "link", "show", interface]
     (one,) = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
     return one.get("xdp", {})
@@ -64,7 +64,9 @@ def runs(skep: instance.Instance, network: instance.Network, interface: str) -> 
         pytest.param('[interfaces.other]\nxdp_mode = "skb"\n', False, DRV, "", id="and not for another"),
         pytest.param('[xdp]\nmode = "skb"\n[interfaces.near]\nxdp_mode = "drv"\n', False, DRV, "", id="one goes first"),
         pytest.param("[xdp]\nfallback = false\n", True, None, "MTU of 9000", id="a fallback can be forbidden"),
-        pytest.param('[interfaces.near]\nxdp_mode = "hw"\n', False, None, "offloads no programs", id="a card that cannot is an error"),
+        pytest.param(
+            '[interfaces.near]\nxdp_mode = "hw"\n', False, None, "offloads no programs", id="a card that cannot"
+        ),
     ],
 )
 def test_the_mode_is_the_configurations(

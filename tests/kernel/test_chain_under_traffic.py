@@ -215,12 +215,15 @@ def test_all_of_debians_filters_in_one_chain(rig: manager_rig.Rig) -> None:
     assert len(links) == 10
     assert arrived(rig, FRAMES * 2) == 6, "every verdict goes on, and falling off the end passes"
     assert counts(rig, *links, last) == [all_ran(6)] * 11
-    maps = {one for link in links for one in rig.manager.program(_program(rig, link)).status.kernel.map_ids}
+    maps = {one for link in links for one in used_maps(rig, link)}
     assert len(maps) == 5
 
 
-def _program(rig: manager_rig.Rig, link: model.LinkId) -> model.ProgramId:
-    return rig.manager.link(link).program_id
+def used_maps(rig: manager_rig.Rig, link: model.LinkId) -> tuple[model.MapId, ...]:
+    program = rig.manager.program(rig.manager.link(link).program_id)
+    assert isinstance(program, model.Program)
+    assert program.status.kernel is not None
+    return program.status.kernel.map_ids
 
 
 # ---------------------------------------------------------------- flags and licences

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from skep import errors, model
+from skep.hooks import xdp
 from tests import bpf_build
 from tests.kernel import manager_rig
 from tests.kernel.manager_rig import ROOT
@@ -77,7 +78,7 @@ def test_a_version_that_one_of_two_hooks_refuses_leaves_both_as_they_were(rig: m
     far = model.InterfaceRef(name=rig.network.far, netns=rig.network.path)
     subprocess.run(["ip", "-n", rig.network.name, "link", "set", rig.network.near, "mtu", "9000"], check=True)
     near_link = rig.attach(old, rig.attachment("on_xdp", mode=model.XdpMode.DRV))
-    on_far = type(rig.attachment("on_xdp"))(interface=far, priority=50, mode=model.XdpMode.DRV)
+    on_far = xdp.XdpAttachment(interface=far, priority=50, mode=model.XdpMode.DRV)
     rig.attach(old, on_far)
     before, before_far = rig.state(), rig.kernel.xdp_on(far)
     with pytest.raises(errors.Rejected, match=r"MTU is too large.*count not built for SEC"):

@@ -80,6 +80,6 @@ def _member(chain: model.ChainStatus, position: int, links: Links) -> dict[str, 
         "ifname": record.interface,
         "metadata": None if found is None else dict(found.record.metadata) or None,
         "proceed_on_names": list(verdicts(member.proceed_on)),
-        "form": member.form.value,
+        "form": member.form.value if record.key.type == "xdp" else None,
         "counts": link.counts(chain.counts[position]) if position < len(chain.counts) else None,
     }

@@ -112,7 +112,7 @@ def members(chain: model.ChainStatus, links: shape.Links) -> table.Table:
             str(links[member.link].program_id) if member.link in links else "-",
             member.name,
             ",".join(shape.verdicts(member.proceed_on)) or "-",
-            member.form.value,
+            member.form.value if chain.record.key.type == "xdp" else "-",
             *_counted(chain.counts[position] if position < len(chain.counts) else None, most),
         )
         for position, member in enumerate(chain.record.members)
