@@ -11,9 +11,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -252,6 +254,33 @@ def test_health_and_reflection(skep):
 
     assert health.status == health_pb2.HealthCheckResponse.SERVING
     assert {service.name for service in told.list_services_response.service} >= {"bpfman.v1.Bpfman", "skep.v1.Skep"}
+
+
+def test_a_client_that_knows_nothing_but_reflection_can_call(skep):
+    """As grpcurl does: fetch the schema from the daemon, build messages from it, call."""
+    with grpc.insecure_channel(f"unix:{skep.layout.socket}") as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        pool = descriptor_pool.DescriptorPool()
+        for service in ("bpfman.v1.Bpfman", "skep.v1.Skep"):
+            asked = iter([reflection_pb2.ServerReflectionRequest(file_containing_symbol=service)])
+            (told,) = stub.ServerReflectionInfo(asked, timeout=SECONDS)
+            for raw in told.file_descriptor_response.file_descriptor_proto:
+                pool.AddSerializedFile(raw)
+
+        def call(service: str, method: str, **fields: object) -> Any:
+            found = pool.FindServiceByName(service).FindMethodByName(method)
+            ask, answer = (message_factory.GetMessageClass(kind) for kind in (found.input_type, found.output_type))
+            made = channel.unary_unary(
+                f"/{service}/{method}",
+                request_serializer=ask.SerializeToString,
+                response_deserializer=answer.FromString,
+            )
+            return made(ask(**fields), timeout=SECONDS)
+
+        assert call("skep.v1.Skep", "Version").pid == skep.pid
+        assert list(call("bpfman.v1.Bpfman", "List", bpfman_programs_only=True).results) == []
+        names = {method.name for method in pool.FindServiceByName("bpfman.v1.Bpfman").methods}
+        assert names == {"Load", "Unload", "Attach", "Detach", "List", "Get", "PullBytecode"}
 
 
 # ------------------------------------------------------------ who is calling
