@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -366,6 +367,36 @@ def test_who_called_is_kept_with_program_and_history(skep, stub, readable):
     assert (managed.record.loaded_by.uid, managed.record.loaded_by.pid) == (0, os.getpid())
     assert (event.verb, event.caller.pid, event.outcome) == ("load", os.getpid(), "ok")
     stub.Unload(pb.UnloadRequest(id=id), timeout=SECONDS)
+
+
+def test_the_log_has_one_line_per_operation_and_no_secret(network, readable):
+    """With the operation's id, who asked and how long it took; a password that came with a request is nowhere."""
+    image = pb.BytecodeImage(url="registry/image", username="u", password="hunter2")
+    with instance.instance("skep-log") as daemon, grpc.insecure_channel(f"unix:{daemon.layout.socket}") as channel:
+        stub = bpfman_pb2_grpc.BpfmanStub(channel)
+        id = stub.Load(load(readable, "on_xdp"), timeout=SECONDS).programs[0].kernel_info.id
+        link = stub.Attach(pb.AttachRequest(id=id, attach=attach_info("on_xdp", network)), timeout=SECONDS).link_id
+        refused(stub.Attach, pb.AttachRequest(id=id, attach=attach_info("on_tracepoint", network)))
+        stub.Detach(pb.DetachRequest(link_id=link), timeout=SECONDS)
+        stub.Unload(pb.UnloadRequest(id=id), timeout=SECONDS)
+        refused(stub.PullBytecode, pb.PullBytecodeRequest(image=image))
+        refused(stub.Load, pb.LoadRequest(bytecode=pb.BytecodeLocation(image=image), info=[pb.LoadInfo(name="x")]))
+        log = daemon.log.read_text()
+
+    operations = [fields(line) for line in log.splitlines() if " operation=" in line]
+    assert [(one["verb"], one["outcome"]) for one in operations] == [
+        ("load", "ok"), ("attach", "ok"), ("attach", "Conflict"), ("detach", "ok"), ("unload", "ok"),
+    ]  # fmt: skip
+    assert [int(one["operation"]) for one in operations] == [1, 2, 3, 4, 5]
+    assert {(one["caller_uid"], one["caller_pid"]) for one in operations} == {("0", str(os.getpid()))}
+    assert all(float(one["duration_ms"]) > 0 for one in operations)
+    assert "hunter2" not in log
+    assert "Traceback" not in log
+
+
+def fields(line: str) -> dict[str, str]:
+    """The key=value words of a log line."""
+    return dict(word.split("=", 1) for word in shlex.split(line) if "=" in word)
 
 
 # ------------------------------------------------------------ skep.v1 on the real thing
