@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -11,9 +12,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -254,6 +257,33 @@ def test_health_and_reflection(skep):
     assert {service.name for service in told.list_services_response.service} >= {"bpfman.v1.Bpfman", "skep.v1.Skep"}
 
 
+def test_a_client_that_knows_nothing_but_reflection_can_call(skep):
+    """As grpcurl does: fetch the schema from the daemon, build messages from it, call."""
+    with grpc.insecure_channel(f"unix:{skep.layout.socket}") as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        pool = descriptor_pool.DescriptorPool()
+        for service in ("bpfman.v1.Bpfman", "skep.v1.Skep"):
+            asked = iter([reflection_pb2.ServerReflectionRequest(file_containing_symbol=service)])
+            (told,) = stub.ServerReflectionInfo(asked, timeout=SECONDS)
+            for raw in told.file_descriptor_response.file_descriptor_proto:
+                pool.AddSerializedFile(raw)
+
+        def call(service: str, method: str, **fields: object) -> Any:
+            found = pool.FindServiceByName(service).FindMethodByName(method)
+            ask, answer = (message_factory.GetMessageClass(kind) for kind in (found.input_type, found.output_type))
+            made = channel.unary_unary(
+                f"/{service}/{method}",
+                request_serializer=ask.SerializeToString,
+                response_deserializer=answer.FromString,
+            )
+            return made(ask(**fields), timeout=SECONDS)
+
+        assert call("skep.v1.Skep", "Version").pid == skep.pid
+        assert list(call("bpfman.v1.Bpfman", "List", bpfman_programs_only=True).results) == []
+        names = {method.name for method in pool.FindServiceByName("bpfman.v1.Bpfman").methods}
+        assert names == {"Load", "Unload", "Attach", "Detach", "List", "Get", "PullBytecode"}
+
+
 # ------------------------------------------------------------ who is calling
 
 AS_SOMEBODY = """
@@ -337,6 +367,36 @@ def test_who_called_is_kept_with_program_and_history(skep, stub, readable):
     assert (managed.record.loaded_by.uid, managed.record.loaded_by.pid) == (0, os.getpid())
     assert (event.verb, event.caller.pid, event.outcome) == ("load", os.getpid(), "ok")
     stub.Unload(pb.UnloadRequest(id=id), timeout=SECONDS)
+
+
+def test_the_log_has_one_line_per_operation_and_no_secret(network, readable):
+    """With the operation's id, who asked and how long it took; a password that came with a request is nowhere."""
+    image = pb.BytecodeImage(url="registry/image", username="u", password="hunter2")
+    with instance.instance("skep-log") as daemon, grpc.insecure_channel(f"unix:{daemon.layout.socket}") as channel:
+        stub = bpfman_pb2_grpc.BpfmanStub(channel)
+        id = stub.Load(load(readable, "on_xdp"), timeout=SECONDS).programs[0].kernel_info.id
+        link = stub.Attach(pb.AttachRequest(id=id, attach=attach_info("on_xdp", network)), timeout=SECONDS).link_id
+        refused(stub.Attach, pb.AttachRequest(id=id, attach=attach_info("on_tracepoint", network)))
+        stub.Detach(pb.DetachRequest(link_id=link), timeout=SECONDS)
+        stub.Unload(pb.UnloadRequest(id=id), timeout=SECONDS)
+        refused(stub.PullBytecode, pb.PullBytecodeRequest(image=image))
+        refused(stub.Load, pb.LoadRequest(bytecode=pb.BytecodeLocation(image=image), info=[pb.LoadInfo(name="x")]))
+        log = daemon.log.read_text()
+
+    operations = [fields(line) for line in log.splitlines() if " operation=" in line]
+    assert [(one["verb"], one["outcome"]) for one in operations] == [
+        ("load", "ok"), ("attach", "ok"), ("attach", "Conflict"), ("detach", "ok"), ("unload", "ok"),
+    ]  # fmt: skip
+    assert [int(one["operation"]) for one in operations] == [1, 2, 3, 4, 5]
+    assert {(one["caller_uid"], one["caller_pid"]) for one in operations} == {("0", str(os.getpid()))}
+    assert all(float(one["duration_ms"]) > 0 for one in operations)
+    assert "hunter2" not in log
+    assert "Traceback" not in log
+
+
+def fields(line: str) -> dict[str, str]:
+    """The key=value words of a log line."""
+    return dict(word.split("=", 1) for word in shlex.split(line) if "=" in word)
 
 
 # ------------------------------------------------------------ skep.v1 on the real thing

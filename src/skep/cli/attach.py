@@ -24,6 +24,10 @@ SAMPLES = {
 """Values for the examples in ``--help``, by option."""
 
 
+LISTS = frozenset({"proceed_on"})
+"""Options that hold a list: given twice, they mean both, as everywhere."""
+
+
 class TableType(click.ParamType[Any]):  # Any: each option parses to a type of its own
     """A value that the hook's own parser reads; it raises ``InvalidRequest``."""
 
@@ -103,6 +107,7 @@ def parameter(row: hooks.Option) -> click.Parameter:
             help=row.help,
             type=TableType(row),
             required=row.required,
+            multiple=row.field in LISTS,
         )
     return click.Argument([row.field], metavar=row.metavar, type=TableType(row), required=row.required)
 
@@ -118,9 +123,12 @@ def attach(
     form: output.Format,
 ) -> None:  # Any: see hooks.HOOKS
     """Build the attachment, attach, print the link."""
+    given = {name: value for name, value in values.items() if value is not None}
+    for name in LISTS & given.keys():
+        given[name] = tuple(one for part in given[name] for one in part)
     op = model.Attach(
         program=model.ProgramId(program_id),
-        attachment=hook.build({name: given for name, given in values.items() if given is not None}),
+        attachment=hook.build(given),
         metadata=value.metadata(metadata),
     )
     with current.open() as skep:

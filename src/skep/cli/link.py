@@ -99,7 +99,7 @@ def get(current: session.Session, link_id: int, form: output.Format) -> None:
 )
 @click.argument("link_id", metavar="LINK", type=option.LINK_ID)
 @click.option("-p", "--priority", default=None, metavar="PRIORITY", help="New place; smaller runs earlier.")
-@click.option("--proceed-on", default=None, metavar="VERDICT,…", help="Verdicts after which the next program runs.")
+@click.option("--proceed-on", multiple=True, metavar="VERDICT,…", help="Verdicts after which the next program runs.")
 @option.dry_run
 @output.option
 @click.pass_obj
@@ -107,19 +107,19 @@ def update(
     current: session.Session,
     link_id: int,
     priority: str | None,
-    proceed_on: str | None,
+    proceed_on: tuple[str, ...],
     dry_run: bool,
     form: output.Format,
 ) -> None:
     """Change a link."""
-    if priority is None and proceed_on is None:
+    if priority is None and not proceed_on:
         raise click.UsageError("nothing to change: give --priority or --proceed-on")
     from skep.hooks import valid, xdp
 
     op = model.UpdateLink(
         link=model.LinkId(link_id),
         priority=None if priority is None else valid.priority(valid.parse_int(priority)),
-        proceed_on=None if proceed_on is None else xdp.parse_proceed_on(proceed_on),
+        proceed_on=None if not proceed_on else xdp.parse_proceed_on(",".join(proceed_on)),
     )
     with current.open() as skep:
         if dry_run:

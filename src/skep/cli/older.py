@@ -133,9 +133,14 @@ def _command(hook: hooks.Hook[Any], name: str) -> click.Command:  # Any: see hoo
             help=row.help,
             type=attaching.TableType(row),
             required=row.required,
+            multiple=row.field in attaching.LISTS,
         )
         for row in hook.options
     ]
+
+    several = next((row for row in hook.options if row.field == "proceed_on"), None)
+    if several is not None:  # ``--proceed-on pass drop`` takes several words here
+        parameters.append(click.Argument(["more"], nargs=-1, metavar=""))
 
     @click.command(name, cls=lazy.Command, params=parameters, help=hook.doc)
     @option.metadata
@@ -148,8 +153,13 @@ def _command(hook: hooks.Hook[Any], name: str) -> click.Command:  # Any: see hoo
         metadata: tuple[str, ...],
         dry_run: bool,
         form: output.Format,
+        more: tuple[str, ...] = (),
         **values: Any,  # the table's own names, which no signature can spell
     ) -> None:
+        if several is not None and more:
+            if not values.get(several.field):
+                ctx.fail(f"Got unexpected extra argument ({' '.join(more)})")
+            values[several.field] += (several.parse(",".join(more)),)
         attaching.attach(
             ctx.ensure_object(session.Session),
             hook,

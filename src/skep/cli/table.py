@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 GAP = "  "
-LONGEST_WORD = 30
+LONGEST_WORD = 18
 """Characters; a longer one, such as a path, is broken where the terminal is too narrow for it."""
 
 
@@ -20,15 +21,15 @@ LONGEST_WORD = 30
 class Column:
     """One column; ``wide`` ones are left out unless asked for, ``style`` is rich's word.
 
-    On a terminal too narrow for the table, ``spare`` columns go first, and then ``folds`` ones take several lines, at
-    blanks and commas; a number, an id or a name is never cut.
+    On a terminal too narrow for the table, ``folds`` columns take several lines, at blanks and commas, and then
+    ``spare`` ones are left out, 1 before 2; a number, an id or a name is never cut.
     """
 
     title: str
     right: bool = False
     wide: bool = False
     style: str = ""
-    spare: bool = False
+    spare: int = 0
     folds: bool = False
 
 
@@ -103,26 +104,37 @@ def renderable(table: Table, width: int) -> object:
         show_edge=False, pad_edge=False, padding=(0, 1, 0, 0),
     )  # fmt: skip
     narrow = _width(fitting, folded=False) > width
-    for index, column in enumerate(fitting.columns):
+    for column, characters in zip(fitting.columns, _widths(fitting, width), strict=True):
         made.add_column(
-            column.title,
-            justify="right" if column.right else "left",
-            style=column.style or None,
-            no_wrap=not column.folds,
-            min_width=_column_width(fitting, index, folded=column.folds),
-            overflow="fold",
-        )
+            column.title, justify="right" if column.right else "left", style=column.style or None, width=characters,
+            no_wrap=not column.folds, overflow="fold",
+        )  # fmt: skip
     for row in fitting.rows:
         cells = zip(row, fitting.columns, strict=True)
         made.add_row(*(Text(_spaced(cell) if narrow and column.folds else cell) for cell, column in cells))
     return made
 
 
+def _widths(table: Table, width: int) -> list[int]:
+    """Characters for each column: what it needs at least, and the room that is left shared among those that fold."""
+    indexes = range(len(table.columns))
+    widths = [_column_width(table, index, folded=True) for index in indexes]
+    wanted = [_column_width(table, index, folded=False) for index in indexes]
+    left = width - _width(table, folded=True)
+    while left > 0 and widths != wanted:
+        for index in indexes:
+            if left > 0 and widths[index] < wanted[index]:
+                widths[index] += 1
+                left -= 1
+    return widths
+
+
 def _fitting(table: Table, width: int) -> Table:
-    """The table without as many of its spare columns, from the right, as do not fit."""
+    """The table without as many of its spare columns as do not fit."""
     kept = list(range(len(table.columns)))
-    for index in reversed(range(len(table.columns))):
-        if table.columns[index].spare and _width(_only(table, kept), folded=False) > width:
+    spare = [index for index in kept if table.columns[index].spare]
+    for index in sorted(spare, key=lambda index: table.columns[index].spare):
+        if _width(_only(table, kept), folded=True) > width:
             kept.remove(index)
     return _only(table, kept)
 
@@ -142,8 +154,8 @@ def _column_width(table: Table, index: int, *, folded: bool) -> int:
 
 
 def _spaced(cell: str) -> str:
-    """A list that may be broken after its commas."""
-    return cell.replace(", ", ",").replace(",", ", ")
+    """A list that may be broken after its commas; those within a number stay."""
+    return re.sub(r",(?=[^\s\d])", ", ", cell)
 
 
 def _rich(table: Table) -> None:
@@ -157,7 +169,7 @@ def _rich(table: Table) -> None:
 
 def _chosen(table: Table, wide: bool) -> Table:
     if wide:  # whoever asks for everything gets it, however narrow the terminal is
-        columns = tuple(dataclasses.replace(column, spare=False) for column in table.columns)
+        columns = tuple(dataclasses.replace(column, spare=0) for column in table.columns)
         return dataclasses.replace(table, columns=columns)
     return _only(table, [index for index, column in enumerate(table.columns) if not column.wide])
 

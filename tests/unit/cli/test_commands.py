@@ -245,6 +245,18 @@ def test_link_list_chooses(run, words: tuple[str, ...], ids: list[int]) -> None:
             ("link", "attach", "xdp", "101", "eth0", "-p", "50", "--proceed-on", "pass", "-m", "a=1"),
         ),
         (
+            ("attach", "101", "xdp", "-i", "eth0", "-p", "50", "--proceed-on", "pass", "drop", "-m", "a=1"),
+            ("link", "attach", "xdp", "101", "eth0", "-p", "50", "--proceed-on", "pass,drop", "-m", "a=1"),
+        ),
+        (
+            ("attach", "101", "xdp", "-i", "eth0", "-p", "50", "--proceed-on", "pass", "--proceed-on", "drop,tx"),
+            ("link", "attach", "xdp", "101", "eth0", "-p", "50", "--proceed-on", "pass,drop,tx"),
+        ),
+        (
+            ("link", "update", "1", "--proceed-on", "pass", "--proceed-on", "drop"),
+            ("link", "update", "1", "--proceed-on", "pass,drop"),
+        ),
+        (
             ("attach", "101", "tcx", "-d", "ingress", "-i", "eth0", "-p", "5"),
             ("link", "attach", "tcx", "101", "eth0", "ingress", "-p", "5"),
         ),

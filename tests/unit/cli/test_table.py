@@ -14,13 +14,13 @@ CHAIN = table.Table(
         table.Column(title="LINK", right=True),
         table.Column(title="NAME"),
         table.Column(title="PROCEED ON", folds=True),
-        table.Column(title="FORM", spare=True),
+        table.Column(title="FORM", spare=2),
         table.Column(title="RUNS", right=True),
-        table.Column(title="PROCEEDED", right=True, spare=True),
+        table.Column(title="PROCEEDED", right=True, spare=1),
         table.Column(title="STOPPED", folds=True),
     ),
     rows=(
-        ("1", "xdp_drop_port", "pass,dispatcher_return", "inline", "12,345,678", "12,345,000", "drop 678 ██▌"),
+        ("1", "xdp_drop_port", "pass,dispatcher_return", "inline", "12,345,678", "12,345,000", "drop 1,678 ██▌,tx 5"),
         ("123456", "count", "-", "call", "1", "1", "-"),
     ),
 )
@@ -44,21 +44,25 @@ def test_a_wide_terminal_shows_the_plain_table() -> None:
     assert [lines[0], *lines[2:]] == table.plain(CHAIN)
 
 
-@pytest.mark.parametrize("width", range(61, 101))
+@pytest.mark.parametrize("width", range(61, 121))
 def test_nothing_is_cut(width: int) -> None:
     lines = drawn(CHAIN, width)
     text = "\n".join(lines)
     assert "…" not in text
     assert max(map(len, lines)) <= width
-    for word in ("12,345,678", "123456", "xdp_drop_port", "dispatcher_return", "drop", "678"):
+    for word in ("12,345,678", "123456", "xdp_drop_port", "dispatcher_return", "drop", "1,678", "tx"):
         assert word in text, word
 
 
-def test_spare_columns_go_from_the_right_and_only_as_far_as_needed() -> None:
-    whole = len(table.plain(CHAIN)[0]) + 5  # the last title is shorter than its cells
-    assert titles(drawn(CHAIN, whole))[-4:] == ["FORM", "RUNS", "PROCEEDED", "STOPPED"]
-    assert titles(drawn(CHAIN, whole - 1))[-3:] == ["FORM", "RUNS", "STOPPED"]
-    assert titles(drawn(CHAIN, 61)) == ["LINK", "NAME", "PROCEED_ON", "RUNS", "STOPPED"]
+def test_lists_are_folded_before_a_column_goes_and_spare_ones_go_in_order() -> None:
+    whole = max(map(len, table.plain(CHAIN)))
+    everything = ["LINK", "NAME", "PROCEED_ON", "FORM", "RUNS", "PROCEEDED", "STOPPED"]
+    folded = 6 + 13 + 17 + 6 + 10 + 10 + 7 + 6 * len(table.GAP)
+    assert len(drawn(CHAIN, whole)) == 4
+    assert len(drawn(CHAIN, whole - 1)) > 4
+    assert titles(drawn(CHAIN, folded)) == everything
+    assert titles(drawn(CHAIN, folded - 1)) == [title for title in everything if title != "PROCEEDED"]
+    assert titles(drawn(CHAIN, 65)) == ["LINK", "NAME", "PROCEED_ON", "RUNS", "STOPPED"]
 
 
 def test_a_long_path_is_broken_rather_than_the_table() -> None:

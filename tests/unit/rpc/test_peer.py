@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -238,6 +239,39 @@ def test_a_reader_that_never_reads_and_leaves_ends_the_connection(bench):
     with pytest.raises((BrokenPipeError, ConnectionResetError)):
         server.sendall(b"y" * 16 * MEBIBYTE)
     assert bench.settled() == 0
+
+
+class Counted:
+    """An epoll set that counts how often it woke somebody up."""
+
+    def __init__(self, epoll: select.epoll) -> None:
+        self._epoll = epoll
+        self.rounds = 0
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        self.rounds += 1
+        return self._epoll.poll(timeout)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._epoll, name)
+
+
+def test_a_client_that_leaves_before_all_is_read_keeps_nobody_busy(bench, monkeypatch):
+    """epoll reports a hang-up again and again, even to those who did not ask."""
+    client, server = bench.joined()
+    sent = filled_up(client)
+    client.close()
+    other, far = bench.joined()
+    counted = Counted(bench.relay._epoll)
+    monkeypatch.setattr(bench.relay, "_epoll", counted)
+
+    for _ in range(200):
+        other.sendall(b"?")
+        assert far.recv(1) == b"?"
+
+    assert counted.rounds < 300  # one for each, and a few for what came before
+    assert received(server, sent) == b"y" * sent
+    assert server.recv(1) == b""
 
 
 def test_a_server_that_is_gone_ends_the_connection_of_an_idle_client(bench):

@@ -92,15 +92,15 @@ def headline(chain: model.ChainStatus, rate: str = "") -> str:
 def members(chain: model.ChainStatus, links: shape.Links) -> table.Table:
     """One row per member."""
     columns = (
-        table.Column(title="POS", right=True),
+        table.Column(title="POS", right=True, spare=3),
         table.Column(title="PRIORITY", right=True),
         table.Column(title="LINK", right=True, style="cyan"),
         table.Column(title="PROGRAM", right=True, style="cyan"),
         table.Column(title="NAME", style="bold"),
         table.Column(title="PROCEED ON", folds=True),
-        table.Column(title="FORM", spare=True),
+        table.Column(title="FORM", spare=2),
         table.Column(title="RUNS", right=True),
-        table.Column(title="PROCEEDED", right=True, spare=True),
+        table.Column(title="PROCEEDED", right=True, spare=1),
         table.Column(title="STOPPED", style="red", folds=True),
     )
     most = max((counts.runs for counts in chain.counts), default=0)

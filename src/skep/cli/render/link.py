@@ -91,14 +91,14 @@ def _table(
     apps = any(applications.get(link.program_id) for link in links)
     columns = (
         table.Column(title="LINK ID", right=True, style="cyan"),
-        table.Column(title="KERNEL LINK ID", right=True, spare=True),
+        table.Column(title="KERNEL LINK ID", right=True, spare=2),
         table.Column(title="KIND"),
         table.Column(title="PROGRAM ID", right=True, style="cyan"),
-        *((table.Column(title="APPLICATION"),) if apps else ()),
+        *((table.Column(title="APPLICATION", spare=3),) if apps else ()),
         table.Column(title="FUNCTION NAME", style="bold"),
         table.Column(title="ATTACHMENT", folds=True),
         table.Column(title="STATE"),
-        table.Column(title="AGE", right=True, spare=True),
+        table.Column(title="AGE", right=True, spare=1),
         table.Column(title="MODE", wide=True),
         table.Column(title="RUNS", right=True, wide=True),
         table.Column(title="PIN", wide=True),

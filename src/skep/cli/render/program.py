@@ -103,7 +103,7 @@ def _table(programs: Sequence[AnyProgram], host: kernel.Host) -> table.Table:
         table.Column(title="TYPE"),
         table.Column(title="FUNCTION NAME", style="bold"),
         table.Column(title="LINK IDS", folds=True),
-        table.Column(title="AGE", right=True, spare=True),
+        table.Column(title="AGE", right=True, spare=1),
         table.Column(title="INSNS", right=True, wide=True),
         table.Column(title="MEMORY", right=True, wide=True),
         table.Column(title="MAPS", wide=True, folds=True),
