@@ -2,8 +2,8 @@
 
 One life is Load, Attach, Detach, Unload of one program. The C program (bench/c/lifecycle.c) does the kernel's part of
 it and nothing else. The daemon is asked twice: by the gRPC client that the ``skep`` command has, and by grpcio's, whose
-threads cost the caller about half a millisecond a call. Most of both is the kernel waiting for grace periods, in steps of about 4 ms, so only medians over
-many pairs say anything.
+threads cost the caller some tenths of a millisecond a call. Most of a life is the kernel waiting for grace periods, in
+steps of about 4 ms, so only medians over many pairs say anything.
 """
 
 from __future__ import annotations

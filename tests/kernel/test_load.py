@@ -385,16 +385,16 @@ def test_a_loader_that_died_unasked_is_replaced(rig: Rig) -> None:
 
 @pytest.mark.native  # its patience is shorter than an emulated start
 def test_a_stalled_loader_is_stopped(rig: Rig) -> None:
-    impatient = Linux(rig.root, loader_timeout=0.3)
+    impatient = Linux(rig.root, loader_timeout=2.0)
     wanted = rig.request("hooks", "on_xdp")
     impatient.load_object(wanted)
     pid = impatient.loader_pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
     began = time.monotonic()
-    with pytest.raises(errors.Unavailable, match=r"did not answer within 0\.3 seconds"):
+    with pytest.raises(errors.Unavailable, match=r"did not answer within 2 seconds"):
         impatient.load_object(rig.request("hooks", "on_tcx"))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     impatient.load_object(rig.request("hooks", "on_tcx"))

@@ -27,6 +27,9 @@ _OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_concurrent_streams", 128),
     ("grpc.so_reuseport", 0),
+    # On a Unix socket there is no bandwidth to be found out by pings; each of them wakes up four threads.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1 << 20),
     # Clients that keep an idle connection alive are welcome.
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
