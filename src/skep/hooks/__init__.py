@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from skep import errors, model
-from skep.hooks import tcx, tracepoint, uprobe, uretprobe, xdp
+from skep.hooks import fentry, fexit, fmod_ret, kprobe, kretprobe, lsm, tcx, tracepoint, uprobe, uretprobe, xdp
 from skep.hooks.hook import Hook, Option, Ordering, Placing
 
 HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
@@ -14,14 +14,18 @@ HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
     tracepoint.HOOK,
     uprobe.HOOK,
     uretprobe.HOOK,
+    kprobe.HOOK,
+    kretprobe.HOOK,
+    fentry.HOOK,
+    fexit.HOOK,
+    fmod_ret.HOOK,
+    lsm.HOOK,
 )
 
 _ELSEWHERE = ("xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap")
 """XDP programs for map entries: the kernel refuses them on an interface (BPF_XDP_DEVMAP, BPF_XDP_CPUMAP)."""
 
 _FOREIGN = (
-    "kprobe",
-    "kretprobe",
     "kprobe.multi",
     "kretprobe.multi",
     "ksyscall",
@@ -36,11 +40,7 @@ _FOREIGN = (
     "raw_tp.w",
     "raw_tracepoint.w",
     "tp_btf",
-    "fentry",
-    "fexit",
-    "fmod_ret",
     "freplace",
-    "lsm",
     "lsm_cgroup",
     "iter",
     "syscall",
@@ -126,6 +126,11 @@ def _continues(word: str, prefix: str) -> bool:
     )
 
 
+def is_sleepable(section: str) -> bool:
+    """Whether a section's name says that its program may sleep ("lsm.s/file_open", "uprobe.multi.s")."""
+    return section.removeprefix("?").split("/", 1)[0].endswith(".s")
+
+
 def has_frags(section: str) -> bool:
     """Whether a section's name says that its program reads multi-buffer packets ("xdp.frags", "xdp.frags/name")."""
     return section.removeprefix("?").split("/", 1)[0].endswith(".frags")
@@ -133,5 +138,5 @@ def has_frags(section: str) -> bool:
 
 __all__ = [
     "HOOKS", "Hook", "Option", "Ordering", "Placing", "by_name", "declarable", "from_section", "has_frags",
-    "is_foreign",
+    "is_foreign", "is_sleepable",
 ]  # fmt: skip

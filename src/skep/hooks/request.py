@@ -14,6 +14,10 @@ class InterfaceTarget:
 
     interface: model.InterfaceRef
 
+    def __str__(self) -> str:
+        netns = self.interface.netns
+        return f"{self.interface.name} in {netns}" if netns else self.interface.name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracepointTarget:
@@ -21,6 +25,9 @@ class TracepointTarget:
 
     group: str
     name: str
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +46,35 @@ class UprobeTarget:
     pid: int | None = None
     container_pid: int | None = None
 
+    def __str__(self) -> str:
+        place = f"{self.symbol}+{self.offset:#x}" if self.symbol else f"{self.offset:#x}"
+        return f"{self.path} {place}"
 
-Target = InterfaceTarget | TracepointTarget | UprobeTarget
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KprobeTarget:
+    """A kernel function, opened as an event of the kprobe PMU. ``offset``: bytes from its start, 0 for its return."""
+
+    symbol: str
+    offset: int
+    retprobe: bool
+
+    def __str__(self) -> str:
+        return f"{self.symbol}+{self.offset:#x}" if self.offset else self.symbol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedTarget:
+    """What the program was loaded for; the kernel knows it. ``name`` is for people."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Target = InterfaceTarget | TracepointTarget | UprobeTarget | KprobeTarget | LoadedTarget
+"""Every kind of place; ``str`` tells a place to people. ``kernel.targets`` has one entry for each."""
 
 
 class Place(enum.Enum):

@@ -26,6 +26,17 @@ def text(what: str, value: str) -> str:
     return value
 
 
+def kernel_name(what: str, value: str) -> str:
+    """The name of something in the kernel: letters, digits, '_' and '.' ("vfs_read.isra.0")."""
+    if not value or not all(letter.isascii() and (letter.isalnum() or letter in "_.$") for letter in value):
+        raise errors.InvalidRequest(
+            f"{what} {value!r} is not a kernel symbol's name",
+            why="they have letters, digits, '_' and '.'",
+            do="see /proc/kallsyms and the events of tracefs",
+        )
+    return value
+
+
 def natural(what: str, value: int, limit: int) -> int:
     """A whole number from 0 to ``limit``."""
     if not 0 <= value <= limit:

@@ -22,6 +22,7 @@ PROG_GET_FD_BY_ID: Final = 13  # 4.13
 MAP_GET_FD_BY_ID: Final = 14  # 4.13
 OBJ_GET_INFO_BY_FD: Final = 15  # 4.13
 PROG_QUERY: Final = 16  # 4.15
+RAW_TRACEPOINT_OPEN: Final = 17  # 4.17
 BTF_LOAD: Final = 18  # 4.18
 BTF_GET_FD_BY_ID: Final = 19  # 4.18
 LINK_CREATE: Final = 28  # 5.7
@@ -98,6 +99,8 @@ TAIL_PERF_EVENT: Final = struct.Struct("=Q")
 """bpf_cookie; 5.15"""
 TAIL_ORDERED: Final = struct.Struct("=I4xQ")
 """relative_fd or id, expected_revision (TCX, netkit; 6.6)"""
+ATTR_RAW_TRACEPOINT_OPEN: Final = struct.Struct("=QI4x")
+"""name (0: what the program was loaded for), prog_fd; a cookie follows since 6.10"""
 ATTR_LINK_UPDATE: Final = struct.Struct("=IIII")
 """link_fd, new_prog_fd, flags, old_prog_fd"""
 ATTR_PROG_QUERY: Final = struct.Struct("=IIIIQI4xQQQQ")

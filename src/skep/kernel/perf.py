@@ -17,7 +17,7 @@ _PMU: Final = "/sys/bus/event_source/devices"
 
 def open_tracepoint(target: request.TracepointTarget) -> int:
     """An event for a tracepoint. Opened on one CPU, yet a program attached to it runs for every CPU."""
-    attr = _attr(abi.PERF_TYPE_TRACEPOINT, tracepoint_id(target))
+    attr = attr_of(abi.PERF_TYPE_TRACEPOINT, tracepoint_id(target))
     try:
         return sys.perf_event_open(attr, -1, 0)
     except OSError as refusal:
@@ -63,8 +63,8 @@ def open_uprobe(target: request.UprobeTarget) -> int:
     place = uprobe.resolve(target)
     with sys.held(place.fd):
         path = ctypes.create_string_buffer(os.fsencode(place.path))
-        config = _retprobe_bit() if target.retprobe else 0
-        attr = _attr(pmu_type("uprobe"), config, config1=ctypes.addressof(path), config2=place.offset)
+        config = retprobe_bit("uprobe") if target.retprobe else 0
+        attr = attr_of(pmu_type("uprobe"), config, config1=ctypes.addressof(path), config2=place.offset)
         process, cpu = (-1, 0) if target.pid is None else (target.pid, -1)
         try:
             return sys.perf_event_open(attr, process, cpu)
@@ -107,12 +107,14 @@ def pmu_type(name: str) -> int:
         ) from missing
 
 
-def _retprobe_bit() -> int:
-    with open(f"{_PMU}/uprobe/format/retprobe", encoding="ascii") as file:
+def retprobe_bit(name: str) -> int:
+    """The bit of ``config`` that asks a PMU for returns."""
+    with open(f"{_PMU}/{name}/format/retprobe", encoding="ascii") as file:
         return 1 << int(file.read().partition(":")[2])
 
 
-def _attr(type_: int, config: int, *, config1: int = 0, config2: int = 0) -> bytes:
+def attr_of(type_: int, config: int, *, config1: int = 0, config2: int = 0) -> bytes:
+    """``struct perf_event_attr`` of an event that is on from the start."""
     return abi.PERF_ATTR.pack(type_, abi.PERF_ATTR.size, config, 0, 0, 0, 0, 0, 0, config1, config2)
 
 

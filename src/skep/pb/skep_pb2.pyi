@@ -608,8 +608,58 @@ class UprobeAttachment(_message.Message):
 Global___UprobeAttachment: _TypeAlias = UprobeAttachment  # noqa: Y015
 
 @_typing.final
+class KprobeAttachment(_message.Message):
+    """Also for kretprobe programs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FN_NAME_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    fn_name: _builtins.str
+    """Kernel function."""
+    offset: _builtins.int
+    """Bytes from its start."""
+    def __init__(
+        self,
+        *,
+        fn_name: _builtins.str = ...,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fn_name", b"fn_name", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KprobeAttachment: _TypeAlias = KprobeAttachment  # noqa: Y015
+
+@_typing.final
+class AimedAttachment(_message.Message):
+    """For types whose target is fixed at load: fentry, fexit, fmod_ret, lsm, tp_btf, iter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    target: _builtins.str
+    """What the program was loaded for; may be left empty in a request."""
+    def __init__(
+        self,
+        *,
+        target: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AimedAttachment: _TypeAlias = AimedAttachment  # noqa: Y015
+
+@_typing.final
 class Attachment(_message.Message):
-    """One place to attach to. Every program type has one message; new types get the next number."""
+    """One place to attach to: one message for each kind of place. The program's type says the rest. New kinds get the next
+    number; a message is named like the dataclass in skep.hooks, and its fields like that one's.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -617,6 +667,8 @@ class Attachment(_message.Message):
     TCX_FIELD_NUMBER: _builtins.int
     TRACEPOINT_FIELD_NUMBER: _builtins.int
     UPROBE_FIELD_NUMBER: _builtins.int
+    KPROBE_FIELD_NUMBER: _builtins.int
+    AIMED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def xdp(self) -> Global___XdpAttachment: ...
     @_builtins.property
@@ -625,6 +677,10 @@ class Attachment(_message.Message):
     def tracepoint(self) -> Global___TracepointAttachment: ...
     @_builtins.property
     def uprobe(self) -> Global___UprobeAttachment: ...
+    @_builtins.property
+    def kprobe(self) -> Global___KprobeAttachment: ...
+    @_builtins.property
+    def aimed(self) -> Global___AimedAttachment: ...
     def __init__(
         self,
         *,
@@ -632,12 +688,14 @@ class Attachment(_message.Message):
         tcx: Global___TcxAttachment | None = ...,
         tracepoint: Global___TracepointAttachment | None = ...,
         uprobe: Global___UprobeAttachment | None = ...,
+        kprobe: Global___KprobeAttachment | None = ...,
+        aimed: Global___AimedAttachment | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "xdp", b"xdp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "kprobe", b"kprobe", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "xdp", b"xdp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "xdp", b"xdp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "kprobe", b"kprobe", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "xdp", b"xdp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe"]  # noqa: Y015
+    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe", "kprobe", "aimed"]  # noqa: Y015
     _WhichOneofArgType_attachment: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_attachment) -> _WhichOneofReturnType_attachment | None: ...
 

@@ -21,7 +21,7 @@ every_hook = pytest.mark.parametrize("hook", hooks.HOOKS, ids=lambda one: one.na
         ("tracepoint/sched/sched_switch", "tracepoint"), ("tp/syscalls/x", "tracepoint"), ("tp_btf/x", None),
         ("uprobe", "uprobe"), ("uprobe/libc:malloc", "uprobe"), ("uprobe.s/x", "uprobe"), ("uprobe.multi/x", None),
         ("uretprobe", "uretprobe"), ("uretprobe.s//bin/x:y", "uretprobe"),
-        ("kprobe/x", None), ("prog", None), ("", None), ("xdpx", None), (".text", None),
+        ("kprobe/x", "kprobe"), ("kprobe.multi/x", None), ("prog", None), ("", None), ("xdpx", None), (".text", None),
     ],
 )  # fmt: skip
 def test_a_section_tells_the_type(section: str, name: str | None) -> None:
@@ -31,8 +31,8 @@ def test_a_section_tells_the_type(section: str, name: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("section", "foreign"),
-    [("kprobe/x", True), ("tp_btf/x", True), ("cgroup_skb/egress", True), ("xdp/devmap", True),
-     ("uprobe.multi/x", True), ("prog", False), ("my_section", False), ("xdp", False)],
+    [("kprobe.session/x", True), ("lwt_in/x", True), ("struct_ops/x", True), ("xdp/devmap", True),
+     ("uprobe.session/x", True), ("prog", False), ("my_section", False), ("xdp", False)],
 )  # fmt: skip
 def test_sections_of_other_types_are_known_from_those_that_say_nothing(section: str, foreign: bool) -> None:
     assert hooks.is_foreign(section) is foreign
@@ -56,17 +56,20 @@ def test_names_are_found_and_near_misses_told() -> None:
 @every_hook
 def test_every_option_reaches_the_attachment(hook: hooks.Hook[object]) -> None:
     """What a CLI makes of the table builds the attachment, with nothing but the required options and with all."""
-    samples = {"priority": "7", "proceed_on": "drop", "netns": "/run/netns/x", "mode": "skb", "offset": "16",
-               "pid": "3", "container_pid": "4", "direction": "egress", "tracepoint": "sched/sched_switch"}  # fmt: skip
-    parsed = {one.field: one.parse(samples.get(one.field, "name")) for one in hook.options}
+    parsed = {one.field: one.parse(one.example) for one in hook.options}
     assert isinstance(hook.build(parsed), hook.attachment)
     required = {one.field: parsed[one.field] for one in hook.options if one.required}
     if "target" in required:
         required["fn_name"] = "main"
     whole, least = hook.build(parsed), hook.build(required)
     assert whole != least or len(hook.options) == len(required)
+    placing = hooks.Placing(section=next(iter(hook.points or hook.sections)), function="vfs_mkdir")
+    if hook.complete is not None:
+        whole = hook.complete(whole, placing)
     assert hook.summary(whole)
-    assert all(one.label for one in hook.requests(whole, hooks.Placing()))
+    candidates = hook.requests(whole, placing)
+    assert candidates
+    assert all(one.label and str(one.target) for one in candidates)
 
 
 @every_hook
