@@ -47,6 +47,16 @@ COUNTING("fentry/do_sys_openat2", on_fentry)
 COUNTING("fexit", on_fexit)
 REFUSING("fmod_ret/security_inode_mkdir", on_fmod_ret)
 REFUSING("lsm/inode_mkdir", on_lsm)
-REFUSING("lsm.s/inode_mkdir", on_sleepable_lsm)
+REFUSING("lsm.s/file_open", on_sleepable_lsm)
+
+COUNTING("raw_tp/sys_enter", on_raw_tracepoint)
+COUNTING("raw_tracepoint", on_raw_tracepoint_too)
+COUNTING("tp_btf/sys_enter", on_tp_btf)
+COUNTING("kprobe.multi", on_kprobe_multi)
+COUNTING("kretprobe.multi/vfs_*", on_kretprobe_multi)
+COUNTING("uprobe.multi", on_uprobe_multi)
+COUNTING("uretprobe.multi", on_uretprobe_multi)
+SEC("perf_event") int on_perf_event(void *ctx) { hit(); return 0; }
+SEC("iter/task") int on_iterator(void *ctx) { hit(); return 0; }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -15,7 +15,7 @@ from tests import bpf_build, instance
 from tests.kernel import bpf_raw
 
 ROOT = model.Caller(uid=0, gid=0, pid=os.getpid())
-_OBJ_GET = 7
+_OBJ_GET, _ITER_CREATE = 7, 33
 _WIDE = {"only_tgid"}
 _numbers = itertools.count(1)
 
@@ -68,12 +68,28 @@ class Rig:
 
     def hits(self, slot: int = 0, program: model.Program | None = None) -> int:
         """How often a program ran."""
-        path = bytearray(os.fsencode(self.pin("hits", program)) + b"\0")
-        fd = bpf_raw.bpf(_OBJ_GET, bytearray(struct.pack("=QII", bpf_raw.address(path), 0, 0)))
+        fd = pinned(self.pin("hits", program))
         try:
             return int(struct.unpack("=Q", bpf_raw.map_lookup(fd, struct.pack("=I", slot), 8))[0])
         finally:
             os.close(fd)
+
+
+def pinned(path: str) -> int:
+    """A descriptor of what is pinned there."""
+    text = bytearray(os.fsencode(path) + b"\0")
+    return bpf_raw.bpf(_OBJ_GET, bytearray(struct.pack("=QII", bpf_raw.address(text), 0, 0)))
+
+
+def read_iterator(pin: str) -> bytes:
+    """What an iterator's program writes for all objects of its kind."""
+    link = pinned(pin)
+    try:
+        reader = bpf_raw.bpf(_ITER_CREATE, bytearray(struct.pack("=II", link, 0)))
+    finally:
+        os.close(link)
+    with os.fdopen(reader, "rb") as file:
+        return file.read()
 
 
 def features() -> dict[str, model.Feature]:

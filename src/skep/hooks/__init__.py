@@ -5,7 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from skep import errors, model
-from skep.hooks import fentry, fexit, fmod_ret, kprobe, kretprobe, lsm, tcx, tracepoint, uprobe, uretprobe, xdp
+from skep.hooks import (
+    fentry,
+    fexit,
+    fmod_ret,
+    iter,
+    kprobe,
+    kprobe_multi,
+    kretprobe,
+    lsm,
+    perf_event,
+    raw_tracepoint,
+    tcx,
+    tp_btf,
+    tracepoint,
+    uprobe,
+    uprobe_multi,
+    uretprobe,
+    xdp,
+)
 from skep.hooks.hook import Hook, Option, Ordering, Placing
 
 HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
@@ -20,6 +38,12 @@ HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
     fexit.HOOK,
     fmod_ret.HOOK,
     lsm.HOOK,
+    raw_tracepoint.HOOK,
+    tp_btf.HOOK,
+    perf_event.HOOK,
+    iter.HOOK,
+    uprobe_multi.HOOK,
+    kprobe_multi.HOOK,
 )
 
 _ELSEWHERE = ("xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap")

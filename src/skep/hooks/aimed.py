@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,13 +39,14 @@ def hook_of(
     doc: str,
     prog_type: int = BPF_PROG_TYPE_TRACING,
     bpfman: int | None = None,
+    target: Callable[..., request.LoadedTarget | request.IteratorTarget] = request.LoadedTarget,
 ) -> hook.Hook[AimedAttachment]:
     """A type whose target is fixed at load: there is nothing to say when it is attached."""
 
     def requests(attachment: AimedAttachment, placing: hook.Placing) -> tuple[request.LinkRequest, ...]:
         return (
             request.LinkRequest(
-                target=request.LoadedTarget(name=attachment.target or placing.function),
+                target=target(name=attachment.target or placing.function),
                 attach_type=attach_type,
                 label=name,
             ),

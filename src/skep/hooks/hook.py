@@ -37,7 +37,8 @@ class Option:
     """One thing a user says about an attachment; the CLI's arguments are made from these.
 
     ``field`` is the key under which the parsed value is handed to ``Hook.build``. Without ``flags`` it is positional.
-    ``parse`` raises ``InvalidRequest``. ``example``: a value for ``--help`` and for tests, which ``parse`` takes.
+    ``parse`` raises ``InvalidRequest``. ``example``: a value for ``--help`` and for tests; none where it would
+    contradict another option's.
     """
 
     field: str

@@ -64,6 +64,69 @@ class KprobeTarget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RawTracepointTarget:
+    """A kernel tracepoint by its bare name, without tracefs."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerfEventTarget:
+    """A clock or counter (``type``, ``config``: linux/perf_event.h), each ``period`` counts or so often a second.
+
+    ``pid`` None: every process on ``cpu``; ``cpu`` None: wherever the process runs.
+    """
+
+    name: str
+    type: int
+    config: int
+    period: int | None
+    frequency: int | None
+    pid: int | None
+    cpu: int | None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KprobeMultiTarget:
+    """Every kernel function that one of the shell patterns matches."""
+
+    patterns: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return ",".join(self.patterns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UprobeMultiTarget:
+    """Places of one file: functions by name or shell pattern, and offsets from its start (bytes). See UprobeTarget."""
+
+    path: str
+    patterns: tuple[str, ...]
+    offsets: tuple[int, ...]
+    pid: int | None = None
+    container_pid: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path} {','.join((*self.patterns, *(hex(one) for one in self.offsets)))}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IteratorTarget:
+    """The kind of object that an iterator was loaded for ("task")."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedTarget:
     """What the program was loaded for; the kernel knows it. ``name`` is for people."""
 
@@ -73,7 +136,18 @@ class LoadedTarget:
         return self.name
 
 
-Target = InterfaceTarget | TracepointTarget | UprobeTarget | KprobeTarget | LoadedTarget
+Target = (
+    InterfaceTarget
+    | TracepointTarget
+    | UprobeTarget
+    | KprobeTarget
+    | RawTracepointTarget
+    | PerfEventTarget
+    | KprobeMultiTarget
+    | UprobeMultiTarget
+    | IteratorTarget
+    | LoadedTarget
+)
 """Every kind of place; ``str`` tells a place to people. ``kernel.targets`` has one entry for each."""
 
 

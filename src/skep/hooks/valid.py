@@ -37,6 +37,15 @@ def kernel_name(what: str, value: str) -> str:
     return value
 
 
+def some(what: str, values: tuple[str, ...]) -> tuple[str, ...]:
+    """At least one name, none of them empty."""
+    if not values:
+        raise errors.InvalidRequest(f"{what} is missing", do="name at least one")
+    for value in values:
+        text(what, value)
+    return values
+
+
 def natural(what: str, value: int, limit: int) -> int:
     """A whole number from 0 to ``limit``."""
     if not 0 <= value <= limit:
@@ -70,6 +79,16 @@ def parse_int(value: str) -> int:
         return int(value, 10)
     except ValueError as error:
         raise errors.InvalidRequest(f"{value!r} is not a whole number", do="give digits") from error
+
+
+def parse_words(value: str) -> tuple[str, ...]:
+    """Words separated by commas."""
+    return tuple(word for part in value.split(",") if (word := part.strip()))
+
+
+def parse_ints(value: str) -> tuple[int, ...]:
+    """Whole numbers separated by commas; see ``parse_int``."""
+    return tuple(parse_int(word) for word in parse_words(value))
 
 
 def choice(what: str, value: str, allowed: tuple[str, ...]) -> str:

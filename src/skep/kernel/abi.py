@@ -36,6 +36,8 @@ PROG_TYPE_KPROBE: Final = 2
 PROG_TYPE_SCHED_CLS: Final = 3
 PROG_TYPE_TRACEPOINT: Final = 5
 PROG_TYPE_XDP: Final = 6
+PROG_TYPE_PERF_EVENT: Final = 7
+PROG_TYPE_RAW_TRACEPOINT: Final = 17
 PROG_TYPE_TRACING: Final = 26
 PROG_TYPE_EXT: Final = 28
 PROG_TYPE_LSM: Final = 29
@@ -57,7 +59,9 @@ LINK_TYPE_CGROUP: Final = 3
 LINK_TYPE_NETNS: Final = 5
 LINK_TYPE_XDP: Final = 6
 LINK_TYPE_PERF_EVENT: Final = 7
+LINK_TYPE_KPROBE_MULTI: Final = 8
 LINK_TYPE_TCX: Final = 11
+LINK_TYPE_UPROBE_MULTI: Final = 12
 LINK_TYPE_NETKIT: Final = 13
 
 # ---- enum bpf_map_type, linux/bpf.h
@@ -97,6 +101,10 @@ ATTR_LINK_CREATE: Final = struct.Struct("=IIII")
 """prog_fd, target_fd or target_ifindex, attach_type, flags; a tail by attach type follows"""
 TAIL_PERF_EVENT: Final = struct.Struct("=Q")
 """bpf_cookie; 5.15"""
+TAIL_KPROBE_MULTI: Final = struct.Struct("=IIQQQ")
+"""flags, count, names, addresses, cookies; 5.18"""
+TAIL_UPROBE_MULTI: Final = struct.Struct("=QQQQIII4x")
+"""path, offsets, reference counter offsets, cookies, count, flags, pid; 6.6"""
 TAIL_ORDERED: Final = struct.Struct("=I4xQ")
 """relative_fd or id, expected_revision (TCX, netkit; 6.6)"""
 ATTR_RAW_TRACEPOINT_OPEN: Final = struct.Struct("=QI4x")
@@ -132,6 +140,8 @@ LINK_INFO: Final = struct.Struct("=III4xIIIIIIQ")
 """type, id, prog_id, then six words and a u64 whose meaning depends on the type"""
 BTF_INFO: Final = struct.Struct("=QIIQII")
 """btf, btf_size, id, name, name_len, kernel_btf"""
+LINK_INFO_UPROBE_COUNT_AT: Final = 52
+"""struct uprobe_multi.count in bpf_link_info; 6.8"""
 FUNC_INFO: Final = struct.Struct("=II")
 """insn_off, type_id: struct bpf_func_info"""
 
@@ -139,6 +149,7 @@ FUNC_INFO: Final = struct.Struct("=II")
 PERF_ATTR: Final = struct.Struct("=IIQQQQQIIQQ")
 """type, size, config, sample_period, sample_type, read_format, flag bits, wakeup_events, bp_type, config1, config2:
 PERF_ATTR_SIZE_VER1"""
+PERF_ATTR_FREQ: Final = 1 << 10  # "freq" in the flag bits: sample_period is a frequency
 PERF_TYPE_TRACEPOINT: Final = 2
 PERF_FLAG_FD_CLOEXEC: Final = 8
 # enum bpf_perf_event_type, linux/bpf.h; 6.6

@@ -225,6 +225,10 @@ _OWN: Final[Mapping[str, Callable[[], str]]] = {
     "uretprobe": _pmu("uprobe"),
     "kprobe": _pmu("kprobe"),
     "kretprobe": _pmu("kprobe"),
+    "kprobe-multi": _multi(abi.TRACE_KPROBE_MULTI, _BOGUS_SYMBOL),
+    "uprobe-multi": _multi(abi.TRACE_UPROBE_MULTI, _BOGUS_PATH),
+    "raw_tracepoint": _loads(abi.PROG_TYPE_RAW_TRACEPOINT),
+    "perf_event": _loads(abi.PROG_TYPE_PERF_EVENT),
 }
 """Program types whose probe is their own; ``_attempt`` does for the others."""
 
@@ -232,8 +236,6 @@ _OTHERS: Final = (
     _Probe(name="xdp-frags", first="5.18", attempt=_loads(abi.PROG_TYPE_XDP, abi.XDP, abi.F_XDP_HAS_FRAGS)),
     _Probe(name="tc", first="4.1", attempt=_loads(abi.PROG_TYPE_SCHED_CLS)),
     _Probe(name="netkit", first="6.7", attempt=_ordered_hook(abi.NETKIT_PRIMARY, (errno.ENOENT, errno.ENXIO))),
-    _Probe(name="kprobe-multi", first="5.18", attempt=_multi(abi.TRACE_KPROBE_MULTI, _BOGUS_SYMBOL)),
-    _Probe(name="uprobe-multi", first="6.6", attempt=_multi(abi.TRACE_UPROBE_MULTI, _BOGUS_PATH)),
     _Probe(name="freplace", first="5.6", attempt=_reaches_verifier(abi.PROG_TYPE_EXT)),
     _Probe(name="btf", first="5.4", attempt=_vmlinux_btf),
     _Probe(name="list-all", first="4.13", attempt=_enumeration),

@@ -119,6 +119,11 @@ class Links:
                 attach_type = words[1]
             case abi.LINK_TYPE_CGROUP:
                 attach_type = words[2]
+            case abi.LINK_TYPE_KPROBE_MULTI:
+                attach_type, detail = abi.TRACE_KPROBE_MULTI, f"{words[2]} functions"
+            case abi.LINK_TYPE_UPROBE_MULTI:
+                count = int.from_bytes(self._info.buffer.raw[abi.LINK_INFO_UPROBE_COUNT_AT :][:4], "little")
+                attach_type, detail = abi.TRACE_UPROBE_MULTI, f"{count} places" if count else ""
             case abi.LINK_TYPE_PERF_EVENT:
                 attach_type, detail = abi.PERF_EVENT, self._perf_detail(fd)
         return model.KernelLink(

@@ -656,6 +656,145 @@ class AimedAttachment(_message.Message):
 Global___AimedAttachment: _TypeAlias = AimedAttachment  # noqa: Y015
 
 @_typing.final
+class RawTracepointAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Without its group."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RawTracepointAttachment: _TypeAlias = RawTracepointAttachment  # noqa: Y015
+
+@_typing.final
+class PerfEventAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    FREQUENCY_FIELD_NUMBER: _builtins.int
+    PID_FIELD_NUMBER: _builtins.int
+    CPU_FIELD_NUMBER: _builtins.int
+    event: _builtins.str
+    """"cpu-clock", "page-faults", …"""
+    period: _builtins.int
+    """Run after so many counts (nanoseconds for clocks); or absent, with a frequency."""
+    frequency: _builtins.int
+    """Run about so many times a second."""
+    pid: _builtins.int
+    """Of this process, of this processor, or of the process while it runs there."""
+    cpu: _builtins.int
+    def __init__(
+        self,
+        *,
+        event: _builtins.str = ...,
+        period: _builtins.int | None = ...,
+        frequency: _builtins.int | None = ...,
+        pid: _builtins.int | None = ...,
+        cpu: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu", b"_cpu", "_frequency", b"_frequency", "_period", b"_period", "_pid", b"_pid", "cpu", b"cpu", "frequency", b"frequency", "period", b"period", "pid", b"pid"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu", b"_cpu", "_frequency", b"_frequency", "_period", b"_period", "_pid", b"_pid", "cpu", b"cpu", "event", b"event", "frequency", b"frequency", "period", b"period", "pid", b"pid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu: _TypeAlias = _typing.Literal["cpu"]  # noqa: Y015
+    _WhichOneofArgType__cpu: _TypeAlias = _typing.Literal["_cpu", b"_cpu"]  # noqa: Y015
+    _WhichOneofReturnType__frequency: _TypeAlias = _typing.Literal["frequency"]  # noqa: Y015
+    _WhichOneofArgType__frequency: _TypeAlias = _typing.Literal["_frequency", b"_frequency"]  # noqa: Y015
+    _WhichOneofReturnType__period: _TypeAlias = _typing.Literal["period"]  # noqa: Y015
+    _WhichOneofArgType__period: _TypeAlias = _typing.Literal["_period", b"_period"]  # noqa: Y015
+    _WhichOneofReturnType__pid: _TypeAlias = _typing.Literal["pid"]  # noqa: Y015
+    _WhichOneofArgType__pid: _TypeAlias = _typing.Literal["_pid", b"_pid"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu) -> _WhichOneofReturnType__cpu | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frequency) -> _WhichOneofReturnType__frequency | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__period) -> _WhichOneofReturnType__period | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pid) -> _WhichOneofReturnType__pid | None: ...
+
+Global___PerfEventAttachment: _TypeAlias = PerfEventAttachment  # noqa: Y015
+
+@_typing.final
+class KprobeMultiAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FUNCTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def functions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names or shell patterns."""
+
+    def __init__(
+        self,
+        *,
+        functions: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["functions", b"functions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KprobeMultiAttachment: _TypeAlias = KprobeMultiAttachment  # noqa: Y015
+
+@_typing.final
+class UprobeMultiAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    FUNCTIONS_FIELD_NUMBER: _builtins.int
+    OFFSETS_FIELD_NUMBER: _builtins.int
+    PID_FIELD_NUMBER: _builtins.int
+    CONTAINER_PID_FIELD_NUMBER: _builtins.int
+    target: _builtins.str
+    """Absolute path, or a library's bare name."""
+    pid: _builtins.int
+    """Only this process; absent: all."""
+    container_pid: _builtins.int
+    """Process (host pid) in whose mount namespace the target is looked up."""
+    @_builtins.property
+    def functions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names or shell patterns."""
+
+    @_builtins.property
+    def offsets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Bytes from the file's start."""
+
+    def __init__(
+        self,
+        *,
+        target: _builtins.str = ...,
+        functions: _abc.Iterable[_builtins.str] | None = ...,
+        offsets: _abc.Iterable[_builtins.int] | None = ...,
+        pid: _builtins.int | None = ...,
+        container_pid: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_container_pid", b"_container_pid", "_pid", b"_pid", "container_pid", b"container_pid", "pid", b"pid"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_container_pid", b"_container_pid", "_pid", b"_pid", "container_pid", b"container_pid", "functions", b"functions", "offsets", b"offsets", "pid", b"pid", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__container_pid: _TypeAlias = _typing.Literal["container_pid"]  # noqa: Y015
+    _WhichOneofArgType__container_pid: _TypeAlias = _typing.Literal["_container_pid", b"_container_pid"]  # noqa: Y015
+    _WhichOneofReturnType__pid: _TypeAlias = _typing.Literal["pid"]  # noqa: Y015
+    _WhichOneofArgType__pid: _TypeAlias = _typing.Literal["_pid", b"_pid"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__container_pid) -> _WhichOneofReturnType__container_pid | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pid) -> _WhichOneofReturnType__pid | None: ...
+
+Global___UprobeMultiAttachment: _TypeAlias = UprobeMultiAttachment  # noqa: Y015
+
+@_typing.final
 class Attachment(_message.Message):
     """One place to attach to: one message for each kind of place. The program's type says the rest. New kinds get the next
     number; a message is named like the dataclass in skep.hooks, and its fields like that one's.
@@ -669,6 +808,10 @@ class Attachment(_message.Message):
     UPROBE_FIELD_NUMBER: _builtins.int
     KPROBE_FIELD_NUMBER: _builtins.int
     AIMED_FIELD_NUMBER: _builtins.int
+    RAW_TRACEPOINT_FIELD_NUMBER: _builtins.int
+    PERF_EVENT_FIELD_NUMBER: _builtins.int
+    KPROBE_MULTI_FIELD_NUMBER: _builtins.int
+    UPROBE_MULTI_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def xdp(self) -> Global___XdpAttachment: ...
     @_builtins.property
@@ -681,6 +824,14 @@ class Attachment(_message.Message):
     def kprobe(self) -> Global___KprobeAttachment: ...
     @_builtins.property
     def aimed(self) -> Global___AimedAttachment: ...
+    @_builtins.property
+    def raw_tracepoint(self) -> Global___RawTracepointAttachment: ...
+    @_builtins.property
+    def perf_event(self) -> Global___PerfEventAttachment: ...
+    @_builtins.property
+    def kprobe_multi(self) -> Global___KprobeMultiAttachment: ...
+    @_builtins.property
+    def uprobe_multi(self) -> Global___UprobeMultiAttachment: ...
     def __init__(
         self,
         *,
@@ -690,12 +841,16 @@ class Attachment(_message.Message):
         uprobe: Global___UprobeAttachment | None = ...,
         kprobe: Global___KprobeAttachment | None = ...,
         aimed: Global___AimedAttachment | None = ...,
+        raw_tracepoint: Global___RawTracepointAttachment | None = ...,
+        perf_event: Global___PerfEventAttachment | None = ...,
+        kprobe_multi: Global___KprobeMultiAttachment | None = ...,
+        uprobe_multi: Global___UprobeMultiAttachment | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "kprobe", b"kprobe", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "xdp", b"xdp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "kprobe", b"kprobe", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "xdp", b"xdp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe", "kprobe", "aimed"]  # noqa: Y015
+    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe", "kprobe", "aimed", "raw_tracepoint", "perf_event", "kprobe_multi", "uprobe_multi"]  # noqa: Y015
     _WhichOneofArgType_attachment: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_attachment) -> _WhichOneofReturnType_attachment | None: ...
 

@@ -8,6 +8,14 @@ import pytest
 
 from skep import errors, hooks
 
+ONE_OF = {
+    "uprobe": ["fn_name"],
+    "uretprobe": ["fn_name"],
+    "perf_event": ["pid"],
+    "uprobe-multi": ["functions"],
+}
+"""Options that are needed unless another is given, so that the table cannot call them required."""
+
 every_hook = pytest.mark.parametrize("hook", hooks.HOOKS, ids=lambda one: one.name)
 
 
@@ -18,10 +26,11 @@ every_hook = pytest.mark.parametrize("hook", hooks.HOOKS, ids=lambda one: one.na
         ("xdp_filter", "xdp"), ("xdp/devmap", None), ("xdp.frags/cpumap", None),
         ("tc", "tcx"), ("tc/ingress", "tcx"), ("tcx/egress", "tcx"), ("classifier", "tcx"), ("classifier/x", "tcx"),
         ("classifier_1", "tcx"), ("action", "tcx"), ("?tcx", "tcx"),
-        ("tracepoint/sched/sched_switch", "tracepoint"), ("tp/syscalls/x", "tracepoint"), ("tp_btf/x", None),
-        ("uprobe", "uprobe"), ("uprobe/libc:malloc", "uprobe"), ("uprobe.s/x", "uprobe"), ("uprobe.multi/x", None),
+        ("tracepoint/sched/sched_switch", "tracepoint"), ("tp/syscalls/x", "tracepoint"), ("tp_btf/x", "tp_btf"),
+        ("uprobe", "uprobe"), ("uprobe/libc:malloc", "uprobe"), ("uprobe.s/x", "uprobe"),
+        ("uprobe.multi/x", "uprobe-multi"), ("kprobe.multi/x", "kprobe-multi"),
         ("uretprobe", "uretprobe"), ("uretprobe.s//bin/x:y", "uretprobe"),
-        ("kprobe/x", "kprobe"), ("kprobe.multi/x", None), ("prog", None), ("", None), ("xdpx", None), (".text", None),
+        ("kprobe/x", "kprobe"), ("prog", None), ("", None), ("xdpx", None), (".text", None),
     ],
 )  # fmt: skip
 def test_a_section_tells_the_type(section: str, name: str | None) -> None:
@@ -50,17 +59,16 @@ def test_names_are_found_and_near_misses_told() -> None:
     assert hooks.by_name("uretprobe").name == "uretprobe"
     with pytest.raises(errors.NotFound) as told:
         hooks.by_name("tracepont")
-    assert told.value.near == ("tracepoint",)
+    assert told.value.near[0] == "tracepoint"
 
 
 @every_hook
 def test_every_option_reaches_the_attachment(hook: hooks.Hook[object]) -> None:
     """What a CLI makes of the table builds the attachment, with nothing but the required options and with all."""
-    parsed = {one.field: one.parse(one.example) for one in hook.options}
+    parsed = {one.field: one.parse(one.example) for one in hook.options if one.example}
     assert isinstance(hook.build(parsed), hook.attachment)
     required = {one.field: parsed[one.field] for one in hook.options if one.required}
-    if "target" in required:
-        required["fn_name"] = "main"
+    required.update({name: parsed[name] for name in ONE_OF.get(hook.name, ())})
     whole, least = hook.build(parsed), hook.build(required)
     assert whole != least or len(hook.options) == len(required)
     placing = hooks.Placing(section=next(iter(hook.points or hook.sections)), function="vfs_mkdir")

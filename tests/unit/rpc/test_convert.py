@@ -112,7 +112,9 @@ ATTACHMENTS = {
     "uprobe": uprobe.UprobeAttachment(target="libc", fn_name="malloc", offset=4, pid=12, container_pid=13),
     "uprobe by offset": uprobe.UprobeAttachment(target="/bin/true", offset=2**63),
     **{
-        f"{hook.name} with all options": hook.build({row.field: row.parse(row.example) for row in hook.options})
+        f"{hook.name} with all options": hook.build(
+            {row.field: row.parse(row.example) for row in hook.options if row.example}
+        )
         for hook in hooks.HOOKS
     },
 }

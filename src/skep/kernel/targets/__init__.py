@@ -11,7 +11,7 @@ from typing import Any, Final
 from skep import model
 from skep.hooks import request
 from skep.kernel import bpffs
-from skep.kernel.targets import events, interface, tracing
+from skep.kernel.targets import events, interface, multi, tracing
 from skep.kernel.targets.place import NextPlease, Place
 
 PLACES: Final[Mapping[type, Place[Any]]] = {  # Any: each kind of place has a type of its own
@@ -19,6 +19,11 @@ PLACES: Final[Mapping[type, Place[Any]]] = {  # Any: each kind of place has a ty
     request.TracepointTarget: events.TRACEPOINT,
     request.UprobeTarget: events.UPROBE,
     request.KprobeTarget: events.KPROBE,
+    request.RawTracepointTarget: tracing.RAW,
+    request.PerfEventTarget: events.COUNTER,
+    request.KprobeMultiTarget: multi.KPROBES,
+    request.UprobeMultiTarget: multi.UPROBES,
+    request.IteratorTarget: tracing.ITERATOR,
     request.LoadedTarget: tracing.LOADED,
 }
 

@@ -53,4 +53,5 @@ TRACEPOINT: Final = _place(perf.tracepoint_id, perf.open_tracepoint, lambda targ
 UPROBE: Final = _place(
     perf.check_uprobe, perf.open_uprobe, lambda target: f"{target.symbol or hex(target.offset)} in {target.path}"
 )
+COUNTER: Final = _place(perf.check_counter, perf.open_counter, lambda target: f"perf event {target}")
 KPROBE: Final = _place(kprobe.check, kprobe.open_event, lambda target: f"kernel function {target}")
