@@ -59,4 +59,37 @@ COUNTING("uretprobe.multi", on_uretprobe_multi)
 SEC("perf_event") int on_perf_event(void *ctx) { hit(); return 0; }
 SEC("iter/task") int on_iterator(void *ctx) { hit(); return 0; }
 
+#define PASSING(section, name) SEC(section) int name(void *ctx) { hit(); return 1; }
+
+ALLOWING("cgroup_skb/ingress", on_ingress)
+ALLOWING("cgroup_skb/egress", on_egress)
+ALLOWING("cgroup/sock_create", on_sock_create)
+PASSING("cgroup/sock_release", on_sock_release)
+ALLOWING("cgroup/post_bind4", on_post_bind4)
+ALLOWING("cgroup/post_bind6", on_post_bind6)
+ALLOWING("cgroup/bind4", on_bind4)
+ALLOWING("cgroup/bind6", on_bind6)
+ALLOWING("cgroup/connect4", on_connect4)
+ALLOWING("cgroup/connect6", on_connect6)
+ALLOWING("cgroup/sendmsg4", on_sendmsg4)
+ALLOWING("cgroup/sendmsg6", on_sendmsg6)
+PASSING("cgroup/recvmsg4", on_recvmsg4)
+PASSING("cgroup/recvmsg6", on_recvmsg6)
+PASSING("cgroup/getpeername4", on_getpeername4)
+PASSING("cgroup/getpeername6", on_getpeername6)
+PASSING("cgroup/getsockname4", on_getsockname4)
+PASSING("cgroup/getsockname6", on_getsockname6)
+ALLOWING("cgroup/setsockopt", on_setsockopt)
+ALLOWING("cgroup/getsockopt", on_getsockopt)
+ALLOWING("cgroup/sysctl", on_sysctl)
+ALLOWING("cgroup/dev", on_device)
+PASSING("sockops", on_sockops)
+ALLOWING("netfilter", on_netfilter)
+ALLOWING("sk_lookup", on_sk_lookup)
+ALLOWING("sk_msg", on_sk_msg)
+ALLOWING("sk_skb/stream_verdict", on_stream_verdict)
+ALLOWING("sk_skb/verdict", on_verdict)
+SEC("flow_dissector") int on_flow(void *ctx) { hit(); return BPF_OK; }
+SEC("sk_skb/stream_parser") int on_stream_parser(struct __sk_buff *ctx) { hit(); return ctx->len; }
+
 char LICENSE[] SEC("license") = "GPL";

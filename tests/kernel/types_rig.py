@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import os
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from skep import manager, model, paths, store
 from skep.kernel import linux
 from tests import bpf_build, instance
-from tests.kernel import bpf_raw
+from tests.kernel import bpf_raw, kernel_rig
 
 ROOT = model.Caller(uid=0, gid=0, pid=os.getpid())
 _OBJ_GET, _ITER_CREATE = 7, 33
@@ -31,8 +33,37 @@ class Rig:
         self.manager = manager.Manager(self.kernel, self.store, self.pins)
         self.manager.sweep()
         self.program: model.Program | None = None
+        self._groups: list[str] = []
+        self._networks = contextlib.ExitStack()
+        self._network: instance.Network | None = None
+
+    def cgroup(self) -> str:
+        """A cgroup of this rig's own."""
+        if not self._groups:
+            self.make_cgroup()
+        return self._groups[0]
+
+    def make_cgroup(self) -> str:
+        """Another cgroup, removed with the rig."""
+        path = f"{cgroups()}/skep-types-{os.getpid()}-{next(_numbers)}"
+        os.mkdir(path)
+        self._groups.append(path)
+        return path
+
+    def network(self) -> instance.Network:
+        """A network namespace of this rig's own, with its loopback up."""
+        if self._network is None:
+            self._network = self._networks.enter_context(instance.network("skepty"))
+            kernel_rig.ip(self._network, "link", "set", "lo", "up")
+            enable = "echo 0 >/proc/sys/net/ipv6/conf/lo/disable_ipv6"
+            subprocess.run([*self._network.enter, "sh", "-c", enable], check=True)
+        return self._network
 
     def close(self) -> None:
+        self._networks.close()
+        for path in self._groups:
+            if os.path.isdir(path):
+                os.rmdir(path)
         self.store.close()
         self.kernel.close()
         instance.remove_pins(self.pins.root)
@@ -75,10 +106,23 @@ class Rig:
             os.close(fd)
 
 
+def cgroups() -> str:
+    """Where cgroup version 2 is mounted."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        if line.split()[2] == "cgroup2":
+            return line.split()[1]
+    raise AssertionError("no cgroup2 file system is mounted")
+
+
 def pinned(path: str) -> int:
     """A descriptor of what is pinned there."""
     text = bytearray(os.fsencode(path) + b"\0")
     return bpf_raw.bpf(_OBJ_GET, bytearray(struct.pack("=QII", bpf_raw.address(text), 0, 0)))
+
+
+def setns(fd: int) -> int:
+    """Move this (single-threaded) process into a network namespace."""
+    return int(ctypes.CDLL(None).setns(fd, 0x40000000))
 
 
 def read_iterator(pin: str) -> bytes:

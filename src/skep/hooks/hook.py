@@ -98,6 +98,8 @@ class Hook(Generic[A]):
     """Whether the kernel wants the target (a function, an LSM hook) when the program is loaded."""
     swaps: bool = False
     """Whether BPF_LINK_UPDATE changes the program of such a link."""
+    anchor: Callable[[A], tuple[request.Place, model.LinkId | None] | None] | None = None
+    """Beside which of our links the caller wants it, None for an end of the list; None of both: he does not say."""
     complete: Callable[[A, Placing], A] | None = None
     """The attachment as it is stored, where the load knows more of it than the caller. Conflict when they differ."""
     frags_flag: int = 0

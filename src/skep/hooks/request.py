@@ -127,6 +127,51 @@ class IteratorTarget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CgroupTarget:
+    """A control group (version 2) by its directory."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetnsTarget:
+    """A network namespace by path; None: the daemon's own."""
+
+    path: str | None
+
+    def __str__(self) -> str:
+        return self.path or "the network namespace of skep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetfilterTarget:
+    """A hook of the packet filter in a network namespace (linux/netfilter.h). ``name`` is for people."""
+
+    name: str
+    family: int
+    hook: int
+    priority: int
+    netns: str | None
+
+    def __str__(self) -> str:
+        text = f"{self.name} priority {self.priority}"
+        return f"{text} in {self.netns}" if self.netns else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapTarget:
+    """A map of sockets by the path of its pin, which need not be one of ours."""
+
+    pin: str
+
+    def __str__(self) -> str:
+        return self.pin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedTarget:
     """What the program was loaded for; the kernel knows it. ``name`` is for people."""
 
@@ -146,6 +191,10 @@ Target = (
     | KprobeMultiTarget
     | UprobeMultiTarget
     | IteratorTarget
+    | CgroupTarget
+    | NetnsTarget
+    | NetfilterTarget
+    | MapTarget
     | LoadedTarget
 )
 """Every kind of place; ``str`` tells a place to people. ``kernel.targets`` has one entry for each."""

@@ -46,6 +46,14 @@ def some(what: str, values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def path(what: str, value: str) -> str:
+    """An absolute path."""
+    text(what, value)
+    if not value.startswith("/"):
+        raise errors.InvalidRequest(f"{what} {value!r} is not an absolute path", do="write it from the root")
+    return value
+
+
 def natural(what: str, value: int, limit: int) -> int:
     """A whole number from 0 to ``limit``."""
     if not 0 <= value <= limit:
@@ -79,6 +87,11 @@ def parse_int(value: str) -> int:
         return int(value, 10)
     except ValueError as error:
         raise errors.InvalidRequest(f"{value!r} is not a whole number", do="give digits") from error
+
+
+def parse_bool(value: str) -> bool:
+    """ "yes" or "no"."""
+    return choice("the answer", value.lower(), ("yes", "no")) == "yes"
 
 
 def parse_words(value: str) -> tuple[str, ...]:

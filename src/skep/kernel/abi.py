@@ -48,6 +48,7 @@ LSM_MAC: Final = 27  # 5.7
 XDP: Final = 37  # 5.9
 PERF_EVENT: Final = 41  # 5.15
 TRACE_KPROBE_MULTI: Final = 42  # 5.18
+NETFILTER: Final = 45  # 6.4
 TCX_INGRESS: Final = 46  # 6.6
 TCX_EGRESS: Final = 47  # 6.6
 TRACE_UPROBE_MULTI: Final = 48  # 6.6
@@ -62,7 +63,9 @@ LINK_TYPE_PERF_EVENT: Final = 7
 LINK_TYPE_KPROBE_MULTI: Final = 8
 LINK_TYPE_TCX: Final = 11
 LINK_TYPE_UPROBE_MULTI: Final = 12
+LINK_TYPE_NETFILTER: Final = 10
 LINK_TYPE_NETKIT: Final = 13
+LINK_TYPE_SOCKMAP: Final = 14
 
 # ---- enum bpf_map_type, linux/bpf.h
 MAP_TYPE_ARRAY: Final = 2
@@ -105,8 +108,10 @@ TAIL_KPROBE_MULTI: Final = struct.Struct("=IIQQQ")
 """flags, count, names, addresses, cookies; 5.18"""
 TAIL_UPROBE_MULTI: Final = struct.Struct("=QQQQIII4x")
 """path, offsets, reference counter offsets, cookies, count, flags, pid; 6.6"""
+TAIL_NETFILTER: Final = struct.Struct("=IIiI")
+"""family, hook, priority, flags; 6.4"""
 TAIL_ORDERED: Final = struct.Struct("=I4xQ")
-"""relative_fd or id, expected_revision (TCX, netkit; 6.6)"""
+"""relative_fd or id, expected_revision (TCX, netkit; 6.6; cgroup: 6.16)"""
 ATTR_RAW_TRACEPOINT_OPEN: Final = struct.Struct("=QI4x")
 """name (0: what the program was loaded for), prog_fd; a cookie follows since 6.10"""
 ATTR_LINK_UPDATE: Final = struct.Struct("=IIII")
@@ -161,6 +166,7 @@ PERF_TRACEPOINT: Final = 5
 
 # ---- linux/magic.h
 BPF_FS_MAGIC: Final = 0xCAFE4A11
+CGROUP2_SUPER_MAGIC: Final = 0x63677270
 PROC_SUPER_MAGIC: Final = 0x9FA0
 
 # ---- linux/if_link.h: flags of XDP attachments

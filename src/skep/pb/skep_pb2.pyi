@@ -795,6 +795,115 @@ class UprobeMultiAttachment(_message.Message):
 Global___UprobeMultiAttachment: _TypeAlias = UprobeMultiAttachment  # noqa: Y015
 
 @_typing.final
+class CgroupAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Directory of the cgroup (version 2)."""
+    order: _builtins.str
+    """"first", "last", "before:N" or "after:N" (skep's link N); absent: last. Linux 6.16."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        order: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_order", b"_order", "order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_order", b"_order", "order", b"order", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__order: _TypeAlias = _typing.Literal["order"]  # noqa: Y015
+    _WhichOneofArgType__order: _TypeAlias = _typing.Literal["_order", b"_order"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__order) -> _WhichOneofReturnType__order | None: ...
+
+Global___CgroupAttachment: _TypeAlias = CgroupAttachment  # noqa: Y015
+
+@_typing.final
+class NetnsAttachment(_message.Message):
+    """sk_lookup and flow_dissector."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NETNS_FIELD_NUMBER: _builtins.int
+    netns: _builtins.str
+    """Path of a network namespace; absent: the daemon's own."""
+    def __init__(
+        self,
+        *,
+        netns: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "netns", b"netns"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "netns", b"netns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__netns: _TypeAlias = _typing.Literal["netns"]  # noqa: Y015
+    _WhichOneofArgType__netns: _TypeAlias = _typing.Literal["_netns", b"_netns"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__netns) -> _WhichOneofReturnType__netns | None: ...
+
+Global___NetnsAttachment: _TypeAlias = NetnsAttachment  # noqa: Y015
+
+@_typing.final
+class NetfilterAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAMILY_FIELD_NUMBER: _builtins.int
+    HOOK_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    DEFRAGMENT_FIELD_NUMBER: _builtins.int
+    NETNS_FIELD_NUMBER: _builtins.int
+    family: _builtins.str
+    """"ipv4" or "ipv6"."""
+    hook: _builtins.str
+    """"prerouting", "input", "forward", "output" or "postrouting"."""
+    priority: _builtins.int
+    """Greater than -2^31 and less than 2^31-1; lower runs first."""
+    defragment: _builtins.bool
+    netns: _builtins.str
+    """Path of a network namespace; absent: the daemon's own."""
+    def __init__(
+        self,
+        *,
+        family: _builtins.str = ...,
+        hook: _builtins.str = ...,
+        priority: _builtins.int = ...,
+        defragment: _builtins.bool = ...,
+        netns: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "netns", b"netns"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "defragment", b"defragment", "family", b"family", "hook", b"hook", "netns", b"netns", "priority", b"priority"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__netns: _TypeAlias = _typing.Literal["netns"]  # noqa: Y015
+    _WhichOneofArgType__netns: _TypeAlias = _typing.Literal["_netns", b"_netns"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__netns) -> _WhichOneofReturnType__netns | None: ...
+
+Global___NetfilterAttachment: _TypeAlias = NetfilterAttachment  # noqa: Y015
+
+@_typing.final
+class SockmapAttachment(_message.Message):
+    """sk_msg and sk_skb."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAP_FIELD_NUMBER: _builtins.int
+    map: _builtins.str
+    """Path of the pinned map of sockets."""
+    def __init__(
+        self,
+        *,
+        map: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["map", b"map"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SockmapAttachment: _TypeAlias = SockmapAttachment  # noqa: Y015
+
+@_typing.final
 class Attachment(_message.Message):
     """One place to attach to: one message for each kind of place. The program's type says the rest. New kinds get the next
     number; a message is named like the dataclass in skep.hooks, and its fields like that one's.
@@ -812,6 +921,10 @@ class Attachment(_message.Message):
     PERF_EVENT_FIELD_NUMBER: _builtins.int
     KPROBE_MULTI_FIELD_NUMBER: _builtins.int
     UPROBE_MULTI_FIELD_NUMBER: _builtins.int
+    CGROUP_FIELD_NUMBER: _builtins.int
+    NETNS_FIELD_NUMBER: _builtins.int
+    NETFILTER_FIELD_NUMBER: _builtins.int
+    SOCKMAP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def xdp(self) -> Global___XdpAttachment: ...
     @_builtins.property
@@ -832,6 +945,14 @@ class Attachment(_message.Message):
     def kprobe_multi(self) -> Global___KprobeMultiAttachment: ...
     @_builtins.property
     def uprobe_multi(self) -> Global___UprobeMultiAttachment: ...
+    @_builtins.property
+    def cgroup(self) -> Global___CgroupAttachment: ...
+    @_builtins.property
+    def netns(self) -> Global___NetnsAttachment: ...
+    @_builtins.property
+    def netfilter(self) -> Global___NetfilterAttachment: ...
+    @_builtins.property
+    def sockmap(self) -> Global___SockmapAttachment: ...
     def __init__(
         self,
         *,
@@ -845,12 +966,16 @@ class Attachment(_message.Message):
         perf_event: Global___PerfEventAttachment | None = ...,
         kprobe_multi: Global___KprobeMultiAttachment | None = ...,
         uprobe_multi: Global___UprobeMultiAttachment | None = ...,
+        cgroup: Global___CgroupAttachment | None = ...,
+        netns: Global___NetnsAttachment | None = ...,
+        netfilter: Global___NetfilterAttachment | None = ...,
+        sockmap: Global___SockmapAttachment | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "sockmap", b"sockmap", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "sockmap", b"sockmap", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe", "kprobe", "aimed", "raw_tracepoint", "perf_event", "kprobe_multi", "uprobe_multi"]  # noqa: Y015
+    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe", "kprobe", "aimed", "raw_tracepoint", "perf_event", "kprobe_multi", "uprobe_multi", "cgroup", "netns", "netfilter", "sockmap"]  # noqa: Y015
     _WhichOneofArgType_attachment: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_attachment) -> _WhichOneofReturnType_attachment | None: ...
 
@@ -1749,6 +1874,7 @@ class KernelLink(_message.Message):
     ATTACH_TYPE_FIELD_NUMBER: _builtins.int
     IFINDEX_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    DEFUNCT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     type: _builtins.int
     """enum bpf_link_type."""
@@ -1758,6 +1884,8 @@ class KernelLink(_message.Message):
     ifindex: _builtins.int
     """0 without interface, and when the link is defunct."""
     detail: _builtins.str
+    defunct: _builtins.bool
+    """Its cgroup, network namespace or map is gone, or it was detached from outside."""
     def __init__(
         self,
         *,
@@ -1767,10 +1895,11 @@ class KernelLink(_message.Message):
         attach_type: _builtins.int = ...,
         ifindex: _builtins.int = ...,
         detail: _builtins.str = ...,
+        defunct: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attach_type", b"attach_type", "detail", b"detail", "id", b"id", "ifindex", b"ifindex", "program_id", b"program_id", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attach_type", b"attach_type", "defunct", b"defunct", "detail", b"detail", "id", b"id", "ifindex", b"ifindex", "program_id", b"program_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

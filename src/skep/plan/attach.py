@@ -32,7 +32,15 @@ def plan(operation: model.Attach, world: World, fresh: Fresh) -> steps.Plan:
         case tcx.TcxAttachment() as attachment:
             return _anchored(operation, attachment, record, world, fresh)
         case _:
-            return _single(operation, hook, _placing(record), record, fresh, model.IfIndex(0), model.NetnsInode(0))
+            return _single(
+                operation,
+                hook,
+                _placing(hook, operation.attachment, record, fresh),
+                record,
+                fresh,
+                model.IfIndex(0),
+                model.NetnsInode(0),
+            )
 
 
 # ---------------------------------------------------------------- one link of its own
@@ -76,8 +84,18 @@ def _single(
     return steps.Plan(steps=(step,), commit=commit, finish=_nothing)
 
 
-def _placing(program: model.ProgramRecord) -> hooks.Placing:
-    return hooks.Placing(section=program.section, function=program.attach_func or "")
+def _placing(
+    hook: hooks.Hook[Any],  # Any: the table's element type
+    attachment: object,
+    program: model.ProgramRecord,
+    fresh: Fresh,
+) -> hooks.Placing:
+    wished = hook.anchor(attachment) if hook.anchor is not None else None
+    anchor = None
+    if wished is not None:
+        place, beside = wished
+        anchor = request.Anchor(place=place, link=None if beside is None else fresh.pins.link(beside))
+    return hooks.Placing(anchor=anchor, section=program.section, function=program.attach_func or "")
 
 
 def _anchored(
