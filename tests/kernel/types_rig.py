@@ -8,10 +8,11 @@ import itertools
 import os
 import struct
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from skep import manager, model, paths, store
+from skep import hooks, manager, model, paths, store
 from skep.kernel import linux
 from tests import bpf_build, instance
 from tests.kernel import bpf_raw, kernel_rig
@@ -88,6 +89,23 @@ class Rig:
     def detach(self, link: model.LinkId) -> None:
         self.manager.run(ROOT, model.Detach(link=link))
 
+    def check(self, program: model.Program, attachment: object) -> None:
+        """Look for the place without attaching there."""
+        record = program.record
+        placing = hooks.Placing(section=record.section, function=record.attach_func or "")
+        for candidate in hooks.by_name(record.hook).requests(attachment, placing):
+            self.kernel.check_target(candidate.target)
+
+    def replace(self, program: model.Program, name: str | None = None, **values: int) -> None:
+        wanted = model.ReplaceProgram(
+            program=program.record.id,
+            object=bpf_build.build("types").read_bytes(),
+            source=model.FileSource(path="types.bpf.o"),
+            name=name,
+            global_data={one: struct.pack("=I", value) for one, value in values.items()},
+        )
+        (self.program,) = self.manager.run(ROOT, wanted).programs
+
     def links(self) -> tuple[model.Link, ...]:
         return self.manager.links(model.LinkFilter())
 
@@ -96,6 +114,11 @@ class Rig:
         program = program or self.program
         assert program is not None
         return next(one.pin for one in program.record.maps if one.name == name)
+
+    def program_pin(self) -> str:
+        """The pin of the last loaded program."""
+        assert self.program is not None
+        return self.program.record.pin
 
     def hits(self, slot: int = 0, program: model.Program | None = None) -> int:
         """How often a program ran."""
@@ -118,6 +141,14 @@ def pinned(path: str) -> int:
     """A descriptor of what is pinned there."""
     text = bytearray(os.fsencode(path) + b"\0")
     return bpf_raw.bpf(_OBJ_GET, bytearray(struct.pack("=QII", bpf_raw.address(text), 0, 0)))
+
+
+def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until something is true."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def setns(fd: int) -> int:
