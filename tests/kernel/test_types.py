@@ -8,6 +8,7 @@ Which of the two is decided by ``skep feature``'s probe, so that the same tests 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from skep import errors, hooks, model
 from tests.kernel import types_rig
 from tests.kernel.type_cases import CASES, CPU
+from tests.unit.hooks import types_table
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +40,7 @@ def test_a_type_has_its_effect_while_attached(tmp_path: Path, features: dict[str
     case = CASES[name]
     feature = features[case.hook]
     with types_rig.rig(tmp_path) as rig:
+        case.ready(rig)
         if not feature.available:
             with pytest.raises(errors.Unsupported) as told:
                 program = rig.load(case.program, case.target, **case.values)
@@ -60,6 +63,20 @@ def test_a_type_has_its_effect_while_attached(tmp_path: Path, features: dict[str
         assert rig.links() == ()
         assert busy != idle
         assert case.effect(rig) == idle
+
+
+def test_the_document_tells_what_this_kernel_answers(features: dict[str, model.Feature]) -> None:
+    """docs/types.md has two kernels: the guest's, and one whose policy refuses whole types."""
+    refused = features["fentry"].errno == errno.EPERM and os.uname().release.startswith("6.18.")
+    if not refused and not os.uname().release.startswith("6.12."):
+        pytest.skip("the document does not speak of this kernel")
+    told = types_table.measured(types_table.DOCUMENT.read_text())
+    for hook in hooks.HOOKS:
+        one = features[hook.name]
+        answer = (
+            "yes" if one.available else errno.errorcode.get(one.errno, str(one.errno)).replace("ENOTSUP", "EOPNOTSUPP")
+        )
+        assert told[hook.name][0 if refused else 1] == answer, hook.name
 
 
 def test_every_type_is_proven_here() -> None:

@@ -34,6 +34,8 @@ class Case:
     hook: str
     target: str | None = None
     values: dict[str, int] = field(default_factory=dict)
+    ready: Callable[[Rig], object] = lambda rig: None
+    """What must be there before the program is loaded."""
     detail: str = ""
     """What the kernel says of the link ("17 functions")."""
 
@@ -80,6 +82,13 @@ def iterated(rig: Rig) -> bool:
     return rig.hits() - before >= len(os.listdir("/proc/self/task"))
 
 
+def flowed(rig: Rig) -> bool:
+    """Whether the program sees frames in the rig's network namespace."""
+    before = rig.hits()
+    kernel_rig.send(rig.network(), 3)
+    return rig.hits() > before
+
+
 def refused_mkdir(rig: Rig) -> bool:
     """Whether this process may not make a directory."""
     try:
@@ -103,6 +112,14 @@ CASES = {
                    attachment=lambda rig: aimed.AimedAttachment()),
     "fexit": Case(program="on_fexit", hook="fexit", target="do_sys_openat2", values=MINE, effect=opened,
                   attachment=lambda rig: aimed.AimedAttachment()),
+    "fexit-module": Case(
+        program="on_fexit",
+        hook="fexit",
+        target="veth_xmit",
+        ready=lambda rig: rig.network(),
+        effect=flowed,
+        attachment=lambda rig: aimed.AimedAttachment(),
+    ),
     "fmod_ret": Case(program="on_fmod_ret", hook="fmod_ret", values=MINE | {"refuse": 1}, effect=refused_mkdir,
                      attachment=lambda rig: aimed.AimedAttachment()),
     "lsm": Case(program="on_lsm", hook="lsm", values=MINE | {"refuse": 1}, effect=refused_mkdir,
@@ -186,13 +203,6 @@ def in_namespace(action: str) -> Callable[[Rig], object]:
         return told, rig.hits() > before
 
     return effect
-
-
-def flowed(rig: Rig) -> bool:
-    """Whether the program reads the headers of frames in the rig's network namespace."""
-    before = rig.hits()
-    kernel_rig.send(rig.network(), 3)
-    return rig.hits() > before
 
 
 def by_sockets(sender: bool) -> Callable[[Rig], object]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
 from skep import errors, hooks
+from skep.hooks import codec
 
 ONE_OF = {
     "uprobe": ["fn_name"],
@@ -78,6 +80,19 @@ def test_every_option_reaches_the_attachment(hook: hooks.Hook[object]) -> None:
     candidates = hook.requests(whole, placing)
     assert candidates
     assert all(one.label and str(one.target) for one in candidates)
+
+
+@every_hook
+def test_every_type_survives_json_with_all_options(hook: hooks.Hook[object]) -> None:
+    attachment = hook.build({one.field: one.parse(one.example) for one in hook.options if one.example})
+    assert codec.decode(hook.name, json.loads(json.dumps(codec.encode(attachment)))) == attachment
+
+
+@pytest.mark.parametrize(
+    ("section", "sleeps"), [("lsm.s/file_open", True), ("uprobe.multi.s", True), ("lsm/x.s", False)]
+)
+def test_sleeping_is_told_by_the_section(section: str, sleeps: bool) -> None:
+    assert hooks.is_sleepable(section) is sleeps
 
 
 @every_hook
