@@ -379,6 +379,8 @@ class FakeKernel:
             case request.UprobeTarget():
                 detail = f"{one.target.path} {one.target.symbol}+{one.target.offset}"
                 return self._new_link(5, id, one.attach_type, None, detail), None
+            case _:  # kinds of places of which the fake knows nothing: whatever is asked for is there
+                return self._new_link(2, id, one.attach_type, None, str(one.target)), None
 
     def _attach_xdp(self, id: model.ProgramId, one: request.LinkRequest, where: HostInterface) -> Link:
         if self._xdp.get(where):

@@ -113,7 +113,7 @@ int returned(void *ctx)
 	return 0;
 }
 
-SEC("kprobe/do_nothing")
+SEC("lwt_in")
 int unknown_kind(void *ctx)
 {
 	return 0;

@@ -162,8 +162,8 @@ CASES = (
          request=lambda b: b.load("good", kind=pb.TRACEPOINT), status="FAILED_PRECONDITION", says="type mismatch"),
     Case(name="unknown type", words="program load file {good} --programs xpd:on_xdp", exit=10,
          request=lambda b: b.load("good", kind=99), status="INVALID_ARGUMENT", says="type"),
-    Case(name="a type for later", words="program load file {good} --programs kprobe:on_xdp", exit=7,
-         request=lambda b: b.load("good", kind=pb.KPROBE), status="UNIMPLEMENTED", says="kprobe are not supported"),
+    Case(name="wrong kind of target", words="program load file {good} --programs fentry:on_xdp:vfs_read", exit=11,
+         request=lambda b: b.load("good", kind=pb.FENTRY), status="FAILED_PRECONDITION", says="type mismatch"),
     Case(name="one good, one bad", words="program load file {good} --programs xdp:on_xdp,xdp:never", exit=3,
          request=lambda b: lambda: b.stub.Load(pb.LoadRequest(
              bytecode=pb.BytecodeLocation(file=b.path("good")),

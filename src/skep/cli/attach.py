@@ -9,19 +9,9 @@ from typing import Any
 import click
 
 from skep import hooks, model
-from skep.cli import later, lazy, operate, option, output, session, value
+from skep.cli import lazy, operate, option, output, session, value
 from skep.cli import link as links
 from skep.hooks import tcx
-
-SAMPLES = {
-    "interface": "eth0",
-    "priority": "50",
-    "direction": "ingress",
-    "tracepoint": "sched/sched_switch",
-    "target": "libc",
-    "fn_name": "malloc",
-}
-"""Values for the examples in ``--help``, by option."""
 
 
 LISTS = frozenset({"proceed_on"})
@@ -74,8 +64,6 @@ def group() -> click.Command:
         for name in hook.family:
             if name != hook.name and name not in {other.name for other in hooks.HOOKS}:
                 made.add_command(command(hook, name=name, hidden=True))
-    for refused in later.types():
-        made.add_command(refused)
     return made
 
 
@@ -162,8 +150,8 @@ def _callback(hook: hooks.Hook[Any]) -> Callable[..., Any]:  # Any: see hooks.HO
 
 def _example(hook: hooks.Hook[Any], name: str) -> str:  # Any: see hooks.HOOKS
     words = [f"skep link attach {name} 123"]
-    words += [SAMPLES.get(row.field, row.metavar) for row in hook.options if not row.flags]
+    words += [row.example or row.metavar for row in hook.options if not row.flags]
     for row in hook.options:
         if row.flags and (row.required or row.field == "fn_name"):
-            words.append(f"{row.flags[-1]} {SAMPLES.get(row.field, row.metavar)}")
+            words.append(f"{row.flags[-1]} {row.example or row.metavar}")
     return " ".join(words)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from skep import errors, hooks
-from skep.cli import lazy, value
+from skep import errors
+from skep.cli import lazy
 
 
 def image() -> click.Command:
@@ -18,19 +18,6 @@ def image() -> click.Command:
             do="take the object out of the image, then: skep program load file PATH --programs TYPE:NAME",
             feature="bytecode images",
         ),
-    )
-
-
-def types() -> tuple[click.Command, ...]:
-    """``link attach kprobe …`` and its like."""
-    known = {name for hook in hooks.HOOKS for name in (hook.name, *hook.family)}
-    return tuple(
-        _command(
-            name,
-            value.not_yet(name),
-        )
-        for name in value.LATER
-        if name not in known
     )
 
 

@@ -8,7 +8,7 @@ import click
 
 from skep import hooks
 from skep.cli import attach as attaching
-from skep.cli import later, lazy, link, load, option, output, program, session
+from skep.cli import lazy, link, load, option, output, program, session
 
 FLAGS = {
     "interface": ("-i", "--iface"),
@@ -115,8 +115,6 @@ def attach() -> click.Command:
         for name in hook.family:
             if name not in {other.name for other in hooks.HOOKS}:
                 made.add_command(_command(hook, name))
-    for refused in later.types():
-        made.add_command(refused)
     return made
 
 
@@ -125,10 +123,14 @@ def _remember(ctx: click.Context, program_id: int) -> None:
     ctx.meta["skep.program"] = program_id
 
 
+def _flag(field: str) -> tuple[str, ...]:
+    return (f"--{field.replace('_', '-')}",)
+
+
 def _command(hook: hooks.Hook[Any], name: str) -> click.Command:  # Any: see hooks.HOOKS
     parameters: list[click.Parameter] = [
         click.Option(
-            [*FLAGS.get(row.field, row.flags), row.field],
+            [*FLAGS.get(row.field, row.flags or _flag(row.field)), row.field],
             metavar=row.metavar,
             help=row.help,
             type=attaching.TableType(row),

@@ -10,10 +10,6 @@ from skep import errors, hooks, model
 _SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "i8": 1, "i16": 2, "i32": 4, "i64": 8}
 
 
-LATER = ("kprobe", "kretprobe", "fentry", "fexit", "lsm")
-"""bpfman's program types, as far as ``hooks`` has not got them."""
-
-
 def metadata(texts: Iterable[str]) -> dict[str, str]:
     """KEY=VALUE pairs; one text may hold several, separated by commas. A comma before no KEY= belongs to a value."""
     found: dict[str, str] = {}
@@ -63,14 +59,9 @@ def _program(word: str) -> model.ProgramSpec:
 
 
 def hook_name(text: str) -> model.HookName:
-    """A program type that may be declared ("xdp", "tc", "uretprobe"), in any case.
-
-    ``InvalidRequest``, ``Unsupported``.
-    """
+    """A program type that may be declared ("xdp", "tc", "uretprobe"), in any case. ``InvalidRequest``."""
     name = text.strip().lower()
     known = hooks.declarable()
-    if name in LATER and name not in known:
-        raise not_yet(name)
     if name not in known:
         raise errors.InvalidRequest(
             f"{text!r} is not a program type",
@@ -78,16 +69,6 @@ def hook_name(text: str) -> model.HookName:
             do=_did_you_mean(errors.near_misses(name, known)) or "choose one of those",
         )
     return model.HookName(name)
-
-
-def not_yet(type: str) -> errors.Unsupported:
-    """The refusal of one of bpfman's types that this release has not."""
-    return errors.Unsupported(
-        f"programs of type {type} are not supported",
-        why=f"this release has {', '.join(hook.name for hook in hooks.HOOKS)}",
-        do="see docs/compatibility.md",
-        feature=f"program type {type}",
-    )
 
 
 def hook_names(texts: Iterable[str]) -> tuple[model.HookName, ...]:

@@ -5,7 +5,37 @@ from __future__ import annotations
 from typing import Any
 
 from skep import errors, model
-from skep.hooks import tcx, tracepoint, uprobe, uretprobe, xdp
+from skep.hooks import (
+    cgroup_device,
+    cgroup_skb,
+    cgroup_sock,
+    cgroup_sock_addr,
+    cgroup_sockopt,
+    cgroup_sysctl,
+    fentry,
+    fexit,
+    flow_dissector,
+    fmod_ret,
+    iter,
+    kprobe,
+    kprobe_multi,
+    kretprobe,
+    lsm,
+    netfilter,
+    perf_event,
+    raw_tracepoint,
+    sk_lookup,
+    sk_msg,
+    sk_skb,
+    sockops,
+    tcx,
+    tp_btf,
+    tracepoint,
+    uprobe,
+    uprobe_multi,
+    uretprobe,
+    xdp,
+)
 from skep.hooks.hook import Hook, Option, Ordering, Placing
 
 HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
@@ -14,57 +44,40 @@ HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
     tracepoint.HOOK,
     uprobe.HOOK,
     uretprobe.HOOK,
+    kprobe.HOOK,
+    kretprobe.HOOK,
+    fentry.HOOK,
+    fexit.HOOK,
+    fmod_ret.HOOK,
+    lsm.HOOK,
+    raw_tracepoint.HOOK,
+    tp_btf.HOOK,
+    perf_event.HOOK,
+    iter.HOOK,
+    uprobe_multi.HOOK,
+    kprobe_multi.HOOK,
+    cgroup_skb.HOOK,
+    cgroup_sock.HOOK,
+    cgroup_sock_addr.HOOK,
+    cgroup_sockopt.HOOK,
+    cgroup_sysctl.HOOK,
+    cgroup_device.HOOK,
+    sockops.HOOK,
+    netfilter.HOOK,
+    sk_lookup.HOOK,
+    flow_dissector.HOOK,
+    sk_msg.HOOK,
+    sk_skb.HOOK,
 )
 
 _ELSEWHERE = ("xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap")
 """XDP programs for map entries: the kernel refuses them on an interface (BPF_XDP_DEVMAP, BPF_XDP_CPUMAP)."""
 
 _FOREIGN = (
-    "kprobe",
-    "kretprobe",
-    "kprobe.multi",
-    "kretprobe.multi",
-    "ksyscall",
-    "kretsyscall",
-    "kprobe.session",
-    "uprobe.multi",
-    "uretprobe.multi",
-    "uprobe.session",
-    "usdt",
-    "raw_tp",
-    "raw_tracepoint",
-    "raw_tp.w",
-    "raw_tracepoint.w",
-    "tp_btf",
-    "fentry",
-    "fexit",
-    "fmod_ret",
-    "freplace",
-    "lsm",
-    "lsm_cgroup",
-    "iter",
-    "syscall",
-    "cgroup",
-    "cgroup_",
-    "socket",
-    "sk_reuseport",
-    "sk_reuseport_",
-    "sk_msg",
-    "sk_skb",
-    "sk_skb_",
-    "sk_lookup",
-    "sockops",
-    "flow_dissector",
-    "lirc_mode2",
-    "lwt_in",
-    "lwt_out",
-    "lwt_xmit",
-    "lwt_seg6local",
-    "perf_event",
-    "struct_ops",
-    "netfilter",
-    "netkit",
-)
+    "ksyscall", "kretsyscall", "kprobe.session", "uprobe.session", "usdt", "raw_tp.w", "raw_tracepoint.w", "freplace",
+    "lsm_cgroup", "syscall", "cgroup", "cgroup_", "socket", "sk_reuseport", "sk_reuseport_", "sk_skb", "lirc_mode2",
+    "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local", "struct_ops", "netkit",
+)  # fmt: skip
 """Section names of types that skep does not have: libbpf's ``section_defs`` (src/libbpf.c) less those in ``HOOKS``."""
 
 _BY_NAME = {hook.name: hook for hook in HOOKS}
@@ -126,6 +139,11 @@ def _continues(word: str, prefix: str) -> bool:
     )
 
 
+def is_sleepable(section: str) -> bool:
+    """Whether a section's name says that its program may sleep ("lsm.s/file_open", "uprobe.multi.s")."""
+    return section.removeprefix("?").split("/", 1)[0].endswith(".s")
+
+
 def has_frags(section: str) -> bool:
     """Whether a section's name says that its program reads multi-buffer packets ("xdp.frags", "xdp.frags/name")."""
     return section.removeprefix("?").split("/", 1)[0].endswith(".frags")
@@ -133,5 +151,5 @@ def has_frags(section: str) -> bool:
 
 __all__ = [
     "HOOKS", "Hook", "Option", "Ordering", "Placing", "by_name", "declarable", "from_section", "has_frags",
-    "is_foreign",
+    "is_foreign", "is_sleepable",
 ]  # fmt: skip

@@ -21,7 +21,7 @@ def encode(attachment: object) -> dict[str, object]:
 def decode(hook: str, value: Mapping[str, object]) -> object:
     """The attachment of hook ``hook`` from its JSON object. InvalidRequest for a wrong field or value, NotFound for
     an unknown hook; missing fields take their defaults."""
-    return _record(hooks.by_name(hook).attachment, value, hook)
+    return record(hooks.by_name(hook).attachment, value, hook)
 
 
 def _plain(value: object) -> object:
@@ -35,25 +35,26 @@ def _plain(value: object) -> object:
 
 
 @functools.cache
-def _fields(record: type) -> Mapping[str, object]:
-    return typing.get_type_hints(record)
+def _fields(kind: type) -> Mapping[str, object]:
+    return typing.get_type_hints(kind)
 
 
-def _record(record: type, value: object, where: str) -> object:
+def record(kind: type, value: object, where: str) -> object:
+    """A dataclass from a JSON object; ``where`` names it in errors. InvalidRequest for a wrong field or value."""
     if not isinstance(value, Mapping):
         raise _wrong(where, "an object", value)
-    hints = _fields(record)
+    hints = _fields(kind)
     unknown = sorted(set(value) - set(hints))
     if unknown:
         raise errors.InvalidRequest(
             f"{where} has no field {unknown[0]!r}", why="its fields are " + ", ".join(hints), do="see proto/skep.proto"
         )
     try:
-        return record(**{name: _typed(hints[name], item, f"{where}.{name}") for name, item in value.items()})
+        return kind(**{name: _typed(hints[name], item, f"{where}.{name}") for name, item in value.items()})
     except TypeError as error:
         needed = [
             field.name
-            for field in dataclasses.fields(record)
+            for field in dataclasses.fields(kind)
             if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         ]
         missing = [name for name in needed if name not in value]
@@ -74,7 +75,7 @@ def _typed(hint: object, value: object, where: str) -> object:
         return tuple(_typed(typing.get_args(hint)[0], item, where) for item in value)
     assert isinstance(hint, type)
     if dataclasses.is_dataclass(hint):
-        return _record(hint, value, where)
+        return record(hint, value, where)
     if issubclass(hint, enum.Enum):
         try:
             return hint(value)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from skep import model
+from skep import errors, model
 from skep.hooks import request
 
 MAX_PRIORITY = 2**31 - 1
@@ -37,7 +37,8 @@ class Option:
     """One thing a user says about an attachment; the CLI's arguments are made from these.
 
     ``field`` is the key under which the parsed value is handed to ``Hook.build``. Without ``flags`` it is positional.
-    ``parse`` raises ``InvalidRequest``.
+    ``parse`` raises ``InvalidRequest``. ``example``: a value for ``--help`` and for tests; none where it would
+    contradict another option's.
     """
 
     field: str
@@ -46,25 +47,30 @@ class Option:
     parse: Callable[[str], object]
     flags: tuple[str, ...] = ()
     required: bool = False
+    example: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placing:
-    """What the planner decides about a link, besides the attachment: its neighbour, and the XDP mode to try first.
+    """What the planner knows about a link, besides the attachment: its neighbour, and the XDP mode to try first.
 
-    ``fallback``: whether generic XDP may stand in where the driver refuses.
+    ``fallback``: whether generic XDP may stand in where the driver refuses. ``section``: the program's ELF section;
+    ``function``: the kernel function it was loaded for, "" for types whose place is chosen when they are attached.
     """
 
     anchor: request.Anchor | None = None
     mode: model.XdpMode = model.XdpMode.DRV
     fallback: bool = True
+    section: str = ""
+    function: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook(Generic[A]):
     """One program type.
 
-    ``bpfman``: ``enum BpfmanProgramType``. ``prog_type``: ``enum bpf_prog_type``. ``sections``: ELF section names, each
+    ``bpfman``: ``enum BpfmanProgramType``, None for a type that it lacks. ``prog_type``: ``enum bpf_prog_type``.
+    ``sections``: ELF section names, each
     alone or followed by '/' or '.' and more. ``family``: names a caller may declare for a program of this type, which
     the section then decides. ``build``: parsed options -> attachment. ``requests``: attachment -> candidates for
     BPF_LINK_CREATE, best first. ``summary``: the attach point in a table's cell. ``interface``: the interface of an
@@ -72,7 +78,7 @@ class Hook(Generic[A]):
     """
 
     name: model.HookName
-    bpfman: int
+    bpfman: int | None = None
     prog_type: int
     sections: tuple[str, ...]
     family: tuple[model.HookName, ...]
@@ -86,6 +92,16 @@ class Hook(Generic[A]):
     ordering: Ordering = Ordering.NONE
     expected_attach_type: int = 0
     """``enum bpf_attach_type`` at load; 0 where the kernel wants none."""
+    points: Mapping[str, int] = field(default_factory=dict)
+    """Section name -> ``enum bpf_attach_type``, for a type whose programs differ in it."""
+    aimed: bool = False
+    """Whether the kernel wants the target (a function, an LSM hook) when the program is loaded."""
+    swaps: bool = False
+    """Whether BPF_LINK_UPDATE changes the program of such a link."""
+    anchor: Callable[[A], tuple[request.Place, model.LinkId | None] | None] | None = None
+    """Beside which of our links the caller wants it, None for an end of the list; None of both: he does not say."""
+    complete: Callable[[A, Placing], A] | None = None
+    """The attachment as it is stored, where the load knows more of it than the caller. Conflict when they differ."""
     frags_flag: int = 0
     """Program flag for sections that say ``.frags`` (BPF_F_XDP_HAS_FRAGS; Linux 5.18), 0 where there is none."""
     interface: Callable[[A], model.InterfaceRef] | None = None
@@ -93,3 +109,33 @@ class Hook(Generic[A]):
     def accepts(self, declared: model.HookName) -> bool:
         """Whether a program of this type may be declared as ``declared``."""
         return declared in self.family
+
+    def attach_type(self, section: str) -> int:
+        """``enum bpf_attach_type`` of a program. InvalidRequest where only its section could tell, and does not."""
+        if not self.points:
+            return self.expected_attach_type
+        word = section.removeprefix("?")
+        for point, number in self.points.items():
+            if word == point or word.startswith(f"{point}/"):
+                return number
+        raise errors.InvalidRequest(
+            f"section {section!r} does not say where a {self.name} program runs",
+            why="its sections are " + ", ".join(self.points),
+            do="rename the section",
+        )
+
+    def target(self, section: str, named: str | None) -> str | None:
+        """What a program is loaded for: as the caller named it, else as its section does ("fentry/vfs_mkdir").
+
+        None for types whose place is chosen when they are attached. InvalidRequest when nobody names it.
+        """
+        if not self.aimed:
+            return named
+        told = named or section.partition("/")[2]
+        if not told:
+            raise errors.InvalidRequest(
+                f"the {self.name} program has no target",
+                why=f"its section {section!r} names none",
+                do=f"load it as {self.name}:PROGRAM:TARGET",
+            )
+        return told

@@ -14,6 +14,10 @@ class InterfaceTarget:
 
     interface: model.InterfaceRef
 
+    def __str__(self) -> str:
+        netns = self.interface.netns
+        return f"{self.interface.name} in {netns}" if netns else self.interface.name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TracepointTarget:
@@ -21,6 +25,9 @@ class TracepointTarget:
 
     group: str
     name: str
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +46,158 @@ class UprobeTarget:
     pid: int | None = None
     container_pid: int | None = None
 
+    def __str__(self) -> str:
+        place = f"{self.symbol}+{self.offset:#x}" if self.symbol else f"{self.offset:#x}"
+        return f"{self.path} {place}"
 
-Target = InterfaceTarget | TracepointTarget | UprobeTarget
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KprobeTarget:
+    """A kernel function, opened as an event of the kprobe PMU. ``offset``: bytes from its start, 0 for its return."""
+
+    symbol: str
+    offset: int
+    retprobe: bool
+
+    def __str__(self) -> str:
+        return f"{self.symbol}+{self.offset:#x}" if self.offset else self.symbol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawTracepointTarget:
+    """A kernel tracepoint by its bare name, without tracefs."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerfEventTarget:
+    """A clock or counter (``type``, ``config``: linux/perf_event.h), each ``period`` counts or so often a second.
+
+    ``pid`` None: every process on ``cpu``; ``cpu`` None: wherever the process runs.
+    """
+
+    name: str
+    type: int
+    config: int
+    period: int | None
+    frequency: int | None
+    pid: int | None
+    cpu: int | None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KprobeMultiTarget:
+    """Every kernel function that one of the shell patterns matches."""
+
+    patterns: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return ",".join(self.patterns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UprobeMultiTarget:
+    """Places of one file: functions by name or shell pattern, and offsets from its start (bytes). See UprobeTarget."""
+
+    path: str
+    patterns: tuple[str, ...]
+    offsets: tuple[int, ...]
+    pid: int | None = None
+    container_pid: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path} {','.join((*self.patterns, *(hex(one) for one in self.offsets)))}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IteratorTarget:
+    """The kind of object that an iterator was loaded for ("task")."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CgroupTarget:
+    """A control group (version 2) by its directory."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetnsTarget:
+    """A network namespace by path; None: the daemon's own."""
+
+    path: str | None
+
+    def __str__(self) -> str:
+        return self.path or "the network namespace of skep"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetfilterTarget:
+    """A hook of the packet filter in a network namespace (linux/netfilter.h). ``name`` is for people."""
+
+    name: str
+    family: int
+    hook: int
+    priority: int
+    netns: str | None
+
+    def __str__(self) -> str:
+        text = f"{self.name} priority {self.priority}"
+        return f"{text} in {self.netns}" if self.netns else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapTarget:
+    """A map of sockets by the path of its pin, which need not be one of ours."""
+
+    pin: str
+
+    def __str__(self) -> str:
+        return self.pin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedTarget:
+    """What the program was loaded for; the kernel knows it. ``name`` is for people."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Target = (
+    InterfaceTarget
+    | TracepointTarget
+    | UprobeTarget
+    | KprobeTarget
+    | RawTracepointTarget
+    | PerfEventTarget
+    | KprobeMultiTarget
+    | UprobeMultiTarget
+    | IteratorTarget
+    | CgroupTarget
+    | NetnsTarget
+    | NetfilterTarget
+    | MapTarget
+    | LoadedTarget
+)
+"""Every kind of place; ``str`` tells a place to people. ``kernel.targets`` has one entry for each."""
 
 
 class Place(enum.Enum):

@@ -97,10 +97,20 @@ HOOK = hook.Hook(
     doc="Runs on every packet that enters or leaves an interface, after the driver; the kernel keeps the order.",
     options=(
         hook.Option(
-            field="interface", metavar="IFACE", help="Interface to attach to.", parse=valid.parse_text, required=True
+            field="interface",
+            metavar="IFACE",
+            help="Interface to attach to.",
+            parse=valid.parse_text,
+            required=True,
+            example="eth0",
         ),
         hook.Option(
-            field="direction", metavar="DIRECTION", help="ingress or egress.", parse=parse_direction, required=True
+            field="direction",
+            metavar="DIRECTION",
+            help="ingress or egress.",
+            parse=parse_direction,
+            required=True,
+            example="ingress",
         ),
         hook.Option(
             field="priority",
@@ -109,6 +119,7 @@ HOOK = hook.Hook(
             parse=valid.parse_int,
             help="Place in the order, 0 to 2147483647; smaller runs earlier.",
             required=True,
+            example="50",
         ),
         hook.Option(
             field="netns",
@@ -116,6 +127,7 @@ HOOK = hook.Hook(
             metavar="PATH",
             parse=valid.parse_text,
             help="Network namespace of the interface, as a path such as /run/netns/NAME.",
+            example="/run/netns/x",
         ),
     ),
 )

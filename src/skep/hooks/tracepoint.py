@@ -85,6 +85,7 @@ HOOK = hook.Hook(
             help="Tracepoint to attach to.",
             parse=parse_tracepoint,
             required=True,
+            example="sched/sched_switch",
         ),
     ),
 )

@@ -91,6 +91,7 @@ OPTIONS = (
         parse=valid.parse_text,
         required=True,
         help="Absolute path of a program or library, or a library's name such as libc.",
+        example="libc",
     ),
     hook.Option(
         field="fn_name",
@@ -98,6 +99,7 @@ OPTIONS = (
         metavar="FUNCTION",
         parse=valid.parse_text,
         help="Function to probe.",
+        example="malloc",
     ),
     hook.Option(
         field="offset",
@@ -105,9 +107,15 @@ OPTIONS = (
         metavar="BYTES",
         parse=valid.parse_int,
         help="Bytes from the function, or from the file's start without one.",
+        example="16",
     ),
     hook.Option(
-        field="pid", flags=("--pid",), metavar="PID", parse=valid.parse_int, help="Only this process (default: all)."
+        field="pid",
+        flags=("--pid",),
+        metavar="PID",
+        parse=valid.parse_int,
+        help="Only this process (default: all).",
+        example="3",
     ),
     hook.Option(
         field="container_pid",
@@ -115,6 +123,7 @@ OPTIONS = (
         metavar="PID",
         parse=valid.parse_int,
         help="Look the target up as this process (a host pid) sees it.",
+        example="4",
     ),
 )
 

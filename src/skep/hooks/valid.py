@@ -26,6 +26,34 @@ def text(what: str, value: str) -> str:
     return value
 
 
+def kernel_name(what: str, value: str) -> str:
+    """The name of something in the kernel: letters, digits, '_' and '.' ("vfs_read.isra.0")."""
+    if not value or not all(letter.isascii() and (letter.isalnum() or letter in "_.$") for letter in value):
+        raise errors.InvalidRequest(
+            f"{what} {value!r} is not a kernel symbol's name",
+            why="they have letters, digits, '_' and '.'",
+            do="see /proc/kallsyms and the events of tracefs",
+        )
+    return value
+
+
+def some(what: str, values: tuple[str, ...]) -> tuple[str, ...]:
+    """At least one name, none of them empty."""
+    if not values:
+        raise errors.InvalidRequest(f"{what} is missing", do="name at least one")
+    for value in values:
+        text(what, value)
+    return values
+
+
+def path(what: str, value: str) -> str:
+    """An absolute path."""
+    text(what, value)
+    if not value.startswith("/"):
+        raise errors.InvalidRequest(f"{what} {value!r} is not an absolute path", do="write it from the root")
+    return value
+
+
 def natural(what: str, value: int, limit: int) -> int:
     """A whole number from 0 to ``limit``."""
     if not 0 <= value <= limit:
@@ -59,6 +87,21 @@ def parse_int(value: str) -> int:
         return int(value, 10)
     except ValueError as error:
         raise errors.InvalidRequest(f"{value!r} is not a whole number", do="give digits") from error
+
+
+def parse_bool(value: str) -> bool:
+    """ "yes" or "no"."""
+    return choice("the answer", value.lower(), ("yes", "no")) == "yes"
+
+
+def parse_words(value: str) -> tuple[str, ...]:
+    """Words separated by commas."""
+    return tuple(word for part in value.split(",") if (word := part.strip()))
+
+
+def parse_ints(value: str) -> tuple[int, ...]:
+    """Whole numbers separated by commas; see ``parse_int``."""
+    return tuple(parse_int(word) for word in parse_words(value))
 
 
 def choice(what: str, value: str, allowed: tuple[str, ...]) -> str:

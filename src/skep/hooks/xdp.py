@@ -139,7 +139,12 @@ HOOK = hook.Hook(
     doc="Runs on every packet that an interface receives, before the network stack; several programs form a chain.",
     options=(
         hook.Option(
-            field="interface", metavar="IFACE", help="Interface to attach to.", parse=valid.parse_text, required=True
+            field="interface",
+            metavar="IFACE",
+            help="Interface to attach to.",
+            parse=valid.parse_text,
+            required=True,
+            example="eth0",
         ),
         hook.Option(
             field="priority",
@@ -148,6 +153,7 @@ HOOK = hook.Hook(
             parse=valid.parse_int,
             help="Place in the chain, 0 to 2147483647; smaller runs earlier.",
             required=True,
+            example="50",
         ),
         hook.Option(
             field="proceed_on",
@@ -155,6 +161,7 @@ HOOK = hook.Hook(
             metavar="VERDICT,...",
             parse=parse_proceed_on,
             help="Verdicts after which the next program runs (default: pass,dispatcher_return).",
+            example="drop",
         ),
         hook.Option(
             field="netns",
@@ -162,6 +169,7 @@ HOOK = hook.Hook(
             metavar="PATH",
             parse=valid.parse_text,
             help="Network namespace of the interface, as a path such as /run/netns/NAME.",
+            example="/run/netns/x",
         ),
         hook.Option(
             field="mode",
@@ -169,6 +177,7 @@ HOOK = hook.Hook(
             metavar="MODE",
             parse=parse_mode,
             help="Demand drv, skb or hw (default: as configured, with skb as fallback).",
+            example="skb",
         ),
     ),
 )

@@ -76,13 +76,14 @@ def status(record: model.LinkRecord, chain: model.ChainRecord | None, sight: Sig
     found = tuple(sight.kernel[id] for id in expected if id in sight.kernel)
     on_interface = hooks.by_name(record.hook).interface is not None
     # A link whose device was deleted, or that was detached from outside, stays as a husk with interface number 0.
-    alive = [one for one in found if not on_interface or one.ifindex]
+    alive = [one for one in found if not one.defunct and (one.ifindex or not on_interface)]
     present = bool(pins) and all(pin in sight.pinned for pin in pins)
     reason = ""
     if len(found) < len(expected):
         reason = "its kernel link is gone"
     elif len(alive) < len(found):
-        reason = "its interface was deleted or it was detached from outside"
+        gone = "interface" if on_interface else "place"
+        reason = f"its {gone} was deleted or it was detached from outside"
     elif not present:
         reason = "its pin is gone"
     return model.LinkStatus(

@@ -22,6 +22,7 @@ PROG_GET_FD_BY_ID: Final = 13  # 4.13
 MAP_GET_FD_BY_ID: Final = 14  # 4.13
 OBJ_GET_INFO_BY_FD: Final = 15  # 4.13
 PROG_QUERY: Final = 16  # 4.15
+RAW_TRACEPOINT_OPEN: Final = 17  # 4.17
 BTF_LOAD: Final = 18  # 4.18
 BTF_GET_FD_BY_ID: Final = 19  # 4.18
 LINK_CREATE: Final = 28  # 5.7
@@ -35,6 +36,8 @@ PROG_TYPE_KPROBE: Final = 2
 PROG_TYPE_SCHED_CLS: Final = 3
 PROG_TYPE_TRACEPOINT: Final = 5
 PROG_TYPE_XDP: Final = 6
+PROG_TYPE_PERF_EVENT: Final = 7
+PROG_TYPE_RAW_TRACEPOINT: Final = 17
 PROG_TYPE_TRACING: Final = 26
 PROG_TYPE_EXT: Final = 28
 PROG_TYPE_LSM: Final = 29
@@ -45,6 +48,7 @@ LSM_MAC: Final = 27  # 5.7
 XDP: Final = 37  # 5.9
 PERF_EVENT: Final = 41  # 5.15
 TRACE_KPROBE_MULTI: Final = 42  # 5.18
+NETFILTER: Final = 45  # 6.4
 TCX_INGRESS: Final = 46  # 6.6
 TCX_EGRESS: Final = 47  # 6.6
 TRACE_UPROBE_MULTI: Final = 48  # 6.6
@@ -56,8 +60,12 @@ LINK_TYPE_CGROUP: Final = 3
 LINK_TYPE_NETNS: Final = 5
 LINK_TYPE_XDP: Final = 6
 LINK_TYPE_PERF_EVENT: Final = 7
+LINK_TYPE_KPROBE_MULTI: Final = 8
 LINK_TYPE_TCX: Final = 11
+LINK_TYPE_UPROBE_MULTI: Final = 12
+LINK_TYPE_NETFILTER: Final = 10
 LINK_TYPE_NETKIT: Final = 13
+LINK_TYPE_SOCKMAP: Final = 14
 
 # ---- enum bpf_map_type, linux/bpf.h
 MAP_TYPE_ARRAY: Final = 2
@@ -96,8 +104,16 @@ ATTR_LINK_CREATE: Final = struct.Struct("=IIII")
 """prog_fd, target_fd or target_ifindex, attach_type, flags; a tail by attach type follows"""
 TAIL_PERF_EVENT: Final = struct.Struct("=Q")
 """bpf_cookie; 5.15"""
+TAIL_KPROBE_MULTI: Final = struct.Struct("=IIQQQ")
+"""flags, count, names, addresses, cookies; 5.18"""
+TAIL_UPROBE_MULTI: Final = struct.Struct("=QQQQIII4x")
+"""path, offsets, reference counter offsets, cookies, count, flags, pid; 6.6"""
+TAIL_NETFILTER: Final = struct.Struct("=IIiI")
+"""family, hook, priority, flags; 6.4"""
 TAIL_ORDERED: Final = struct.Struct("=I4xQ")
-"""relative_fd or id, expected_revision (TCX, netkit; 6.6)"""
+"""relative_fd or id, expected_revision (TCX, netkit; 6.6; cgroup: 6.16)"""
+ATTR_RAW_TRACEPOINT_OPEN: Final = struct.Struct("=QI4x")
+"""name (0: what the program was loaded for), prog_fd; a cookie follows since 6.10"""
 ATTR_LINK_UPDATE: Final = struct.Struct("=IIII")
 """link_fd, new_prog_fd, flags, old_prog_fd"""
 ATTR_PROG_QUERY: Final = struct.Struct("=IIIIQI4xQQQQ")
@@ -129,6 +145,8 @@ LINK_INFO: Final = struct.Struct("=III4xIIIIIIQ")
 """type, id, prog_id, then six words and a u64 whose meaning depends on the type"""
 BTF_INFO: Final = struct.Struct("=QIIQII")
 """btf, btf_size, id, name, name_len, kernel_btf"""
+LINK_INFO_UPROBE_COUNT_AT: Final = 52
+"""struct uprobe_multi.count in bpf_link_info; 6.8"""
 FUNC_INFO: Final = struct.Struct("=II")
 """insn_off, type_id: struct bpf_func_info"""
 
@@ -136,6 +154,7 @@ FUNC_INFO: Final = struct.Struct("=II")
 PERF_ATTR: Final = struct.Struct("=IIQQQQQIIQQ")
 """type, size, config, sample_period, sample_type, read_format, flag bits, wakeup_events, bp_type, config1, config2:
 PERF_ATTR_SIZE_VER1"""
+PERF_ATTR_FREQ: Final = 1 << 10  # "freq" in the flag bits: sample_period is a frequency
 PERF_TYPE_TRACEPOINT: Final = 2
 PERF_FLAG_FD_CLOEXEC: Final = 8
 # enum bpf_perf_event_type, linux/bpf.h; 6.6
@@ -147,6 +166,7 @@ PERF_TRACEPOINT: Final = 5
 
 # ---- linux/magic.h
 BPF_FS_MAGIC: Final = 0xCAFE4A11
+CGROUP2_SUPER_MAGIC: Final = 0x63677270
 PROC_SUPER_MAGIC: Final = 0x9FA0
 
 # ---- linux/if_link.h: flags of XDP attachments

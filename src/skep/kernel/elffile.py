@@ -80,6 +80,14 @@ class Elf:
                 if end > name_at:
                     yield names[name_at:end].decode(errors="replace")
 
+    def places(self) -> Iterator[tuple[str, int]]:
+        """Names of the functions it defines, with their offsets in the file (bytes)."""
+        for symbols, names in self._symbol_tables():
+            for name_at, address in self._functions(symbols):
+                end, offset = names.find(b"\0", name_at), self._file_offset(address)
+                if end > name_at and offset is not None:
+                    yield names[name_at:end].decode(errors="replace"), offset
+
     def _symbol_tables(self) -> Iterator[tuple[bytes, bytes]]:
         """Symbols and their names; .symtab has more than .dynsym but is often stripped."""
         for kind in (_SHT_SYMTAB, _SHT_DYNSYM):

@@ -8,11 +8,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from skep import errors, model
+from skep import errors, hooks, model
 from skep.bytecode import insn
 from skep.kernel import abi, perf, sys
 
@@ -40,7 +40,19 @@ class _Probe:
 
 def probe() -> tuple[model.Feature, ...]:
     """Run every probe; a few milliseconds in all."""
-    return tuple(_run(one) for one in _PROBES)
+    types = (_Probe(name=hook.name, first=hook.first, attempt=_attempt(hook)) for hook in hooks.HOOKS)
+    return tuple(_run(one) for one in (*types, *_OTHERS))
+
+
+def _attempt(hook: hooks.Hook[Any]) -> Callable[[], str]:  # Any: see hooks.HOOKS
+    """How to find out about a program type: its own way, or by its numbers."""
+    own = _OWN.get(hook.name)
+    if own is not None:
+        return own
+    attach_type = next(iter(hook.points.values()), hook.expected_attach_type)
+    if hook.aimed:
+        return _reaches_verifier(hook.prog_type, attach_type)
+    return _links(hook.prog_type, attach_type)
 
 
 def _run(one: _Probe) -> model.Feature:
@@ -109,6 +121,23 @@ def _with_program(prog_type: int, attach_type: int, attempt: Callable[[int], str
         raise _Missing(result.errno or 0, log)
     with sys.held(result):
         return attempt(result)
+
+
+def _links(prog_type: int, attach_type: int) -> Callable[[], str]:
+    """Whether a trivial program loads, and a link of it to nothing is refused for that and not for its kind."""
+
+    def attempt() -> str:
+        def link(program: int) -> str:
+            try:
+                os.close(sys.link_create(program, -1, attach_type, 0))
+            except OSError as refusal:
+                if refusal.errno in (errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, abi.ENOTSUPP):
+                    raise
+            return ""
+
+        return _with_program(prog_type, attach_type, link)
+
+    return attempt
 
 
 def _ordered_hook(attach_type: int, known: tuple[int, ...]) -> Callable[[], str]:
@@ -188,20 +217,27 @@ def _enumeration() -> str:
 _BOGUS_SYMBOL: Final = b"\0" * 4 + (1).to_bytes(4, "little") + b"\0" * 24  # flags, count; null pointers
 _BOGUS_PATH: Final = b"\0" * 32 + (1).to_bytes(4, "little") + b"\0" * 12  # null pointers; count, flags, pid
 
-_PROBES: Final = (
-    _Probe(name="xdp", first="5.9", attempt=_loads(abi.PROG_TYPE_XDP, abi.XDP)),
+_OWN: Final[Mapping[str, Callable[[], str]]] = {
+    "xdp": _loads(abi.PROG_TYPE_XDP, abi.XDP),
+    "tcx": _ordered_hook(abi.TCX_INGRESS, (errno.ENOENT,)),
+    "tracepoint": _tracepoints,
+    "uprobe": _pmu("uprobe"),
+    "uretprobe": _pmu("uprobe"),
+    "kprobe": _pmu("kprobe"),
+    "kretprobe": _pmu("kprobe"),
+    "kprobe-multi": _multi(abi.TRACE_KPROBE_MULTI, _BOGUS_SYMBOL),
+    "uprobe-multi": _multi(abi.TRACE_UPROBE_MULTI, _BOGUS_PATH),
+    "raw_tracepoint": _loads(abi.PROG_TYPE_RAW_TRACEPOINT),
+    "perf_event": _loads(abi.PROG_TYPE_PERF_EVENT),
+}
+"""Program types whose probe is their own; ``_attempt`` does for the others."""
+
+_OTHERS: Final = (
     _Probe(name="xdp-frags", first="5.18", attempt=_loads(abi.PROG_TYPE_XDP, abi.XDP, abi.F_XDP_HAS_FRAGS)),
     _Probe(name="tc", first="4.1", attempt=_loads(abi.PROG_TYPE_SCHED_CLS)),
-    _Probe(name="tcx", first="6.6", attempt=_ordered_hook(abi.TCX_INGRESS, (errno.ENOENT,))),
     _Probe(name="netkit", first="6.7", attempt=_ordered_hook(abi.NETKIT_PRIMARY, (errno.ENOENT, errno.ENXIO))),
-    _Probe(name="tracepoint", first="5.15", attempt=_tracepoints),
-    _Probe(name="kprobe", first="4.17", attempt=_pmu("kprobe")),
-    _Probe(name="kprobe-multi", first="5.18", attempt=_multi(abi.TRACE_KPROBE_MULTI, _BOGUS_SYMBOL)),
-    _Probe(name="uprobe", first="4.17", attempt=_pmu("uprobe")),
-    _Probe(name="uprobe-multi", first="6.6", attempt=_multi(abi.TRACE_UPROBE_MULTI, _BOGUS_PATH)),
-    _Probe(name="fentry", first="5.5", attempt=_reaches_verifier(abi.PROG_TYPE_TRACING, abi.TRACE_FENTRY)),
-    _Probe(name="lsm", first="5.7", attempt=_reaches_verifier(abi.PROG_TYPE_LSM, abi.LSM_MAC)),
     _Probe(name="freplace", first="5.6", attempt=_reaches_verifier(abi.PROG_TYPE_EXT)),
     _Probe(name="btf", first="5.4", attempt=_vmlinux_btf),
     _Probe(name="list-all", first="4.13", attempt=_enumeration),
 )
+"""What is no program type of ``hooks``."""

@@ -23,10 +23,12 @@ from skep.kernel import (
     refused,
     settle,
     sys,
+    targets,
     tcx,
     verifier,
     worker_client,
 )
+from skep.kernel.targets import interface as _interface
 
 
 class Linux:
@@ -134,7 +136,7 @@ class Linux:
 
     def xdp_on(self, ref: model.InterfaceRef) -> tuple[model.ProgramId, ...]:
         """Programs on the XDP hook, by anyone."""
-        return attaching.xdp_on(ref)
+        return _interface.xdp_on(ref)
 
     def tcx_on(self, ref: model.InterfaceRef, attach_type: int) -> tuple[model.HookEntry, ...]:
         """Programs on a TCX hook in running order."""
@@ -142,7 +144,7 @@ class Linux:
 
     def check_target(self, target: request.Target) -> None:
         """Look for a target without attaching."""
-        attaching.check(target)
+        targets.check(target)
 
     def read_counts(self, counts: model.MapPin) -> tuple[int, ...]:
         """A counter map's sums."""

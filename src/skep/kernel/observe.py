@@ -107,7 +107,7 @@ class Links:
     def read(self, fd: int) -> model.KernelLink:
         """One link with where it is attached."""
         type_, id_, program, *words, _ = abi.LINK_INFO.unpack_from(self._info.read(fd))
-        ifindex, attach_type, detail = 0, 0, ""
+        ifindex, attach_type, detail, defunct = 0, 0, "", False
         match type_:
             case abi.LINK_TYPE_XDP:
                 ifindex, attach_type = words[0], abi.XDP
@@ -116,9 +116,21 @@ class Links:
             case abi.LINK_TYPE_TRACING:
                 attach_type = words[0]
             case abi.LINK_TYPE_NETNS:
-                attach_type = words[1]
+                attach_type, defunct = words[1], not words[0]
+                detail = f"network namespace {words[0]}" if words[0] else ""
+            case abi.LINK_TYPE_SOCKMAP:
+                attach_type, defunct = words[1], not words[0]
+                detail = f"map {words[0]}" if words[0] else ""
             case abi.LINK_TYPE_CGROUP:
-                attach_type = words[2]
+                attach_type, defunct = words[2], not (words[0] or words[1])
+                detail = f"cgroup {words[0] | words[1] << 32}" if not defunct else ""
+            case abi.LINK_TYPE_NETFILTER:
+                attach_type = abi.NETFILTER
+            case abi.LINK_TYPE_KPROBE_MULTI:
+                attach_type, detail = abi.TRACE_KPROBE_MULTI, f"{words[2]} functions"
+            case abi.LINK_TYPE_UPROBE_MULTI:
+                count = int.from_bytes(self._info.buffer.raw[abi.LINK_INFO_UPROBE_COUNT_AT :][:4], "little")
+                attach_type, detail = abi.TRACE_UPROBE_MULTI, f"{count} places" if count else ""
             case abi.LINK_TYPE_PERF_EVENT:
                 attach_type, detail = abi.PERF_EVENT, self._perf_detail(fd)
         return model.KernelLink(
@@ -128,6 +140,7 @@ class Links:
             attach_type=attach_type,
             ifindex=model.IfIndex(ifindex),
             detail=detail,
+            defunct=defunct,
         )
 
     def _perf_detail(self, fd: int) -> str:

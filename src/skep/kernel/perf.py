@@ -17,7 +17,7 @@ _PMU: Final = "/sys/bus/event_source/devices"
 
 def open_tracepoint(target: request.TracepointTarget) -> int:
     """An event for a tracepoint. Opened on one CPU, yet a program attached to it runs for every CPU."""
-    attr = _attr(abi.PERF_TYPE_TRACEPOINT, tracepoint_id(target))
+    attr = attr_of(abi.PERF_TYPE_TRACEPOINT, tracepoint_id(target))
     try:
         return sys.perf_event_open(attr, -1, 0)
     except OSError as refusal:
@@ -58,13 +58,22 @@ def tracefs() -> str:
     )
 
 
+def events() -> tuple[str, ...]:
+    """The names of tracepoints without their groups; none where tracefs is not mounted."""
+    try:
+        with open(f"{tracefs()}/available_events", encoding="ascii", errors="replace") as file:
+            return tuple(dict.fromkeys(line.rstrip().partition(":")[2] for line in file))
+    except (OSError, errors.Unsupported):
+        return ()
+
+
 def open_uprobe(target: request.UprobeTarget) -> int:
     """An event of the uprobe PMU (Linux 4.17)."""
     place = uprobe.resolve(target)
     with sys.held(place.fd):
         path = ctypes.create_string_buffer(os.fsencode(place.path))
-        config = _retprobe_bit() if target.retprobe else 0
-        attr = _attr(pmu_type("uprobe"), config, config1=ctypes.addressof(path), config2=place.offset)
+        config = retprobe_bit("uprobe") if target.retprobe else 0
+        attr = attr_of(pmu_type("uprobe"), config, config1=ctypes.addressof(path), config2=place.offset)
         process, cpu = (-1, 0) if target.pid is None else (target.pid, -1)
         try:
             return sys.perf_event_open(attr, process, cpu)
@@ -107,13 +116,53 @@ def pmu_type(name: str) -> int:
         ) from missing
 
 
-def _retprobe_bit() -> int:
-    with open(f"{_PMU}/uprobe/format/retprobe", encoding="ascii") as file:
+def retprobe_bit(name: str) -> int:
+    """The bit of ``config`` that asks a PMU for returns."""
+    with open(f"{_PMU}/{name}/format/retprobe", encoding="ascii") as file:
         return 1 << int(file.read().partition(":")[2])
 
 
-def _attr(type_: int, config: int, *, config1: int = 0, config2: int = 0) -> bytes:
-    return abi.PERF_ATTR.pack(type_, abi.PERF_ATTR.size, config, 0, 0, 0, 0, 0, 0, config1, config2)
+def open_counter(target: request.PerfEventTarget) -> int:
+    """An event for a clock or counter of a process or a processor."""
+    frequent = target.frequency is not None
+    every = target.frequency if target.frequency is not None else target.period
+    attr = attr_of(target.type, target.config, every=every or 0, flags=abi.PERF_ATTR_FREQ if frequent else 0)
+    try:
+        return sys.perf_event_open(
+            attr, -1 if target.pid is None else target.pid, -1 if target.cpu is None else target.cpu
+        )
+    except OSError as refusal:
+        what = f"cannot count {target}"
+        if refusal.errno == errno.ESRCH:
+            raise errors.NotFound(what, why=f"no process {target.pid}", do="see `ps`", errno=errno.ESRCH) from refusal
+        if refusal.errno in (errno.ENODEV, errno.EINVAL) and not _online(target.cpu):
+            raise errors.NotFound(
+                what, why=f"no processor {target.cpu} is online", do="see `lscpu`", errno=refusal.errno
+            ) from refusal
+        if refusal.errno in (errno.ENOENT, errno.EOPNOTSUPP, errno.ENODEV):
+            raise errors.Unsupported(
+                what,
+                feature=f"perf event {target.name}",
+                first="4.9",
+                why=f"{refused.explain(refusal.errno)}: this machine has no such counter",
+                do="take a software event, such as cpu-clock",
+                errno=refusal.errno,
+            ) from refusal
+        raise refused.general(what, refusal) from refusal
+
+
+def check_counter(target: request.PerfEventTarget) -> None:
+    """Open the event and close it again."""
+    os.close(open_counter(target))
+
+
+def _online(cpu: int | None) -> bool:
+    return cpu is None or os.path.exists(f"/sys/devices/system/cpu/cpu{cpu}")
+
+
+def attr_of(type_: int, config: int, *, config1: int = 0, config2: int = 0, every: int = 0, flags: int = 0) -> bytes:
+    """``struct perf_event_attr`` of an event that is on from the start."""
+    return abi.PERF_ATTR.pack(type_, abi.PERF_ATTR.size, config, every, 0, 0, flags, 0, 0, config1, config2)
 
 
 def _near_tracepoints(root: str, target: request.TracepointTarget) -> tuple[str, ...]:

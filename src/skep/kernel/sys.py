@@ -166,6 +166,13 @@ def link_create(program: int, target: int, attach_type: int, flags: int, tail: b
     return bpf(abi.LINK_CREATE, abi.ATTR_LINK_CREATE.pack(program, target & 0xFFFFFFFF, attach_type, flags) + tail)
 
 
+def raw_tracepoint_open(program: int, name: bytes = b"") -> int:
+    """A link to a raw tracepoint, or without a name to what the program was loaded for (fentry, LSM …)."""
+    text = ctypes.create_string_buffer(name)
+    at = ctypes.addressof(text) if name else 0
+    return bpf(abi.RAW_TRACEPOINT_OPEN, abi.ATTR_RAW_TRACEPOINT_OPEN.pack(at, program))
+
+
 def link_update(link: int, program: int, old: int | None) -> None:
     """Change a link's program atomically; with ``old`` only if it runs that one (else EPERM)."""
     flags = 0 if old is None else abi.F_REPLACE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fnmatch
 import os
 import platform
 import stat
@@ -40,6 +41,49 @@ def resolve(target: request.UprobeTarget) -> Place:
     except BaseException:
         os.close(fd)
         raise
+
+
+def resolve_all(target: request.UprobeMultiTarget) -> tuple[Place, tuple[int, ...]]:
+    """Find the file and every place in it; the ``Place`` is the file's. ``NotFound``: nothing matches."""
+    single = request.UprobeTarget(
+        path=target.path, symbol="", offset=0, retprobe=False, pid=target.pid, container_pid=target.container_pid
+    )
+    place = resolve(single)
+    try:
+        found = dict.fromkeys(target.offsets)
+        for pattern in target.patterns:
+            found.update(dict.fromkeys(_matching(place.fd, target.path, pattern)))
+        size = os.fstat(place.fd).st_size
+        for offset in found:
+            if offset >= size:
+                raise errors.InvalidRequest(
+                    f"cannot probe {target.path} at offset {offset:#x}",
+                    why=f"the file has {size} bytes",
+                    do="give an offset inside it",
+                )
+        return place, tuple(found)
+    except BaseException:
+        os.close(place.fd)
+        raise
+
+
+def _matching(fd: int, path: str, pattern: str) -> tuple[int, ...]:
+    """Offsets of the functions that a name or a shell pattern means."""
+    if not any(letter in pattern for letter in "*?["):
+        single = request.UprobeTarget(path=path, symbol=pattern, offset=0, retprobe=False)
+        return (_offset(fd, path, single),)
+    try:
+        elf = elffile.Elf(lambda offset, size: os.pread(fd, size, offset))
+        found = {offset: None for name, offset in elf.places() if fnmatch.fnmatchcase(name, pattern)}
+    except (elffile.Malformed, OSError) as damaged:
+        raise errors.InvalidRequest(
+            f"cannot find {pattern!r} in {path}", why=str(damaged), do="give offsets instead"
+        ) from damaged
+    if not found:
+        raise errors.NotFound(
+            f"no function {pattern!r} in {path}", why="no name matches", do="see `nm` and `nm -D`", errno=errno.ENOENT
+        )
+    return tuple(found)
 
 
 def _inside_container(pid: int, path: str) -> tuple[int, str]:

@@ -95,7 +95,9 @@ class KernelLink:
     ifindex: ids.IfIndex = ids.IfIndex(0)
     """0 for a link without interface and for a *defunct* one (device deleted or link force-detached)."""
     detail: str = ""
-    """Function, tracepoint or path and offset for perf links; "" otherwise."""
+    """Function, tracepoint or path and offset for perf links, what it is attached to for some others; else ""."""
+    defunct: bool = False
+    """Whether what it was attached to is gone (cgroup, network namespace, map); for interfaces see ``ifindex``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

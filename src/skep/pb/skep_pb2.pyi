@@ -608,8 +608,306 @@ class UprobeAttachment(_message.Message):
 Global___UprobeAttachment: _TypeAlias = UprobeAttachment  # noqa: Y015
 
 @_typing.final
+class KprobeAttachment(_message.Message):
+    """Also for kretprobe programs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FN_NAME_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    fn_name: _builtins.str
+    """Kernel function."""
+    offset: _builtins.int
+    """Bytes from its start."""
+    def __init__(
+        self,
+        *,
+        fn_name: _builtins.str = ...,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fn_name", b"fn_name", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KprobeAttachment: _TypeAlias = KprobeAttachment  # noqa: Y015
+
+@_typing.final
+class AimedAttachment(_message.Message):
+    """For types whose target is fixed at load: fentry, fexit, fmod_ret, lsm, tp_btf, iter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    target: _builtins.str
+    """What the program was loaded for; may be left empty in a request."""
+    def __init__(
+        self,
+        *,
+        target: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AimedAttachment: _TypeAlias = AimedAttachment  # noqa: Y015
+
+@_typing.final
+class RawTracepointAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Without its group."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RawTracepointAttachment: _TypeAlias = RawTracepointAttachment  # noqa: Y015
+
+@_typing.final
+class PerfEventAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    FREQUENCY_FIELD_NUMBER: _builtins.int
+    PID_FIELD_NUMBER: _builtins.int
+    CPU_FIELD_NUMBER: _builtins.int
+    event: _builtins.str
+    """"cpu-clock", "page-faults", …"""
+    period: _builtins.int
+    """Run after so many counts (nanoseconds for clocks); or absent, with a frequency."""
+    frequency: _builtins.int
+    """Run about so many times a second."""
+    pid: _builtins.int
+    """Of this process, of this processor, or of the process while it runs there."""
+    cpu: _builtins.int
+    def __init__(
+        self,
+        *,
+        event: _builtins.str = ...,
+        period: _builtins.int | None = ...,
+        frequency: _builtins.int | None = ...,
+        pid: _builtins.int | None = ...,
+        cpu: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu", b"_cpu", "_frequency", b"_frequency", "_period", b"_period", "_pid", b"_pid", "cpu", b"cpu", "frequency", b"frequency", "period", b"period", "pid", b"pid"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu", b"_cpu", "_frequency", b"_frequency", "_period", b"_period", "_pid", b"_pid", "cpu", b"cpu", "event", b"event", "frequency", b"frequency", "period", b"period", "pid", b"pid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu: _TypeAlias = _typing.Literal["cpu"]  # noqa: Y015
+    _WhichOneofArgType__cpu: _TypeAlias = _typing.Literal["_cpu", b"_cpu"]  # noqa: Y015
+    _WhichOneofReturnType__frequency: _TypeAlias = _typing.Literal["frequency"]  # noqa: Y015
+    _WhichOneofArgType__frequency: _TypeAlias = _typing.Literal["_frequency", b"_frequency"]  # noqa: Y015
+    _WhichOneofReturnType__period: _TypeAlias = _typing.Literal["period"]  # noqa: Y015
+    _WhichOneofArgType__period: _TypeAlias = _typing.Literal["_period", b"_period"]  # noqa: Y015
+    _WhichOneofReturnType__pid: _TypeAlias = _typing.Literal["pid"]  # noqa: Y015
+    _WhichOneofArgType__pid: _TypeAlias = _typing.Literal["_pid", b"_pid"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu) -> _WhichOneofReturnType__cpu | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frequency) -> _WhichOneofReturnType__frequency | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__period) -> _WhichOneofReturnType__period | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pid) -> _WhichOneofReturnType__pid | None: ...
+
+Global___PerfEventAttachment: _TypeAlias = PerfEventAttachment  # noqa: Y015
+
+@_typing.final
+class KprobeMultiAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FUNCTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def functions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names or shell patterns."""
+
+    def __init__(
+        self,
+        *,
+        functions: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["functions", b"functions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KprobeMultiAttachment: _TypeAlias = KprobeMultiAttachment  # noqa: Y015
+
+@_typing.final
+class UprobeMultiAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    FUNCTIONS_FIELD_NUMBER: _builtins.int
+    OFFSETS_FIELD_NUMBER: _builtins.int
+    PID_FIELD_NUMBER: _builtins.int
+    CONTAINER_PID_FIELD_NUMBER: _builtins.int
+    target: _builtins.str
+    """Absolute path, or a library's bare name."""
+    pid: _builtins.int
+    """Only this process; absent: all."""
+    container_pid: _builtins.int
+    """Process (host pid) in whose mount namespace the target is looked up."""
+    @_builtins.property
+    def functions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names or shell patterns."""
+
+    @_builtins.property
+    def offsets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Bytes from the file's start."""
+
+    def __init__(
+        self,
+        *,
+        target: _builtins.str = ...,
+        functions: _abc.Iterable[_builtins.str] | None = ...,
+        offsets: _abc.Iterable[_builtins.int] | None = ...,
+        pid: _builtins.int | None = ...,
+        container_pid: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_container_pid", b"_container_pid", "_pid", b"_pid", "container_pid", b"container_pid", "pid", b"pid"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_container_pid", b"_container_pid", "_pid", b"_pid", "container_pid", b"container_pid", "functions", b"functions", "offsets", b"offsets", "pid", b"pid", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__container_pid: _TypeAlias = _typing.Literal["container_pid"]  # noqa: Y015
+    _WhichOneofArgType__container_pid: _TypeAlias = _typing.Literal["_container_pid", b"_container_pid"]  # noqa: Y015
+    _WhichOneofReturnType__pid: _TypeAlias = _typing.Literal["pid"]  # noqa: Y015
+    _WhichOneofArgType__pid: _TypeAlias = _typing.Literal["_pid", b"_pid"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__container_pid) -> _WhichOneofReturnType__container_pid | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pid) -> _WhichOneofReturnType__pid | None: ...
+
+Global___UprobeMultiAttachment: _TypeAlias = UprobeMultiAttachment  # noqa: Y015
+
+@_typing.final
+class CgroupAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Directory of the cgroup (version 2)."""
+    order: _builtins.str
+    """"first", "last", "before:N" or "after:N" (skep's link N); absent: last. Linux 6.16."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        order: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_order", b"_order", "order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_order", b"_order", "order", b"order", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__order: _TypeAlias = _typing.Literal["order"]  # noqa: Y015
+    _WhichOneofArgType__order: _TypeAlias = _typing.Literal["_order", b"_order"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__order) -> _WhichOneofReturnType__order | None: ...
+
+Global___CgroupAttachment: _TypeAlias = CgroupAttachment  # noqa: Y015
+
+@_typing.final
+class NetnsAttachment(_message.Message):
+    """sk_lookup and flow_dissector."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NETNS_FIELD_NUMBER: _builtins.int
+    netns: _builtins.str
+    """Path of a network namespace; absent: the daemon's own."""
+    def __init__(
+        self,
+        *,
+        netns: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "netns", b"netns"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "netns", b"netns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__netns: _TypeAlias = _typing.Literal["netns"]  # noqa: Y015
+    _WhichOneofArgType__netns: _TypeAlias = _typing.Literal["_netns", b"_netns"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__netns) -> _WhichOneofReturnType__netns | None: ...
+
+Global___NetnsAttachment: _TypeAlias = NetnsAttachment  # noqa: Y015
+
+@_typing.final
+class NetfilterAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAMILY_FIELD_NUMBER: _builtins.int
+    HOOK_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    DEFRAGMENT_FIELD_NUMBER: _builtins.int
+    NETNS_FIELD_NUMBER: _builtins.int
+    family: _builtins.str
+    """"ipv4" or "ipv6"."""
+    hook: _builtins.str
+    """"prerouting", "input", "forward", "output" or "postrouting"."""
+    priority: _builtins.int
+    """Greater than -2^31 and less than 2^31-1; lower runs first."""
+    defragment: _builtins.bool
+    netns: _builtins.str
+    """Path of a network namespace; absent: the daemon's own."""
+    def __init__(
+        self,
+        *,
+        family: _builtins.str = ...,
+        hook: _builtins.str = ...,
+        priority: _builtins.int = ...,
+        defragment: _builtins.bool = ...,
+        netns: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "netns", b"netns"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "defragment", b"defragment", "family", b"family", "hook", b"hook", "netns", b"netns", "priority", b"priority"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__netns: _TypeAlias = _typing.Literal["netns"]  # noqa: Y015
+    _WhichOneofArgType__netns: _TypeAlias = _typing.Literal["_netns", b"_netns"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__netns) -> _WhichOneofReturnType__netns | None: ...
+
+Global___NetfilterAttachment: _TypeAlias = NetfilterAttachment  # noqa: Y015
+
+@_typing.final
+class SockmapAttachment(_message.Message):
+    """sk_msg and sk_skb."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAP_FIELD_NUMBER: _builtins.int
+    map: _builtins.str
+    """Path of the pinned map of sockets."""
+    def __init__(
+        self,
+        *,
+        map: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["map", b"map"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SockmapAttachment: _TypeAlias = SockmapAttachment  # noqa: Y015
+
+@_typing.final
 class Attachment(_message.Message):
-    """One place to attach to. Every program type has one message; new types get the next number."""
+    """One place to attach to: one message for each kind of place. The program's type says the rest. New kinds get the next
+    number; a message is named like the dataclass in skep.hooks, and its fields like that one's.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -617,6 +915,16 @@ class Attachment(_message.Message):
     TCX_FIELD_NUMBER: _builtins.int
     TRACEPOINT_FIELD_NUMBER: _builtins.int
     UPROBE_FIELD_NUMBER: _builtins.int
+    KPROBE_FIELD_NUMBER: _builtins.int
+    AIMED_FIELD_NUMBER: _builtins.int
+    RAW_TRACEPOINT_FIELD_NUMBER: _builtins.int
+    PERF_EVENT_FIELD_NUMBER: _builtins.int
+    KPROBE_MULTI_FIELD_NUMBER: _builtins.int
+    UPROBE_MULTI_FIELD_NUMBER: _builtins.int
+    CGROUP_FIELD_NUMBER: _builtins.int
+    NETNS_FIELD_NUMBER: _builtins.int
+    NETFILTER_FIELD_NUMBER: _builtins.int
+    SOCKMAP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def xdp(self) -> Global___XdpAttachment: ...
     @_builtins.property
@@ -625,6 +933,26 @@ class Attachment(_message.Message):
     def tracepoint(self) -> Global___TracepointAttachment: ...
     @_builtins.property
     def uprobe(self) -> Global___UprobeAttachment: ...
+    @_builtins.property
+    def kprobe(self) -> Global___KprobeAttachment: ...
+    @_builtins.property
+    def aimed(self) -> Global___AimedAttachment: ...
+    @_builtins.property
+    def raw_tracepoint(self) -> Global___RawTracepointAttachment: ...
+    @_builtins.property
+    def perf_event(self) -> Global___PerfEventAttachment: ...
+    @_builtins.property
+    def kprobe_multi(self) -> Global___KprobeMultiAttachment: ...
+    @_builtins.property
+    def uprobe_multi(self) -> Global___UprobeMultiAttachment: ...
+    @_builtins.property
+    def cgroup(self) -> Global___CgroupAttachment: ...
+    @_builtins.property
+    def netns(self) -> Global___NetnsAttachment: ...
+    @_builtins.property
+    def netfilter(self) -> Global___NetfilterAttachment: ...
+    @_builtins.property
+    def sockmap(self) -> Global___SockmapAttachment: ...
     def __init__(
         self,
         *,
@@ -632,12 +960,22 @@ class Attachment(_message.Message):
         tcx: Global___TcxAttachment | None = ...,
         tracepoint: Global___TracepointAttachment | None = ...,
         uprobe: Global___UprobeAttachment | None = ...,
+        kprobe: Global___KprobeAttachment | None = ...,
+        aimed: Global___AimedAttachment | None = ...,
+        raw_tracepoint: Global___RawTracepointAttachment | None = ...,
+        perf_event: Global___PerfEventAttachment | None = ...,
+        kprobe_multi: Global___KprobeMultiAttachment | None = ...,
+        uprobe_multi: Global___UprobeMultiAttachment | None = ...,
+        cgroup: Global___CgroupAttachment | None = ...,
+        netns: Global___NetnsAttachment | None = ...,
+        netfilter: Global___NetfilterAttachment | None = ...,
+        sockmap: Global___SockmapAttachment | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "xdp", b"xdp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "sockmap", b"sockmap", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "xdp", b"xdp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "sockmap", b"sockmap", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe"]  # noqa: Y015
+    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe", "kprobe", "aimed", "raw_tracepoint", "perf_event", "kprobe_multi", "uprobe_multi", "cgroup", "netns", "netfilter", "sockmap"]  # noqa: Y015
     _WhichOneofArgType_attachment: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_attachment) -> _WhichOneofReturnType_attachment | None: ...
 
@@ -1536,6 +1874,7 @@ class KernelLink(_message.Message):
     ATTACH_TYPE_FIELD_NUMBER: _builtins.int
     IFINDEX_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    DEFUNCT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     type: _builtins.int
     """enum bpf_link_type."""
@@ -1545,6 +1884,8 @@ class KernelLink(_message.Message):
     ifindex: _builtins.int
     """0 without interface, and when the link is defunct."""
     detail: _builtins.str
+    defunct: _builtins.bool
+    """Its cgroup, network namespace or map is gone, or it was detached from outside."""
     def __init__(
         self,
         *,
@@ -1554,10 +1895,11 @@ class KernelLink(_message.Message):
         attach_type: _builtins.int = ...,
         ifindex: _builtins.int = ...,
         detail: _builtins.str = ...,
+        defunct: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attach_type", b"attach_type", "detail", b"detail", "id", b"id", "ifindex", b"ifindex", "program_id", b"program_id", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attach_type", b"attach_type", "defunct", b"defunct", "detail", b"detail", "id", b"id", "ifindex", b"ifindex", "program_id", b"program_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

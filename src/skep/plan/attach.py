@@ -32,7 +32,15 @@ def plan(operation: model.Attach, world: World, fresh: Fresh) -> steps.Plan:
         case tcx.TcxAttachment() as attachment:
             return _anchored(operation, attachment, record, world, fresh)
         case _:
-            return _single(operation, hook, hooks.Placing(), record, fresh, model.IfIndex(0), model.NetnsInode(0))
+            return _single(
+                operation,
+                hook,
+                _placing(hook, operation.attachment, record, fresh),
+                record,
+                fresh,
+                model.IfIndex(0),
+                model.NetnsInode(0),
+            )
 
 
 # ---------------------------------------------------------------- one link of its own
@@ -48,7 +56,10 @@ def _single(
     netns: model.NetnsInode,
 ) -> steps.Plan:
     pin = fresh.pins.link(fresh.link)
-    candidates = hook.requests(operation.attachment, placing)
+    attachment = operation.attachment
+    if hook.complete is not None:
+        attachment = hook.complete(attachment, placing)
+    candidates = hook.requests(attachment, placing)
     step = steps.CreateLink(program=program.pin, candidates=candidates, pin=pin)
 
     def commit(results: steps.Results) -> steps.StoreChange:
@@ -57,12 +68,12 @@ def _single(
             id=fresh.link,
             program=program.key,
             hook=hook.name,
-            attachment=operation.attachment,
+            attachment=attachment,
             pins=(pin,),
             kernel_ids=(made.kernel.id,),
             netns=netns,
             ifindex=ifindex,
-            priority=getattr(operation.attachment, "priority", None),
+            priority=getattr(attachment, "priority", None) if hook.ordering is not hooks.Ordering.NONE else None,
             fallback="; ".join(made.refused),
             metadata=operation.metadata,
             boot_id=fresh.boot.boot_id,
@@ -71,6 +82,20 @@ def _single(
         return steps.StoreChange(links=(record,))
 
     return steps.Plan(steps=(step,), commit=commit, finish=_nothing)
+
+
+def _placing(
+    hook: hooks.Hook[Any],  # Any: the table's element type
+    attachment: object,
+    program: model.ProgramRecord,
+    fresh: Fresh,
+) -> hooks.Placing:
+    wished = hook.anchor(attachment) if hook.anchor is not None else None
+    anchor = None
+    if wished is not None:
+        place, beside = wished
+        anchor = request.Anchor(place=place, link=None if beside is None else fresh.pins.link(beside))
+    return hooks.Placing(anchor=anchor, section=program.section, function=program.attach_func or "")
 
 
 def _anchored(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import assert_never
 
 from skep import steps
-from skep.hooks import request
 
 
 def lines(plan: steps.Plan) -> tuple[str, ...]:
@@ -33,7 +32,7 @@ def describe(step: steps.Step) -> str:
         case steps.LoadMember():
             return f"load {step.member.name} once more at {step.pin}"
         case steps.CreateLink():
-            target = describe_target(step.candidates[0].target)
+            target = step.candidates[0].target
             labels = ", else ".join(one.label for one in step.candidates)
             return f"attach {step.program} to {target} ({labels}), pinned at {step.pin}"
         case steps.SwapLink():
@@ -42,21 +41,3 @@ def describe(step: steps.Step) -> str:
             return f"read what {step.counts} counted"
         case _:
             assert_never(step)
-
-
-def describe_target(target: request.Target) -> str:
-    """An attach point, in words."""
-    match target:
-        case request.InterfaceTarget():
-            place = target.interface.name
-            return f"{place} in {target.interface.netns}" if target.interface.netns else place
-        case request.TracepointTarget():
-            return f"{target.group}/{target.name}"
-        case request.UprobeTarget():
-            return (
-                f"{target.path} {target.symbol}+{target.offset:#x}"
-                if target.symbol
-                else (f"{target.path} {target.offset:#x}")
-            )
-        case _:
-            assert_never(target)

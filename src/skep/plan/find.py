@@ -71,8 +71,8 @@ def users(world: World, key: model.SetKey) -> tuple[model.ProgramRecord, ...]:
 
 
 def alive(link: model.KernelLink | None, hook: hooks.Hook[Any]) -> bool:
-    """Whether a kernel link still runs its program: a link on an interface that went away has ifindex 0."""
-    return link is not None and (hook.interface is None or link.ifindex != 0)
+    """Whether a kernel link still runs its program: one on an interface that went away has ifindex 0."""
+    return link is not None and not link.defunct and (hook.interface is None or link.ifindex != 0)
 
 
 def xdp_chain(interface: model.Interface) -> model.ChainKey:

@@ -13,6 +13,9 @@ from skep import errors, hooks, model, steps
 from skep.bytecode import elf, maps, programs, variables
 from skep.bytecode.recent import OBJECTS, recent
 
+BPF_F_SLEEPABLE = 1 << 4
+"""Program flag (linux/bpf.h, Linux 5.10); libbpf sets it for sections it knows."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -29,8 +32,9 @@ class Wanted:
             name=self.name,
             pin=pin,
             prog_type=self.hook.prog_type,
-            expected_attach_type=self.hook.expected_attach_type,
-            prog_flags=self.hook.frags_flag if hooks.has_frags(self.section) else 0,
+            expected_attach_type=self.hook.attach_type(self.section),
+            prog_flags=(self.hook.frags_flag if hooks.has_frags(self.section) else 0)
+            | (BPF_F_SLEEPABLE if hooks.is_sleepable(self.section) else 0),
             attach_func=self.attach_func,
         )
 
@@ -110,7 +114,12 @@ def _wanted(opened: Opened, spec: model.ProgramSpec) -> Wanted:
                 why=f"its section {found.section!r} makes it " + (hook.name if hook else "something else"),
                 do=f"declare it as {hook.name}" if hook else "",
             )
-    return Wanted(name=spec.name, section=found.section, hook=hook, attach_func=spec.attach_func)
+    return Wanted(
+        name=spec.name,
+        section=found.section,
+        hook=hook,
+        attach_func=hook.target(found.section, spec.attach_func),
+    )
 
 
 def patches(opened: Opened, values: Mapping[str, bytes]) -> tuple[steps.Patch, ...]:

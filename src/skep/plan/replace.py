@@ -24,11 +24,19 @@ def plan(operation: model.ReplaceProgram, world: World, fresh: Fresh) -> steps.P
     record = find.live_program(world, fresh, operation.program)
     opened = objects.read(operation.object)
     hook = hooks.by_name(record.hook)
-    (wanted,) = objects.wanted(opened, (model.ProgramSpec(name=operation.name or record.name),))
+    (wanted,) = objects.wanted(
+        opened, (model.ProgramSpec(name=operation.name or record.name, attach_func=record.attach_func),)
+    )
     if wanted.hook.name != record.hook:
         raise errors.Conflict(
             f"program {record.id} ({record.name}) cannot be replaced by {wanted.name!r}",
             why=f"that is of type {wanted.hook.name}, not {hook.name}",
+            do="unload it and load the other",
+        )
+    if hook.attach_type(wanted.section) != hook.attach_type(record.section):
+        raise errors.Conflict(
+            f"program {record.id} ({record.name}) cannot be replaced by {wanted.name!r}",
+            why=f"that is for {wanted.section}, not {record.section}",
             do="unload it and load the other",
         )
     data = _data(operation, opened, record, world)
@@ -213,13 +221,17 @@ def _moves(record: model.ProgramRecord, new: steps.ProgramLoad, world: World, fr
             case hooks.Ordering.ANCHORED:
                 if find.alive(world.links_at.get(link.pins[0]), hook):
                     todo.append(steps.SwapLink(link=link.pins[0], old=record.pin, new=new.pin))
+            case hooks.Ordering.NONE if hook.swaps:
+                if find.alive(world.links_at.get(link.pins[0]), hook):
+                    todo.append(steps.SwapLink(link=link.pins[0], old=record.pin, new=new.pin))
             case hooks.Ordering.NONE:
                 seen = world.links_at.get(link.pins[0])
                 if seen is None:
                     continue
                 waiting = fresh.pins.link_copy(link.id)
                 renewed[waiting] = link
-                candidates = hook.requests(link.attachment, hooks.Placing())
+                placing = hooks.Placing(section=record.section, function=record.attach_func or "")
+                candidates = hook.requests(link.attachment, placing)
                 todo.append(steps.CreateLink(program=new.pin, candidates=candidates, pin=waiting))
                 last.append(steps.DetachLink(pin=link.pins[0], only=seen.id))
                 last.append(steps.RenamePin(old=waiting, new=link.pins[0]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skep.cli import exit, later
+from skep.cli import exit
 
 
 @pytest.mark.parametrize(
@@ -14,10 +14,6 @@ from skep.cli import exit, later
         ("load", "image", "--programs", "xdp:pass", "-i", "registry/image:1"),
         ("image", "pull", "-i", "registry/image:1"),
         ("image",),
-        ("link", "attach", "kprobe", "101", "do_unlinkat", "--offset", "4"),
-        ("link", "attach", "lsm", "101", "-m", "a=b"),
-        ("attach", "101", "fentry"),
-        ("program", "list", "--type", "kprobe"),
     ],
     ids=" ".join,
 )
@@ -30,8 +26,3 @@ def test_it_is_unsupported_and_not_a_mistyped_word(run, words: tuple[str, ...]) 
 
 def test_the_code_is_that_of_unsupported() -> None:
     assert {code.number: code.name for code in exit.table()}[7] == "unsupported"
-
-
-def test_a_type_that_is_attachable_is_not_refused(run) -> None:
-    assert {command.name for command in later.types()} & {"xdp", "tcx", "tc", "tracepoint", "uprobe"} == set()
-    assert "kprobe" not in run("link", "attach", "--help").out

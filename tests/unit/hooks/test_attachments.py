@@ -10,7 +10,25 @@ import pytest
 from hypothesis import strategies as st
 
 from skep import errors, hooks, model
-from skep.hooks import codec, request, tcx, tracepoint, uprobe, xdp
+from skep.hooks import (
+    aimed,
+    cgroup,
+    codec,
+    kprobe,
+    kprobe_multi,
+    kretprobe,
+    netfilter,
+    netns,
+    perf_event,
+    raw_tracepoint,
+    request,
+    sockmap,
+    tcx,
+    tracepoint,
+    uprobe,
+    uprobe_multi,
+    xdp,
+)
 
 ETH0 = model.InterfaceRef(name="eth0")
 PRIORITIES = st.integers(0, 2**31 - 1)
@@ -53,6 +71,33 @@ def test_an_attachment_survives_json(named: tuple[str, object]) -> None:
         (lambda: uprobe.UprobeAttachment(target="", fn_name="main"), "empty"),
         (lambda: uprobe.UprobeAttachment(target="/bin/x", fn_name="main", pid=0), "not a process id"),
         (lambda: uprobe.UprobeAttachment(target="/bin/x", fn_name="main", offset=-1), "out of range"),
+        (lambda: kprobe.KprobeAttachment(fn_name=""), "not a kernel symbol"),
+        (lambda: kprobe.KprobeAttachment(fn_name="a b"), "not a kernel symbol"),
+        (lambda: kprobe.KprobeAttachment(fn_name="vfs_read", offset=-1), "out of range"),
+        (lambda: kretprobe.requests(kprobe.KprobeAttachment(fn_name="a", offset=1), hooks.Placing()), "no offset"),
+        (lambda: kprobe_multi.KprobeMultiAttachment(functions=()), "missing"),
+        (lambda: kprobe_multi.KprobeMultiAttachment(functions=("a", "")), "empty"),
+        (lambda: uprobe_multi.UprobeMultiAttachment(target="libc"), "name functions, or give offsets"),
+        (lambda: uprobe_multi.UprobeMultiAttachment(target="libc", offsets=(-1,)), "out of range"),
+        (lambda: raw_tracepoint.RawTracepointAttachment(name="sched/sched_switch"), "not a kernel symbol"),
+        (lambda: perf_event.PerfEventAttachment(event="cpu-clock", period=1), "give a pid, a cpu, or both"),
+        (lambda: perf_event.PerfEventAttachment(event="cpu-clock", pid=1), "a period or a frequency"),
+        (lambda: perf_event.PerfEventAttachment(event="cpu-clock", period=1, frequency=1, pid=1), "a period or"),
+        (lambda: perf_event.PerfEventAttachment(event="cpu-clock", period=0, pid=1), "would never run"),
+        (lambda: perf_event.PerfEventAttachment(event="nap", period=1, pid=1), "cpu-clock"),
+        (lambda: perf_event.PerfEventAttachment(event="cpu-clock", period=1, cpu=-1), "out of range"),
+        (lambda: cgroup.CgroupAttachment(path="system.slice"), "absolute"),
+        (lambda: cgroup.CgroupAttachment(path="/a", order="above:1"), "before:LINK"),
+        (lambda: cgroup.CgroupAttachment(path="/a", order="before:0"), "before:LINK"),
+        (lambda: netns.NetnsAttachment(netns="blue"), "absolute"),
+        (lambda: sockmap.SockmapAttachment(map=""), "empty"),
+        (lambda: netfilter.NetfilterAttachment(family="arp", hook="input", priority=1), "ipv4, ipv6"),
+        (lambda: netfilter.NetfilterAttachment(family="ipv4", hook="in", priority=1), "prerouting"),
+        (lambda: netfilter.NetfilterAttachment(family="ipv4", hook="input", priority=-(2**31)), "out of range"),
+        (lambda: netfilter.NetfilterAttachment(family="ipv4", hook="input", priority=2**31 - 1), "out of range"),
+        (lambda: netfilter.NetfilterAttachment(family="ipv4", hook="input", priority=-400, defragment=True), "-400"),
+        (lambda: hooks.by_name("cgroup_skb").attach_type("cgroup_skb"), "cgroup_skb/egress"),
+        (lambda: hooks.by_name("fentry").target("fentry", None), "fentry:PROGRAM:TARGET"),
         (lambda: xdp.parse_proceed_on("pass,fly"), "separate them by commas"),
         (lambda: xdp.parse_mode("fast"), "drv, skb, hw"),
         (lambda: codec.decode("xdp", {"interface": {"name": "eth0"}}), "priority"),
@@ -95,3 +140,50 @@ def test_a_uretprobe_is_asked_for_as_a_uprobe() -> None:
         assert candidate.target == request.UprobeTarget(
             path="libc", symbol="malloc", offset=0, retprobe=retprobe, container_pid=7
         )
+
+
+@pytest.mark.parametrize("section", ["cgroup/connect6", "?cgroup/connect6", "cgroup/connect6/mine"])
+def test_a_section_says_where_a_program_runs(section: str) -> None:
+    hook = hooks.from_section(section)
+    assert hook is not None
+    assert (hook.name, hook.attach_type(section)) == ("cgroup_sock_addr", 11)
+    (candidate,) = hook.requests(cgroup.CgroupAttachment(path="/g"), hooks.Placing(section=section))
+    assert candidate.attach_type == 11
+
+
+@pytest.mark.parametrize(
+    ("section", "named", "target"),
+    [("fentry/vfs_read", None, "vfs_read"), ("fentry/vfs_read", "vfs_write", "vfs_write"), ("fentry", "a", "a"),
+     ("fentry.s/vfs_read", None, "vfs_read"), ("?lsm/file_open", None, "file_open")],
+)  # fmt: skip
+def test_what_a_program_is_loaded_for(section: str, named: str | None, target: str) -> None:
+    hook = hooks.from_section(section)
+    assert hook is not None
+    assert hook.target(section, named) == target
+
+
+def test_an_attachment_cannot_change_what_the_program_was_loaded_for() -> None:
+    placing = hooks.Placing(section="lsm/file_open", function="file_open")
+    assert aimed.complete(aimed.AimedAttachment(), placing).target == "file_open"
+    with pytest.raises(errors.Conflict, match="loaded for file_open"):
+        aimed.complete(aimed.AimedAttachment(target="file_close"), placing)
+
+
+@pytest.mark.parametrize(
+    ("order", "place", "link"),
+    [
+        ("first", "before", None),
+        ("last", "after", None),
+        ("before:7", "before", 7),
+        ("after:4294967295", "after", 2**32 - 1),
+    ],
+)
+def test_an_order_names_a_side_and_a_neighbour(order: str, place: str, link: int | None) -> None:
+    assert cgroup.anchor(order) == (request.Place(place), link)
+
+
+@pytest.mark.parametrize(("section", "flags"), [("uprobe.multi", 0), ("uretprobe.multi.s/x", 1)])
+def test_the_section_of_a_multi_probe_says_whether_it_waits_for_returns(section: str, flags: int) -> None:
+    attachment = uprobe_multi.UprobeMultiAttachment(target="libc", functions=("malloc",))
+    (candidate,) = hooks.by_name("uprobe-multi").requests(attachment, hooks.Placing(section=section))
+    assert candidate.flags == flags

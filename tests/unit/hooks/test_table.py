@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
 from skep import errors, hooks
+from skep.hooks import codec
+
+ONE_OF = {
+    "uprobe": ["fn_name"],
+    "uretprobe": ["fn_name"],
+    "perf_event": ["pid"],
+    "uprobe-multi": ["functions"],
+}
+"""Options that are needed unless another is given, so that the table cannot call them required."""
 
 every_hook = pytest.mark.parametrize("hook", hooks.HOOKS, ids=lambda one: one.name)
 
@@ -18,10 +28,11 @@ every_hook = pytest.mark.parametrize("hook", hooks.HOOKS, ids=lambda one: one.na
         ("xdp_filter", "xdp"), ("xdp/devmap", None), ("xdp.frags/cpumap", None),
         ("tc", "tcx"), ("tc/ingress", "tcx"), ("tcx/egress", "tcx"), ("classifier", "tcx"), ("classifier/x", "tcx"),
         ("classifier_1", "tcx"), ("action", "tcx"), ("?tcx", "tcx"),
-        ("tracepoint/sched/sched_switch", "tracepoint"), ("tp/syscalls/x", "tracepoint"), ("tp_btf/x", None),
-        ("uprobe", "uprobe"), ("uprobe/libc:malloc", "uprobe"), ("uprobe.s/x", "uprobe"), ("uprobe.multi/x", None),
+        ("tracepoint/sched/sched_switch", "tracepoint"), ("tp/syscalls/x", "tracepoint"), ("tp_btf/x", "tp_btf"),
+        ("uprobe", "uprobe"), ("uprobe/libc:malloc", "uprobe"), ("uprobe.s/x", "uprobe"),
+        ("uprobe.multi/x", "uprobe-multi"), ("kprobe.multi/x", "kprobe-multi"),
         ("uretprobe", "uretprobe"), ("uretprobe.s//bin/x:y", "uretprobe"),
-        ("kprobe/x", None), ("prog", None), ("", None), ("xdpx", None), (".text", None),
+        ("kprobe/x", "kprobe"), ("prog", None), ("", None), ("xdpx", None), (".text", None),
     ],
 )  # fmt: skip
 def test_a_section_tells_the_type(section: str, name: str | None) -> None:
@@ -31,8 +42,8 @@ def test_a_section_tells_the_type(section: str, name: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("section", "foreign"),
-    [("kprobe/x", True), ("tp_btf/x", True), ("cgroup_skb/egress", True), ("xdp/devmap", True),
-     ("uprobe.multi/x", True), ("prog", False), ("my_section", False), ("xdp", False)],
+    [("kprobe.session/x", True), ("lwt_in/x", True), ("struct_ops/x", True), ("xdp/devmap", True),
+     ("uprobe.session/x", True), ("prog", False), ("my_section", False), ("xdp", False)],
 )  # fmt: skip
 def test_sections_of_other_types_are_known_from_those_that_say_nothing(section: str, foreign: bool) -> None:
     assert hooks.is_foreign(section) is foreign
@@ -50,23 +61,38 @@ def test_names_are_found_and_near_misses_told() -> None:
     assert hooks.by_name("uretprobe").name == "uretprobe"
     with pytest.raises(errors.NotFound) as told:
         hooks.by_name("tracepont")
-    assert told.value.near == ("tracepoint",)
+    assert told.value.near[0] == "tracepoint"
 
 
 @every_hook
 def test_every_option_reaches_the_attachment(hook: hooks.Hook[object]) -> None:
     """What a CLI makes of the table builds the attachment, with nothing but the required options and with all."""
-    samples = {"priority": "7", "proceed_on": "drop", "netns": "/run/netns/x", "mode": "skb", "offset": "16",
-               "pid": "3", "container_pid": "4", "direction": "egress", "tracepoint": "sched/sched_switch"}  # fmt: skip
-    parsed = {one.field: one.parse(samples.get(one.field, "name")) for one in hook.options}
+    parsed = {one.field: one.parse(one.example) for one in hook.options if one.example}
     assert isinstance(hook.build(parsed), hook.attachment)
     required = {one.field: parsed[one.field] for one in hook.options if one.required}
-    if "target" in required:
-        required["fn_name"] = "main"
+    required.update({name: parsed[name] for name in ONE_OF.get(hook.name, ())})
     whole, least = hook.build(parsed), hook.build(required)
     assert whole != least or len(hook.options) == len(required)
+    placing = hooks.Placing(section=next(iter(hook.points or hook.sections)), function="vfs_mkdir")
+    if hook.complete is not None:
+        whole = hook.complete(whole, placing)
     assert hook.summary(whole)
-    assert all(one.label for one in hook.requests(whole, hooks.Placing()))
+    candidates = hook.requests(whole, placing)
+    assert candidates
+    assert all(one.label and str(one.target) for one in candidates)
+
+
+@every_hook
+def test_every_type_survives_json_with_all_options(hook: hooks.Hook[object]) -> None:
+    attachment = hook.build({one.field: one.parse(one.example) for one in hook.options if one.example})
+    assert codec.decode(hook.name, json.loads(json.dumps(codec.encode(attachment)))) == attachment
+
+
+@pytest.mark.parametrize(
+    ("section", "sleeps"), [("lsm.s/file_open", True), ("uprobe.multi.s", True), ("lsm/x.s", False)]
+)
+def test_sleeping_is_told_by_the_section(section: str, sleeps: bool) -> None:
+    assert hooks.is_sleepable(section) is sleeps
 
 
 @every_hook

@@ -38,7 +38,7 @@ def refused(host: Host, operation: model.Operation, kind: type[errors.SkepError]
         (lambda: hosts.load("frist"), errors.NotFound, ("first",)),
         (hosts.load, errors.InvalidRequest, ("no program is named",)),
         (lambda: hosts.load("first", "first"), errors.InvalidRequest, ("twice",)),
-        (lambda: hosts.load("unknown_kind"), errors.Unsupported, ("kprobe/do_nothing",)),
+        (lambda: hosts.load("unknown_kind"), errors.Unsupported, ("lwt_in",)),
         (lambda: hosts.load("first", limt=b"1234"), errors.InvalidRequest, ("limit (4 bytes)", "did you mean limit")),
         (lambda: hosts.load("first", limit=b"1"), errors.InvalidRequest, ("4 bytes",)),
         (lambda: hosts.load("first", owner=model.ProgramId(7)), errors.NotFound, ("map owner 7",)),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from skep import model
 from skep.cli import when
 from skep.cli.document import kernel
-from skep.hooks import codec, tcx, tracepoint, uprobe, xdp
+from skep.hooks import aimed, codec, kprobe, tcx, tracepoint, uprobe, xdp
 
 Chains = Mapping[model.ChainKey, model.ChainStatus]
 
@@ -126,10 +126,30 @@ def _uprobe(link: model.Link, chain: model.ChainStatus | None) -> dict[str, obje
     }
 
 
+def _kprobe(link: model.Link, chain: model.ChainStatus | None) -> dict[str, object]:
+    attachment = link.record.attachment
+    assert isinstance(attachment, kprobe.KprobeAttachment)
+    return {
+        "fn_name": attachment.fn_name,
+        "offset": attachment.offset,
+        "retprobe": link.record.hook == "kretprobe",
+    }
+
+
+def _aimed(link: model.Link, chain: model.ChainStatus | None) -> dict[str, object]:
+    attachment = link.record.attachment
+    assert isinstance(attachment, aimed.AimedAttachment)
+    return {
+        {"fentry": "fn_name", "fexit": "fn_name", "lsm": "hook_name"}.get(link.record.hook, "target"): attachment.target
+    }
+
+
 _DETAILS: Mapping[type, Callable[[model.Link, model.ChainStatus | None], dict[str, object]]] = {
     xdp.XdpAttachment: _xdp,
     tcx.TcxAttachment: _tcx,
     tracepoint.TracepointAttachment: _tracepoint,
     uprobe.UprobeAttachment: _uprobe,
+    kprobe.KprobeAttachment: _kprobe,
+    aimed.AimedAttachment: _aimed,
 }
 """bpfman's field names; the attachment of any other hook is printed under its own."""

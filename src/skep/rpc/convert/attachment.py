@@ -1,93 +1,82 @@
-"""Attachments between their dataclasses and ``skep.v1.Attachment``.
+"""Attachments between their dataclasses and ``skep.v1.Attachment``, by the names of types and fields.
 
-Range checks are the dataclasses' own; here is only the shape.
+A message has its dataclass's name, and fields of the same names; an interface is two fields there, ``interface`` and
+``netns``. Range checks are the dataclasses' own; here is only the shape.
 """
 
 from __future__ import annotations
 
-from skep import errors, model
-from skep.hooks import tcx, tracepoint, uprobe, xdp
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf.message import Message
+
+from skep import errors, hooks
+from skep.hooks import codec
 from skep.pb import skep_pb2
 
-SUPPORTED = "xdp, tcx, tracepoint, uprobe and uretprobe"
+
+def supported() -> str:
+    """The program types there are, for messages: "xdp, tcx, …"."""
+    return ", ".join(hook.name for hook in hooks.HOOKS)
 
 
 def pack(attachment: object) -> skep_pb2.Attachment:
     """A hook's attachment as a message."""
-    match attachment:
-        case xdp.XdpAttachment():
-            return skep_pb2.Attachment(
-                xdp=skep_pb2.XdpAttachment(
-                    interface=attachment.interface.name,
-                    netns=attachment.interface.netns,
-                    priority=attachment.priority,
-                    proceed_on=attachment.proceed_on,
-                    mode=attachment.mode,
-                )
-            )
-        case tcx.TcxAttachment():
-            return skep_pb2.Attachment(
-                tcx=skep_pb2.TcxAttachment(
-                    interface=attachment.interface.name,
-                    netns=attachment.interface.netns,
-                    direction=attachment.direction,
-                    priority=attachment.priority,
-                )
-            )
-        case tracepoint.TracepointAttachment():
-            return skep_pb2.Attachment(
-                tracepoint=skep_pb2.TracepointAttachment(group=attachment.group, name=attachment.name)
-            )
-        case uprobe.UprobeAttachment():
-            return skep_pb2.Attachment(
-                uprobe=skep_pb2.UprobeAttachment(
-                    target=attachment.target,
-                    fn_name=attachment.fn_name,
-                    offset=attachment.offset,
-                    pid=attachment.pid,
-                    container_pid=attachment.container_pid,
-                )
-            )
-    raise errors.Broken(
-        f"attachments of type {type(attachment).__name__} have no message",
-        why="proto/skep.proto knows " + SUPPORTED,
-        do="report this as a bug",
-    )
+    field = _fields().get(type(attachment).__name__)
+    if field is None:
+        raise errors.Broken(
+            f"attachments of type {type(attachment).__name__} have no message",
+            why="proto/skep.proto has no message of that name",
+            do="report this as a bug",
+        )
+    values = codec.encode(attachment)
+    interface = values.get("interface")
+    if isinstance(interface, Mapping):
+        values["interface"], values["netns"] = interface["name"], interface["netns"]
+    made = skep_pb2.Attachment()
+    one = getattr(made, field)
+    one.SetInParent()
+    for name, value in values.items():
+        if isinstance(value, list):
+            getattr(one, name).extend(value)
+        elif value is not None:
+            setattr(one, name, value)
+    return made
 
 
 def unpack(message: skep_pb2.Attachment) -> object:
     """The attachment that a message asks for. InvalidRequest for values out of range or a missing attachment."""
-    match message.WhichOneof("attachment"):
-        case "xdp":
-            wanted = message.xdp
-            return xdp.XdpAttachment(
-                interface=_interface(wanted),
-                priority=wanted.priority,
-                proceed_on=tuple(wanted.proceed_on),
-                mode=xdp.parse_mode(wanted.mode) if wanted.HasField("mode") else None,
-            )
-        case "tcx":
-            return tcx.TcxAttachment(
-                interface=_interface(message.tcx),
-                direction=tcx.parse_direction(message.tcx.direction),
-                priority=message.tcx.priority,
-            )
-        case "tracepoint":
-            return tracepoint.TracepointAttachment(group=message.tracepoint.group, name=message.tracepoint.name)
-        case "uprobe":
-            return _uprobe(message.uprobe)
-    raise errors.InvalidRequest("the request names no place to attach to", do=f"fill in one of {SUPPORTED}")
+    field = message.WhichOneof("attachment")
+    if field is None:
+        raise errors.InvalidRequest(
+            "the request names no place to attach to", do=f"fill in one of {', '.join(_fields().values())}"
+        )
+    one: Message = getattr(message, field)
+    shape = one.DESCRIPTOR
+    assert shape is not None
+    kind = _kinds()[shape.name]
+    values: dict[str, object] = {}
+    for row in shape.fields:
+        if row.has_presence and not one.HasField(row.name):
+            continue
+        value = getattr(one, row.name)
+        values[row.name] = value if isinstance(value, (str, int, bool)) else tuple(value)
+    if "netns" not in {row.name for row in dataclasses.fields(kind)} and "interface" in values:
+        values["interface"] = {"name": values["interface"], "netns": values.pop("netns", None)}
+    return codec.record(kind, values, field)
 
 
-def _interface(message: skep_pb2.XdpAttachment | skep_pb2.TcxAttachment) -> model.InterfaceRef:
-    return model.InterfaceRef(name=message.interface, netns=message.netns if message.HasField("netns") else None)
+@functools.cache
+def _fields() -> Mapping[str, str]:
+    """Message -> field of the oneof."""
+    rows = ((row.message_type, row.name) for row in skep_pb2.Attachment.DESCRIPTOR.fields)
+    return {kind.name: name for kind, name in rows if kind is not None}
 
 
-def _uprobe(message: skep_pb2.UprobeAttachment) -> uprobe.UprobeAttachment:
-    return uprobe.UprobeAttachment(
-        target=message.target,
-        fn_name=message.fn_name if message.HasField("fn_name") else None,
-        offset=message.offset,
-        pid=message.pid if message.HasField("pid") else None,
-        container_pid=message.container_pid if message.HasField("container_pid") else None,
-    )
+@functools.cache
+def _kinds() -> Mapping[str, type[Any]]:
+    """Name -> attachment dataclass."""
+    return {hook.attachment.__name__: hook.attachment for hook in hooks.HOOKS}

@@ -9,22 +9,17 @@ import datetime
 from collections.abc import Mapping
 from typing import assert_never
 
-from skep import errors, model
-from skep.hooks import tcx, tracepoint, uprobe, xdp
+from skep import errors, hooks, model
+from skep.hooks import aimed, kprobe, tcx, tracepoint, uprobe, xdp
 from skep.pb import bpfman_pb2
-from skep.rpc.convert.attachment import SUPPORTED
+from skep.rpc.convert.attachment import supported
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 """By ``BytecodeImage.image_pull_policy``."""
 MAX_PROG_TYPE = 32
 """``BPF_PROG_TYPE_NETFILTER``, the last of ``enum bpf_prog_type`` (linux/bpf.h, Linux 6.18)."""
 
-HOOKS: Mapping[int, str] = {
-    bpfman_pb2.XDP: "xdp",
-    bpfman_pb2.TRACEPOINT: "tracepoint",
-    bpfman_pb2.UPROBE: "uprobe",
-    bpfman_pb2.TCX: "tcx",
-}
+HOOKS: Mapping[int, str] = {hook.bpfman: hook.name for hook in reversed(hooks.HOOKS) if hook.bpfman is not None}
 """``BpfmanProgramType`` -> the type that is declared; the section makes a uprobe a uretprobe."""
 
 
@@ -146,7 +141,26 @@ def _spec(info: bpfman_pb2.LoadInfo) -> model.ProgramSpec:
                 do="fill in info.program_type",
             ) from None
         raise _not_yet(name.lower())
-    return model.ProgramSpec(name=info.name, hook=model.HookName(hook))
+    return model.ProgramSpec(name=info.name, hook=model.HookName(hook), attach_func=_target(info, hook))
+
+
+def _target(info: bpfman_pb2.LoadInfo, hook: str) -> str | None:
+    """The function or LSM hook that a program is loaded for; None leaves it to the section."""
+    match info.info.WhichOneof("info"):
+        case None:
+            return None
+        case "fentry_load_info" if hook == "fentry":
+            return info.info.fentry_load_info.fn_name or None
+        case "fexit_load_info" if hook == "fexit":
+            return info.info.fexit_load_info.fn_name or None
+        case "lsm_load_info" if hook == "lsm":
+            return info.info.lsm_load_info.hook_name or None
+        case field:
+            raise errors.InvalidRequest(
+                f"{info.name} is a {hook} program",
+                why=f"yet the request fills in {field}",
+                do="fill in what belongs to its type",
+            )
 
 
 def _attachment(message: bpfman_pb2.AttachInfo) -> tuple[object, Mapping[str, str]]:
@@ -176,6 +190,23 @@ def _attachment(message: bpfman_pb2.AttachInfo) -> tuple[object, Mapping[str, st
                 pid=probe.pid if probe.HasField("pid") else None,
                 container_pid=probe.container_pid if probe.HasField("container_pid") else None,
             ), dict(probe.metadata)
+        case "kprobe_attach_info":
+            function = message.kprobe_attach_info
+            if function.HasField("container_pid"):
+                raise errors.Unsupported(
+                    "a kprobe in a container is not supported",
+                    feature="kprobes by container",
+                    why="kernel functions are the same in every container",
+                    do="leave container_pid out",
+                )
+            metadata = dict(function.metadata)
+            return kprobe.KprobeAttachment(fn_name=function.fn_name, offset=function.offset), metadata
+        case "fentry_attach_info":
+            return aimed.AimedAttachment(), dict(message.fentry_attach_info.metadata)
+        case "fexit_attach_info":
+            return aimed.AimedAttachment(), dict(message.fexit_attach_info.metadata)
+        case "lsm_attach_info":
+            return aimed.AimedAttachment(), dict(message.lsm_attach_info.metadata)
         case None:
             raise errors.InvalidRequest("the request names no place to attach to", do="fill in attach.info")
         case field:
@@ -190,7 +221,7 @@ def _interface(message: bpfman_pb2.XDPAttachInfo | bpfman_pb2.TCXAttachInfo) -> 
 def _not_yet(type: str) -> errors.Unsupported:
     return errors.Unsupported(
         f"programs of type {type} are not supported",
-        why=f"this release supports {SUPPORTED}",
+        why=f"this release supports {supported()}",
         do="see docs/compatibility.md",
         feature=f"program type {type}",
     )

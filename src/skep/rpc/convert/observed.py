@@ -59,6 +59,7 @@ def pack_link(seen: model.KernelLink) -> skep_pb2.KernelLink:
         attach_type=seen.attach_type,
         ifindex=seen.ifindex,
         detail=seen.detail,
+        defunct=seen.defunct,
     )
 
 
@@ -71,6 +72,7 @@ def unpack_link(message: skep_pb2.KernelLink) -> model.KernelLink:
         attach_type=message.attach_type,
         ifindex=model.IfIndex(message.ifindex),
         detail=message.detail,
+        defunct=message.defunct,
     )
 
 

@@ -1,0 +1,32 @@
+"""What one kind of place offers to ``attaching``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from skep import errors, model
+from skep.hooks import request
+from skep.kernel import bpffs
+
+T = TypeVar("T")
+Made = tuple[int, model.Interface | None]
+"""A link's descriptor, and the interface it is on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place(Generic[T]):
+    """``check`` raises when the target is not there; ``create`` makes a link from a program's descriptor."""
+
+    check: Callable[[T], None]
+    create: Callable[[bpffs.Bpffs, int, request.LinkRequest, T], Made]
+
+
+class NextPlease(Exception):
+    """This candidate cannot work here, another may."""
+
+    def __init__(self, short: str, error: errors.SkepError) -> None:
+        super().__init__(short)
+        self.short = short
+        self.error = error

@@ -1,0 +1,58 @@
+"""Maps of sockets (SOCKMAP, SOCKHASH), found by a pin."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+from skep import errors
+from skep.hooks import request
+from skep.kernel import bpffs, observe, refused, sys
+from skep.kernel.targets.place import Made, Place
+
+_SOCKETS: Final = (15, 18)  # BPF_MAP_TYPE_SOCKMAP, BPF_MAP_TYPE_SOCKHASH; linux/bpf.h
+
+
+def _open(pin: str) -> int:
+    try:
+        fd = sys.obj_get(pin)
+    except OSError as refusal:
+        raise refused.general(f"no map at {pin}", refusal) from refusal
+    try:
+        if observe.Maps().read(fd).type in _SOCKETS:
+            return fd
+    except OSError:
+        pass  # not a map at all
+    os.close(fd)
+    raise errors.InvalidRequest(f"{pin} is not a map of sockets", do="name the pin of a SOCKMAP or SOCKHASH")
+
+
+def _check(target: request.MapTarget) -> None:
+    os.close(_open(target.pin))
+
+
+def _create(pins: bpffs.Bpffs, program: int, candidate: request.LinkRequest, target: request.MapTarget) -> Made:
+    with sys.held(_open(target.pin)) as fd:
+        try:
+            return sys.link_create(program, fd, candidate.attach_type, candidate.flags), None
+        except OSError as refusal:
+            code = refusal.errno or 0
+            what = f"cannot attach to the map {target}"
+            if code in (errno.EBUSY, errno.EEXIST):
+                raise errors.Conflict(
+                    what, why="it has such a program already", do="detach that first", errno=code
+                ) from refusal
+            if code == errno.EINVAL:
+                raise errors.Unsupported(
+                    what,
+                    feature="sockmap links",
+                    first="6.10",
+                    why=refused.explain(code),
+                    errno=code,
+                    do="see `skep feature`",
+                ) from refusal
+            raise refused.general(what, refusal, feature="sockmap links", first="6.10") from refusal
+
+
+PLACE: Final = Place(check=_check, create=_create)

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* One program for each program type whose effect a test must see: it counts its runs, and refuses where it can. */
+#include <linux/bpf.h>
+#include <linux/errno.h>
+#include <bpf/bpf_helpers.h>
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, __u64);
+} hits SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, 16);
+	__type(key, __u32);
+	__type(value, __u64);
+} sockets SEC(".maps");
+
+const volatile __u64 only_tgid = 0; /* 0: every process */
+const volatile __u32 refuse = 0;    /* whether to refuse what may be refused */
+const volatile __u32 slot = 0;
+
+static __always_inline void hit(void)
+{
+	__u32 key = slot;
+	__u64 *value = bpf_map_lookup_elem(&hits, &key);
+
+	if (value)
+		__sync_fetch_and_add(value, 1);
+}
+
+static __always_inline int mine(void)
+{
+	return !only_tgid || bpf_get_current_pid_tgid() >> 32 == only_tgid;
+}
+
+#define COUNTING(section, name) SEC(section) int name(void *ctx) { if (mine()) hit(); return 0; }
+#define REFUSING(section, name) \
+	SEC(section) int name(void *ctx) { if (!mine()) return 0; hit(); return refuse ? -EPERM : 0; }
+#define ALLOWING(section, name) SEC(section) int name(void *ctx) { hit(); return !refuse; }
+
+COUNTING("kprobe/do_sys_openat2", on_kprobe)
+COUNTING("kretprobe", on_kretprobe)
+COUNTING("fentry/do_sys_openat2", on_fentry)
+COUNTING("fexit", on_fexit)
+REFUSING("fmod_ret/security_inode_mkdir", on_fmod_ret)
+REFUSING("lsm/inode_mkdir", on_lsm)
+REFUSING("lsm.s/file_open", on_sleepable_lsm)
+
+COUNTING("raw_tp/sys_enter", on_raw_tracepoint)
+COUNTING("raw_tracepoint", on_raw_tracepoint_too)
+COUNTING("tp_btf/sys_enter", on_tp_btf)
+COUNTING("kprobe.multi", on_kprobe_multi)
+COUNTING("kretprobe.multi/vfs_*", on_kretprobe_multi)
+COUNTING("uprobe.multi", on_uprobe_multi)
+COUNTING("uretprobe.multi", on_uretprobe_multi)
+SEC("perf_event") int on_perf_event(void *ctx) { hit(); return 0; }
+SEC("iter/task") int on_iterator(void *ctx) { hit(); return 0; }
+
+#define PASSING(section, name) SEC(section) int name(void *ctx) { hit(); return 1; }
+
+ALLOWING("cgroup_skb/ingress", on_ingress)
+ALLOWING("cgroup_skb/egress", on_egress)
+ALLOWING("cgroup/sock_create", on_sock_create)
+PASSING("cgroup/sock_release", on_sock_release)
+ALLOWING("cgroup/post_bind4", on_post_bind4)
+ALLOWING("cgroup/post_bind6", on_post_bind6)
+ALLOWING("cgroup/bind4", on_bind4)
+ALLOWING("cgroup/bind6", on_bind6)
+ALLOWING("cgroup/connect4", on_connect4)
+ALLOWING("cgroup/connect6", on_connect6)
+ALLOWING("cgroup/sendmsg4", on_sendmsg4)
+ALLOWING("cgroup/sendmsg6", on_sendmsg6)
+PASSING("cgroup/recvmsg4", on_recvmsg4)
+PASSING("cgroup/recvmsg6", on_recvmsg6)
+PASSING("cgroup/getpeername4", on_getpeername4)
+PASSING("cgroup/getpeername6", on_getpeername6)
+PASSING("cgroup/getsockname4", on_getsockname4)
+PASSING("cgroup/getsockname6", on_getsockname6)
+ALLOWING("cgroup/setsockopt", on_setsockopt)
+ALLOWING("cgroup/getsockopt", on_getsockopt)
+ALLOWING("cgroup/sysctl", on_sysctl)
+ALLOWING("cgroup/dev", on_device)
+PASSING("sockops", on_sockops)
+ALLOWING("netfilter", on_netfilter)
+ALLOWING("sk_lookup", on_sk_lookup)
+ALLOWING("sk_msg", on_sk_msg)
+ALLOWING("sk_skb/stream_verdict", on_stream_verdict)
+ALLOWING("sk_skb/verdict", on_verdict)
+SEC("flow_dissector") int on_flow(void *ctx) { hit(); return BPF_OK; }
+SEC("sk_skb/stream_parser") int on_stream_parser(struct __sk_buff *ctx) { hit(); return ctx->len; }
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,45 @@
+"""The table of docs/types.md, made from ``hooks.HOOKS``: ``python -m tests.unit.hooks.types_table`` writes it anew.
+
+What two kernels answered is measured and cannot be derived: those two columns are kept as they are in the document.
+"""
+
+from __future__ import annotations
+
+from skep import hooks
+from tests.unit.house import source_tree
+
+DOCUMENT = source_tree.ROOT / "docs" / "types.md"
+BEGIN, END = "<!-- table: tests/unit/hooks/types_table.py -->\n", "<!-- end of table -->\n"
+HEAD = ("Type", "Sections", "Attached to", "Since Linux", "6.18, locked down", "Debian's 6.12")
+UNKNOWN = "?"
+
+
+def made(text: str) -> str:
+    """A document with its table as it should be."""
+    before, rest = text.split(BEGIN)
+    old, after = rest.split(END)
+    answers = measured(old)
+    lines = [HEAD, tuple("---" for _ in HEAD), *(_row(hook.name, answers.get(hook.name)) for hook in hooks.HOOKS)]
+    return before + BEGIN + "".join(f"| {' | '.join(cells)} |\n" for cells in lines) + END + after
+
+
+def measured(table: str) -> dict[str, tuple[str, str]]:
+    """Type -> what each of the two kernels answered: "yes", or the errno."""
+    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table.splitlines()]
+    return {row[0].strip("`"): (row[-2], row[-1]) for row in rows if len(row) == len(HEAD) and row[0].startswith("`")}
+
+
+def _row(name: str, answers: tuple[str, str] | None) -> tuple[str, ...]:
+    hook = hooks.by_name(name)
+    sections = ", ".join(f"`{section}`" for section in hook.sections if not section.endswith("_"))
+    words = [row.metavar if not row.flags else f"{row.flags[-1]} {row.metavar}" for row in hook.options if _needed(row)]
+    place = " ".join(f"`{word}`" for word in words) or ("chosen at load" if hook.aimed else "options, see `--help`")
+    return (f"`{name}`", sections, place, hook.first, *(answers or (UNKNOWN, UNKNOWN)))
+
+
+def _needed(row: hooks.Option) -> bool:
+    return row.required and row.field != "priority"
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(made(DOCUMENT.read_text()))
