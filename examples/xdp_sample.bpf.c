@@ -34,6 +34,9 @@ struct {
 	__uint(max_entries, 64 * 1024);
 } samples SEC(".maps");
 
+/* Only keeps the type in the object's BTF, so that `skep map events samples` can tell the fields. */
+struct sample *type_of_samples __attribute__((unused));
+
 /* Every how many packets, on each CPU, one is sampled; 0 means never. */
 const volatile __u32 every = 1000;
 

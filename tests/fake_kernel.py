@@ -11,11 +11,13 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from skep import errors, model, steps
 from skep.bytecode import elf, insn, maps, relocated
 from skep.chain import codes, counts, linked
 from skep.hooks import request
+from tests import fake_elements
 
 ROOT = "/sys/fs/bpf/test"
 BPF_XDP = 37
@@ -35,6 +37,8 @@ class Program:
 class Map:
     info: model.KernelMap
     slots: list[int] = field(default_factory=list)
+    held: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
+    queue: list[bytes] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -48,7 +52,7 @@ class Link:
     dead: bool = False
 
 
-class FakeKernel:
+class FakeKernel(fake_elements.Elements):
     """One fake kernel. Interfaces ``eth0`` and ``eth1`` in the own namespace, ``eth0`` in ``/run/netns/blue``."""
 
     def __init__(self) -> None:
@@ -75,6 +79,7 @@ class FakeKernel:
         self._directories: set[str] = {ROOT}
         self._xdp: dict[HostInterface, list[model.ProgramId]] = {}
         self._tcx: dict[tuple[HostInterface, int], list[model.HookEntry]] = {}
+        self._start_elements()
         self.interfaces = {}
         for number, (netns, name) in enumerate(((None, "eth0"), (None, "eth1"), ("/run/netns/blue", "eth0"))):
             self.add_interface(name, netns=netns, ifindex=number % 2 + 2)
@@ -110,6 +115,19 @@ class FakeKernel:
         found = self.interfaces[netns, name]
         id = self._add_program("foreign", 6, "f" * 16, ())
         self._xdp[found.netns, found.ifindex] = [id]
+        return id
+
+    def foreign_map(
+        self, type: int, key: int, value: int, *, name: str = "", entries: int = 8, **more: Any
+    ) -> model.MapId:
+        """Somebody makes a map."""
+        id = model.MapId(self._new_id())
+        self._maps[id] = Map(
+            model.KernelMap(
+                id=id, type=type, name=name, key_size=key, value_size=value, max_entries=entries, **{"flags": 0, **more}
+            )
+        )
+        self.foreign_pins[f"/sys/fs/bpf/foreign/{id}"] = id
         return id
 
     def foreign_tcx(self, name: str, attach_type: int, *, at: int) -> model.ProgramId:
@@ -153,7 +171,7 @@ class FakeKernel:
             dict(self._aliases),
             frozenset(self._directories),
             {id: one.info for id, one in self._programs.items()},
-            {id: (one.info, tuple(one.slots)) for id, one in self._maps.items()},
+            {id: (one.info, tuple(one.slots), dict(one.held), tuple(one.queue)) for id, one in self._maps.items()},
             {id: dataclasses.astuple(one) for id, one in self._links.items()},
             {where: tuple(ids) for where, ids in self._xdp.items() if ids},
             {where: tuple(entries) for where, entries in self._tcx.items() if entries},

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from skep import apply, errors, model, paths, plan, policy, steps, store
+from skep.contents import Contents
 from skep.inventory import chains, doctor, leftover, links, maps, programs, seen, stale, world
 from skep.kernel import door
 from skep.plan import describe
@@ -61,6 +62,13 @@ class Manager:
         self._fault = fault
         self._lock = threading.Lock()
         self._news = threading.Condition()
+        self._contents = Contents(
+            kernel,
+            access,
+            look=lambda: seen.look(kernel, remembered, pins),
+            begin=lambda: remembered.take_ids(programs=0, links=0, sets=0).operation,
+            record=self._record,
+        )
 
     # ---------------------------------------------------------------- change
 
@@ -108,6 +116,16 @@ class Manager:
         """The file at ``path``, opened with the caller's rights, never with ours. NotFound, Denied, Exhausted."""
         return self._kernel.read_file(caller, path, model.MAX_OBJECT_BYTES)
 
+    def map_write(self, caller: model.Caller, wanted: model.MapWrite) -> model.MapWritten:
+        """Write or remove one element of a map. Needs no turn: the kernel does it at once."""
+        return self._contents.write(caller, wanted)
+
+    def map_events(
+        self, caller: model.Caller, wanted: model.MapFollow, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[tuple[model.MapRecord, ...]]:
+        """Take events out of a ring buffer or perf buffer, some at a time, until ``stop`` says so."""
+        return self._contents.follow(caller, wanted, stop)
+
     # ---------------------------------------------------------------- look
 
     def program(self, id: model.ProgramId) -> model.Program | model.ForeignProgram:
@@ -141,6 +159,18 @@ class Manager:
     def map(self, id: model.MapId) -> model.MapView:
         """One map. NotFound."""
         return maps.one(self._kernel, seen.look(self._kernel, self._store, self._pins), id)
+
+    def map_shape(self, caller: model.Caller, ref: str) -> model.MapShape:
+        """A map by id, name or pin, with the types of its keys and values. NotFound."""
+        return self._contents.shape(caller, ref)
+
+    def map_pages(self, caller: model.Caller, wanted: model.MapDump) -> Iterator[model.MapPage]:
+        """What a map holds, page by page."""
+        return self._contents.pages(caller, wanted)
+
+    def map_lookup(self, caller: model.Caller, ref: str, key: model.Datum | None) -> model.MapEntry:
+        """One element. NotFound."""
+        return self._contents.lookup(caller, ref, key)
 
     def events(self, after: int = 0, limit: int = 1000) -> tuple[model.Event, ...]:
         """History: events with an id above ``after``, oldest first."""

@@ -13,7 +13,6 @@ from skep.cli import lazy, operate, option, output, session, value
 from skep.cli import link as links
 from skep.hooks import tcx
 
-
 LISTS = frozenset({"proceed_on"})
 """Options that hold a list: given twice, they mean both, as everywhere."""
 

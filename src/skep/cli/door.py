@@ -49,6 +49,21 @@ class Skep(Protocol):
     def map(self, id: model.MapId) -> model.MapView:
         """One map."""
 
+    def map_shape(self, ref: str) -> model.MapShape:
+        """A map with the types of its keys and values."""
+
+    def map_pages(self, wanted: model.MapDump) -> Iterator[model.MapPage]:
+        """What a map holds, page by page."""
+
+    def map_lookup(self, ref: str, key: model.Datum | None) -> model.MapEntry:
+        """One element."""
+
+    def map_write(self, wanted: model.MapWrite) -> model.MapWritten:
+        """Write or remove one element."""
+
+    def map_events(self, wanted: model.MapFollow) -> Iterator[tuple[model.MapRecord, ...]]:
+        """Take events out of a buffer, some at a time."""
+
     def events(self, after: int = 0, limit: int = 1000) -> tuple[model.Event, ...]:
         """History after an event's id."""
 
@@ -110,6 +125,26 @@ class Direct:
     def map(self, id: model.MapId) -> model.MapView:
         """See ``Skep``."""
         return self._manager.map(id)
+
+    def map_shape(self, ref: str) -> model.MapShape:
+        """See ``Skep``."""
+        return self._manager.map_shape(self._caller, ref)
+
+    def map_pages(self, wanted: model.MapDump) -> Iterator[model.MapPage]:
+        """See ``Skep``."""
+        return self._manager.map_pages(self._caller, wanted)
+
+    def map_lookup(self, ref: str, key: model.Datum | None) -> model.MapEntry:
+        """See ``Skep``."""
+        return self._manager.map_lookup(self._caller, ref, key)
+
+    def map_write(self, wanted: model.MapWrite) -> model.MapWritten:
+        """See ``Skep``."""
+        return self._manager.map_write(self._caller, wanted)
+
+    def map_events(self, wanted: model.MapFollow) -> Iterator[tuple[model.MapRecord, ...]]:
+        """See ``Skep``."""
+        return self._manager.map_events(self._caller, wanted)
 
     def events(self, after: int = 0, limit: int = 1000) -> tuple[model.Event, ...]:
         """See ``Skep``."""

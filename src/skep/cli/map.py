@@ -1,4 +1,4 @@
-"""``skep map``: maps, who uses them and where they are pinned."""
+"""``skep map``: maps, who uses them, where they are pinned and what they hold."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ MAP = lazy.Group(
     name="map",
     entries=(
         lazy.Entry(name="list", target="map:list_", help="List maps."),
-        lazy.Entry(name="get", target="map:get", help="Show one map."),
+        lazy.Entry(name="get", target="map:get", help="Show one map and the types of its keys and values."),
+        lazy.Entry(name="dump", target="contents:dump", help="Print every element."),
+        lazy.Entry(name="lookup", target="contents:lookup", help="Print one element."),
+        lazy.Entry(name="update", target="contents:update", help="Write one element."),
+        lazy.Entry(name="delete", target="contents:delete", help="Remove one element."),
+        lazy.Entry(name="events", target="contents:events", help="Print events of a ring buffer or perf buffer."),
     ),
-    help="List maps, who uses them and where they are pinned.",
-    examples="skep map list\nskep map list --program-id 123\nskep map get 45 -o json",
+    help="Maps: who uses them, where they are pinned, and what they hold. MAP is an id, a name, or a pin's path.",
+    examples="skep map list\nskep map get counts\nskep map dump counts -o jsonl\nskep map update counts 1 0",
 )
 
 
@@ -57,22 +62,29 @@ def list_(current: session.Session, quiet: bool, program_id: int | None, everyth
 @click.command(
     "get",
     cls=lazy.Command,
-    help="Show one map.",
-    examples="skep map get 45\nbpftool map dump pinned $(skep map get 45 -o json | jq -r .pin_path)",
+    help="Show one map and the types of its keys and values.",
+    examples="""
+        skep map get 45
+        skep map get counts
+        bpftool map dump pinned $(skep map get 45 -o json | jq -r .pin_path)
+    """,
 )
-@click.argument("map_id", metavar="MAP", type=option.MAP_ID)
+@option.map_ref
 @output.option
 @click.pass_obj
-def get(current: session.Session, map_id: int, form: output.Format) -> None:
+def get(current: session.Session, ref: str, form: output.Format) -> None:
     """Print a map."""
+    from skep.cli.document import content
+
     with current.open() as skep:
-        view = skep.map(model.MapId(map_id))
+        shape = skep.map_shape(ref)
+    view = shape.view
     output.show(
         output.View(
-            document=lambda: document.map(view),
-            items=lambda: [document.map(view)],
+            document=lambda: document.map(view) | content.shape(shape),
+            items=lambda: [document.map(view) | content.shape(shape)],
             names=lambda: [f"map/{view.kernel.id}"],
-            text=lambda wide: table.tree(_tree(view)),
+            text=lambda wide: table.tree(_tree(shape)),
         ),
         form,
     )
@@ -111,8 +123,8 @@ def _table(maps: Sequence[model.MapView]) -> table.Table:
     )
 
 
-def _tree(view: model.MapView) -> table.Section:
-    seen = view.kernel
+def _tree(shape: model.MapShape) -> table.Section:
+    view, seen = shape.view, shape.view.kernel
     return table.Section(
         title=f"Map ID: {seen.id}",
         fields=(
@@ -125,6 +137,22 @@ def _tree(view: model.MapView) -> table.Section:
             ("Memory", f"{seen.memlock_bytes} bytes" if seen.memlock_bytes else "-"),
             ("Frozen", str(seen.frozen).lower()),
             ("Programs", table.joined(view.programs)),
+            *((("CPUs", str(shape.cpus)),) if shape.cpus else ()),
+            *((("Types From", shape.origin),) if shape.origin else ()),
             *(("Pin", pin) for pin in view.pins),
         ),
+        sections=tuple(
+            table.Section(
+                title=f"{title}: {type.name}, {type.size} bytes",
+                fields=tuple((field.name, _member(field)) for field in type.fields),
+            )
+            for title, type in (("Key", shape.key), ("Value", shape.value))
+            if type is not None
+        ),
     )
+
+
+def _member(field: model.MapField) -> str:
+    """A member's type and place: "__u32 at 4", "unsigned int:3 at 8.2" for a bit field."""
+    at, bit = divmod(field.bit, 8)
+    return f"{field.type}:{field.bits} at {at}.{bit}" if bit or field.bits % 8 else f"{field.type} at {at}"

@@ -65,7 +65,22 @@ def _types(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 
 PROGRAM_ID = IdType("program")
 LINK_ID = IdType("link")
-MAP_ID = IdType("map")
+
+
+def _complete_map(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Names and ids of the maps that skep pins; nothing when skep cannot be asked."""
+    from skep.cli import session
+
+    try:
+        with ctx.ensure_object(session.Session).open() as skep:
+            ours = [view.kernel for view in skep.maps() if view.pins or view.programs]
+    except (errors.SkepError, OSError, ImportError):
+        return []
+    words = [word for one in ours for word in (one.name, str(one.id))]
+    return sorted({word for word in words if word and word.startswith(incomplete)})
+
+
+map_ref = click.argument("ref", metavar="MAP", shell_complete=_complete_map)
 
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print ids only, one per line.")
 dry_run = click.option("--dry-run", is_flag=True, help="Print the steps of the plan and change nothing.")

@@ -69,11 +69,11 @@ def show(table: Table, *, wide: bool = False) -> None:
         if table.title:
             print(table.title)
         return
-    chosen = _chosen(table, wide)
+    columns = chosen(table, wide)
     if terminal():
-        _rich(chosen)
+        _rich(columns)
     else:
-        print("\n".join(plain(chosen)))
+        print("\n".join(plain(columns)))
 
 
 def plain(table: Table) -> list[str]:
@@ -167,7 +167,8 @@ def _rich(table: Table) -> None:
     console.print(renderable(table, width), width=width, crop=False)
 
 
-def _chosen(table: Table, wide: bool) -> Table:
+def chosen(table: Table, wide: bool) -> Table:
+    """Without the columns that are only wanted ``wide``."""
     if wide:  # whoever asks for everything gets it, however narrow the terminal is
         columns = tuple(dataclasses.replace(column, spare=0) for column in table.columns)
         return dataclasses.replace(table, columns=columns)

@@ -13,6 +13,8 @@ from typing import Final
 MAP_CREATE: Final = 0  # 3.18
 MAP_LOOKUP_ELEM: Final = 1  # 3.18
 MAP_UPDATE_ELEM: Final = 2  # 3.18
+MAP_DELETE_ELEM: Final = 3  # 3.18
+MAP_GET_NEXT_KEY: Final = 4  # 3.18
 PROG_LOAD: Final = 5  # 3.18
 OBJ_PIN: Final = 6  # 4.4
 OBJ_GET: Final = 7  # 4.4
@@ -25,6 +27,8 @@ PROG_QUERY: Final = 16  # 4.15
 RAW_TRACEPOINT_OPEN: Final = 17  # 4.17
 BTF_LOAD: Final = 18  # 4.18
 BTF_GET_FD_BY_ID: Final = 19  # 4.18
+MAP_LOOKUP_AND_DELETE_ELEM: Final = 21  # 4.20
+MAP_LOOKUP_BATCH: Final = 24  # 5.6
 LINK_CREATE: Final = 28  # 5.7
 LINK_UPDATE: Final = 29  # 5.7
 LINK_GET_FD_BY_ID: Final = 30  # 5.8
@@ -73,11 +77,14 @@ MAP_TYPE_PERF_EVENT_ARRAY: Final = 4
 MAP_TYPE_PERCPU_ARRAY: Final = 6
 MAP_TYPE_ARRAY_OF_MAPS: Final = 12
 MAP_TYPE_DEVMAP: Final = 14
+MAP_TYPE_CPUMAP: Final = 16
 MAP_TYPE_DEVMAP_HASH: Final = 25
 MAP_TYPE_RINGBUF: Final = 27
 
 # ---- flags, linux/bpf.h
+F_RDONLY: Final = 1 << 3  # open_flags of BPF_MAP_GET_FD_BY_ID; a property of a descriptor, never of a map
 F_RDONLY_PROG: Final = 1 << 7  # BPF_MAP_CREATE; devmaps always report it
+F_PRESERVE_ELEMS: Final = 1 << 11  # BPF_MAP_CREATE of a perf event array; 5.10
 F_XDP_HAS_FRAGS: Final = 1 << 5  # BPF_PROG_LOAD; 5.18
 F_REPLACE: Final = 1 << 2  # BPF_LINK_UPDATE; 5.7
 F_BEFORE: Final = 1 << 3  # BPF_LINK_CREATE of TCX; 6.6
@@ -94,6 +101,9 @@ ATTR_MAP_CREATE: Final = struct.Struct("=IIIIIII16s")
 """map_type, key_size, value_size, max_entries, map_flags, inner_map_fd, numa_node, map_name"""
 ATTR_MAP_ELEM: Final = struct.Struct("=I4xQQQ")
 """map_fd, key, value, flags"""
+ATTR_MAP_BATCH: Final = struct.Struct("=QQQQIIQQ")
+"""in_batch, out_batch, keys, values, count (in and out), map_fd, elem_flags, flags; 5.6"""
+MAP_BATCH_COUNT_AT: Final = 32
 ATTR_OBJ: Final = struct.Struct("=QII")
 """pathname, bpf_fd, file_flags"""
 ATTR_ID: Final = struct.Struct("=III")
@@ -138,8 +148,9 @@ PROG_INFO_MAPS_AT: Final = 52
 PROG_INFO_FUNCS: Final = struct.Struct("=IQI")
 PROG_INFO_FUNCS_AT: Final = 132
 MAP_INFO_SIZE: Final = 88
-MAP_INFO: Final = struct.Struct("=IIIIII16s24xI12xQ")
-"""type, id, key_size, value_size, max_entries, map_flags, name, btf_id, map_extra"""
+MAP_INFO: Final = struct.Struct("=IIIIII16s24xIII4xQ")
+"""type, id, key_size, value_size, max_entries, map_flags, name, btf_id, btf_key_type_id, btf_value_type_id,
+map_extra"""
 LINK_INFO_SIZE: Final = 80
 LINK_INFO: Final = struct.Struct("=III4xIIIIIIQ")
 """type, id, prog_id, then six words and a u64 whose meaning depends on the type"""
@@ -155,7 +166,13 @@ PERF_ATTR: Final = struct.Struct("=IIQQQQQIIQQ")
 """type, size, config, sample_period, sample_type, read_format, flag bits, wakeup_events, bp_type, config1, config2:
 PERF_ATTR_SIZE_VER1"""
 PERF_ATTR_FREQ: Final = 1 << 10  # "freq" in the flag bits: sample_period is a frequency
+PERF_TYPE_SOFTWARE: Final = 1
 PERF_TYPE_TRACEPOINT: Final = 2
+PERF_COUNT_SW_BPF_OUTPUT: Final = 10  # 4.4
+PERF_SAMPLE_RAW: Final = 1 << 10
+PERF_RECORD_LOST: Final = 2
+PERF_RECORD_SAMPLE: Final = 9
+PERF_EVENT_IOC_ENABLE: Final = 0x2400
 PERF_FLAG_FD_CLOEXEC: Final = 8
 # enum bpf_perf_event_type, linux/bpf.h; 6.6
 PERF_UPROBE: Final = 1

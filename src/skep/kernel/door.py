@@ -8,7 +8,8 @@ succeed again on what they have already done.
 
 from __future__ import annotations
 
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
 
 from skep import model, steps
 from skep.bytecode import relocated
@@ -16,6 +17,24 @@ from skep.chain import linked
 from skep.hooks import request
 
 HookEntry = model.HookEntry
+Elements = tuple[tuple[bytes, tuple[bytes, ...]], ...]
+"""Keys with their values: one, or one for each possible CPU."""
+
+
+class Raw(NamedTuple):
+    """One event of a buffer, or how many were ``lost``. ``size`` counts also what ``data`` leaves out."""
+
+    data: bytes = b""
+    size: int = 0
+    cpu: int | None = None
+    lost: int = 0
+
+
+class Reader(Protocol):
+    """Something that events come out of."""
+
+    def read(self, timeout: float, most: int) -> tuple[Raw, ...]:
+        """Up to ``most`` events, waiting up to ``timeout`` seconds for the first."""
 
 
 class Kernel(Protocol):
@@ -71,6 +90,25 @@ class Kernel(Protocol):
     def check_target(self, target: request.Target) -> None:
         """Raise NotFound (near misses) or InvalidRequest when a target does not exist; cheaper than attaching."""
 
+    def map_at(self, caller: model.Caller, path: str) -> model.MapId:
+        """The map pinned at any path, opened with the caller's rights. NotFound, Denied, InvalidRequest."""
+
+    def btf(self, id: int) -> bytes:
+        """The BTF with an id; b"" when it is gone."""
+
+    def possible_cpus(self) -> int:
+        """How many values an element of a per-CPU map has."""
+
+    def elements(self, map: model.MapId, after: bytes, limit: int) -> tuple[Elements, bytes]:
+        """A page of at most ``limit`` elements, and the token of the next, b"" at the end."""
+
+    def element(self, map: model.MapId, key: bytes, value: bytes = b"") -> tuple[bytes, ...] | None:
+        """The values at a key, None when there are none. Without a key: the next of a queue or stack, or, for a bloom
+        filter, whether it may hold ``value``."""
+
+    def records(self, map: model.MapId) -> AbstractContextManager[Reader]:
+        """Take events out of a ring buffer or perf buffer; what that needs is closed with the block."""
+
     def read_counts(self, counts: model.MapPin) -> tuple[int, ...]:
         """A per-CPU u64 array summed over CPUs, one number per slot; NotFound when the pin is gone."""
 
@@ -110,6 +148,15 @@ class Kernel(Protocol):
 
     def settle(self) -> None:
         """Return when every CPU has left code that ran before the call (an RCU grace period)."""
+
+    # ---- act: what maps hold
+
+    def update_element(self, map: model.MapId, key: bytes, values: tuple[bytes, ...], flags: int) -> None:
+        """Write one element: one value, or one for each possible CPU; without a key push it. A value that names a map
+        or program is its id. NotFound, AlreadyExists, Exhausted (full), Denied (frozen), Rejected."""
+
+    def delete_element(self, map: model.MapId, key: bytes) -> bytes | None:
+        """Remove one element; without a key take the next of a queue or stack and give it. NotFound."""
 
     # ---- act: irreversible, repeatable
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import threading
+from contextlib import AbstractContextManager
 
 from skep import errors, model, steps
 from skep.bytecode import relocated
@@ -14,12 +15,16 @@ from skep.kernel import (
     attaching,
     bpffs,
     counts,
+    cpus,
     detaching,
+    door,
+    elements,
     features,
     files,
     loading,
     netns,
     observe,
+    records,
     refused,
     settle,
     sys,
@@ -146,6 +151,33 @@ class Linux:
         """Look for a target without attaching."""
         targets.check(target)
 
+    def map_at(self, caller: model.Caller, path: str) -> model.MapId:
+        """The map at a pin that a caller names."""
+        return elements.at(caller, path)
+
+    def btf(self, id: int) -> bytes:
+        """The BTF with an id, b"" when it is gone."""
+        try:
+            return observe.btf(id)
+        except OSError:
+            return b""
+
+    def possible_cpus(self) -> int:
+        """How many values an element of a per-CPU map has."""
+        return cpus.possible()
+
+    def elements(self, map: model.MapId, after: bytes, limit: int) -> tuple[door.Elements, bytes]:
+        """A page of elements and the token of the next."""
+        return _elements.page(map, after, limit)
+
+    def element(self, map: model.MapId, key: bytes, value: bytes = b"") -> tuple[bytes, ...] | None:
+        """The values at a key, None when there are none."""
+        return _elements.lookup(map, key, value)
+
+    def records(self, map: model.MapId) -> AbstractContextManager[door.Reader]:
+        """Take events out of a buffer."""
+        return _records.opened(map)
+
     def read_counts(self, counts: model.MapPin) -> tuple[int, ...]:
         """A counter map's sums."""
         return _counts.read(self._pins, counts)
@@ -210,6 +242,16 @@ class Linux:
         """Wait for an RCU grace period."""
         settle.settle()
 
+    # ---- act: what maps hold
+
+    def update_element(self, map: model.MapId, key: bytes, values: tuple[bytes, ...], flags: int) -> None:
+        """Write one element."""
+        _elements.update(map, key, values, flags)
+
+    def delete_element(self, map: model.MapId, key: bytes) -> bytes | None:
+        """Remove one element."""
+        return _elements.delete(map, key)
+
     # ---- act: irreversible, repeatable
 
     def detach(self, pin: model.LinkPin) -> None:
@@ -241,7 +283,7 @@ class Linux:
         self._pins.remove_directory(path)
 
 
-_counts = counts  # methods have parameters of that name
+_counts, _elements, _records = counts, elements, records  # methods have names like these
 
 
 def _image(code: linked.Linked | relocated.Member) -> verifier.Image:

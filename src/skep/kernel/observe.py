@@ -80,7 +80,9 @@ class Maps:
 
     def read(self, fd: int) -> model.KernelMap:
         """One map, without its memory and whether it is frozen."""
-        type_, id_, key, value, entries, flags, name, btf, extra = abi.MAP_INFO.unpack_from(self._info.read(fd))
+        type_, id_, key, value, entries, flags, name, btf, key_type, value_type, extra = abi.MAP_INFO.unpack_from(
+            self._info.read(fd)
+        )
         return model.KernelMap(
             id=id_,
             type=type_,
@@ -91,6 +93,8 @@ class Maps:
             flags=flags,
             btf_id=btf,
             map_extra=extra,
+            key_type_id=key_type,
+            value_type_id=value_type,
         )
 
 

@@ -90,13 +90,62 @@ def map_create(
 def map_lookup(fd: int, key: bytes, value: Buffer) -> None:
     """Copy the value at ``key`` into ``value``, which is as large as the kernel writes (per-CPU: of every CPU)."""
     at = ctypes.create_string_buffer(key, len(key))
-    bpf(abi.MAP_LOOKUP_ELEM, abi.ATTR_MAP_ELEM.pack(fd, ctypes.addressof(at), ctypes.addressof(value), 0))
+    place = ctypes.addressof(at) if key else 0  # a queue's next element, a bloom filter's question
+    bpf(abi.MAP_LOOKUP_ELEM, abi.ATTR_MAP_ELEM.pack(fd, place, ctypes.addressof(value), 0))
 
 
-def map_update(fd: int, key: bytes, value: bytes) -> None:
-    """Write one element."""
+def map_update(fd: int, key: bytes, value: bytes, flags: int = 0) -> None:
+    """Write one element; without a key push it. ``flags``: BPF_ANY, BPF_NOEXIST or BPF_EXIST."""
     at, data = ctypes.create_string_buffer(key, len(key)), ctypes.create_string_buffer(value, len(value))
-    bpf(abi.MAP_UPDATE_ELEM, abi.ATTR_MAP_ELEM.pack(fd, ctypes.addressof(at), ctypes.addressof(data), 0))
+    place = ctypes.addressof(at) if key else 0
+    bpf(abi.MAP_UPDATE_ELEM, abi.ATTR_MAP_ELEM.pack(fd, place, ctypes.addressof(data), flags))
+
+
+def map_delete(fd: int, key: bytes) -> None:
+    """Remove one element. ENOENT when it is not there."""
+    at = ctypes.create_string_buffer(key, len(key))
+    bpf(abi.MAP_DELETE_ELEM, abi.ATTR_MAP_ELEM.pack(fd, ctypes.addressof(at), 0, 0))
+
+
+def map_pop(fd: int, value: Buffer) -> None:
+    """Take the next element of a queue or stack into ``value``. ENOENT when it is empty."""
+    bpf(abi.MAP_LOOKUP_AND_DELETE_ELEM, abi.ATTR_MAP_ELEM.pack(fd, 0, ctypes.addressof(value), 0))
+
+
+def map_next_key(fd: int, key: bytes | None, following: Buffer) -> None:
+    """Copy the key after ``key`` into ``following``: the first for None and for one that is gone. ENOENT: no more."""
+    at = ctypes.create_string_buffer(key or b"", max(len(key or b""), 1))
+    place = 0 if key is None else ctypes.addressof(at)
+    bpf(abi.MAP_GET_NEXT_KEY, abi.ATTR_MAP_ELEM.pack(fd, place, ctypes.addressof(following), 0))
+
+
+def map_lookup_batch(
+    fd: int, after: bytes, room: int, keys: Buffer, values: Buffer, token: int
+) -> tuple[int, bytes, bool]:
+    """Copy up to ``room`` elements: how many there were, where to go on (for ``after``) and whether that was the end.
+
+    ``token``: bytes that the place to go on may take: the key's size, and at least 4.
+
+    ENOSPC: more room is needed. ENOTSUPP: this type has no batches.
+    """
+    place = ctypes.create_string_buffer(after, token) if after else None
+    following = ctypes.create_string_buffer(token)
+    attr = ctypes.create_string_buffer(
+        abi.ATTR_MAP_BATCH.pack(
+            0 if place is None else ctypes.addressof(place), ctypes.addressof(following), ctypes.addressof(keys),
+            ctypes.addressof(values), room, fd, 0, 0,
+        ),
+        abi.ATTR_MAP_BATCH.size,
+    )  # fmt: skip
+    ended = False
+    try:
+        bpf(abi.MAP_LOOKUP_BATCH, attr)
+    except OSError as refused:
+        if refused.errno != errno.ENOENT:
+            raise
+        ended = True
+    count: int = ctypes.c_uint32.from_buffer(attr, abi.MAP_BATCH_COUNT_AT).value
+    return count, following.raw, ended
 
 
 def prog_load(attr: Buffer) -> int:

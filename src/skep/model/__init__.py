@@ -29,6 +29,21 @@ from skep.model.ids import (
 )
 
 if TYPE_CHECKING:
+    from skep.model.content import (
+        Datum,
+        MapDump,
+        MapEntry,
+        MapField,
+        MapFollow,
+        MapMode,
+        MapPage,
+        MapRecord,
+        MapShape,
+        MapType,
+        MapVerb,
+        MapWrite,
+        MapWritten,
+    )
     from skep.model.link import (
         ChainKey,
         ChainMember,
@@ -96,6 +111,7 @@ __all__ = [
     "ChainRecord",
     "ChainStatus",
     "Counts",
+    "Datum",
     "Detach",
     "Digest",
     "Done",
@@ -122,10 +138,22 @@ __all__ = [
     "LinkState",
     "LinkStatus",
     "Load",
+    "MapDump",
+    "MapEntry",
+    "MapField",
+    "MapFollow",
     "MapId",
+    "MapMode",
+    "MapPage",
     "MapPin",
+    "MapRecord",
     "MapRef",
+    "MapShape",
+    "MapType",
+    "MapVerb",
     "MapView",
+    "MapWrite",
+    "MapWritten",
     "MemberForm",
     "NetnsInode",
     "Operation",
@@ -149,7 +177,7 @@ __all__ = [
     "XdpMode",
 ]
 
-_HOMES = ("observed", "program", "link", "operation")
+_HOMES = ("observed", "program", "link", "operation", "content")
 """Where the names are, those that others build on first."""
 
 if not TYPE_CHECKING:  # a type checker reads the imports above, and tells a name that does not exist

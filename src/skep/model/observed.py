@@ -61,6 +61,9 @@ class KernelMap:
     map_extra: int = 0
     memlock_bytes: int = 0
     frozen: bool = False
+    key_type_id: int = 0
+    """In the map's BTF; 0: unknown."""
+    value_type_id: int = 0
 
     def difference(self, other: KernelMap) -> tuple[str, ...]:
         """Why ``other`` cannot stand in for this map, as "value size 4 against 8" clauses; empty when it can."""

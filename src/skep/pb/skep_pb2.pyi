@@ -49,6 +49,48 @@ LINK_STATE_DEFUNCT: LinkState.ValueType  # 3
 """None is left: the interface is gone or the pin was removed."""
 Global___LinkState: _TypeAlias = LinkState  # noqa: Y015
 
+class _MapVerb:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MapVerbEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MapVerb.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MAP_VERB_UNSPECIFIED: _MapVerb.ValueType  # 0
+    MAP_VERB_UPDATE: _MapVerb.ValueType  # 1
+    """Without a key: push."""
+    MAP_VERB_DELETE: _MapVerb.ValueType  # 2
+    """Without a key: pop."""
+
+class MapVerb(_MapVerb, metaclass=_MapVerbEnumTypeWrapper): ...
+
+MAP_VERB_UNSPECIFIED: MapVerb.ValueType  # 0
+MAP_VERB_UPDATE: MapVerb.ValueType  # 1
+"""Without a key: push."""
+MAP_VERB_DELETE: MapVerb.ValueType  # 2
+"""Without a key: pop."""
+Global___MapVerb: _TypeAlias = MapVerb  # noqa: Y015
+
+class _MapMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MapModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MapMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MAP_MODE_ANY: _MapMode.ValueType  # 0
+    MAP_MODE_NEW: _MapMode.ValueType  # 1
+    """The key must not be there yet."""
+    MAP_MODE_EXISTING: _MapMode.ValueType  # 2
+    """The key must be there."""
+
+class MapMode(_MapMode, metaclass=_MapModeEnumTypeWrapper): ...
+
+MAP_MODE_ANY: MapMode.ValueType  # 0
+MAP_MODE_NEW: MapMode.ValueType  # 1
+"""The key must not be there yet."""
+MAP_MODE_EXISTING: MapMode.ValueType  # 2
+"""The key must be there."""
+Global___MapMode: _TypeAlias = MapMode  # noqa: Y015
+
 @_typing.final
 class ErrorDetail(_message.Message):
     """---------------------------------------------------------------- errors
@@ -2538,6 +2580,8 @@ class KernelMap(_message.Message):
     MAP_EXTRA_FIELD_NUMBER: _builtins.int
     MEMLOCK_BYTES_FIELD_NUMBER: _builtins.int
     FROZEN_FIELD_NUMBER: _builtins.int
+    KEY_TYPE_ID_FIELD_NUMBER: _builtins.int
+    VALUE_TYPE_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     type: _builtins.int
     """enum bpf_map_type."""
@@ -2550,6 +2594,9 @@ class KernelMap(_message.Message):
     map_extra: _builtins.int
     memlock_bytes: _builtins.int
     frozen: _builtins.bool
+    key_type_id: _builtins.int
+    """In the BTF with btf_id; 0: unknown."""
+    value_type_id: _builtins.int
     def __init__(
         self,
         *,
@@ -2564,10 +2611,12 @@ class KernelMap(_message.Message):
         map_extra: _builtins.int = ...,
         memlock_bytes: _builtins.int = ...,
         frozen: _builtins.bool = ...,
+        key_type_id: _builtins.int = ...,
+        value_type_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["btf_id", b"btf_id", "flags", b"flags", "frozen", b"frozen", "id", b"id", "key_size", b"key_size", "map_extra", b"map_extra", "max_entries", b"max_entries", "memlock_bytes", b"memlock_bytes", "name", b"name", "type", b"type", "value_size", b"value_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["btf_id", b"btf_id", "flags", b"flags", "frozen", b"frozen", "id", b"id", "key_size", b"key_size", "key_type_id", b"key_type_id", "map_extra", b"map_extra", "max_entries", b"max_entries", "memlock_bytes", b"memlock_bytes", "name", b"name", "type", b"type", "value_size", b"value_size", "value_type_id", b"value_type_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2934,3 +2983,447 @@ class Feature(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Feature: _TypeAlias = Feature  # noqa: Y015
+
+@_typing.final
+class Datum(_message.Message):
+    """A map in the requests below is its id, its name, or the absolute path of a pin, which is opened with the caller's
+    rights.
+
+    A key or value: its bytes in memory order, or JSON that the map's BTF types. JSON text that begins with "hex:" stands
+    for bytes anywhere in it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JSON_FIELD_NUMBER: _builtins.int
+    RAW_FIELD_NUMBER: _builtins.int
+    json: _builtins.str
+    raw: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        json: _builtins.str = ...,
+        raw: _builtins.bytes | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_raw", b"_raw", "raw", b"raw"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_raw", b"_raw", "json", b"json", "raw", b"raw"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__raw: _TypeAlias = _typing.Literal["raw"]  # noqa: Y015
+    _WhichOneofArgType__raw: _TypeAlias = _typing.Literal["_raw", b"_raw"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__raw) -> _WhichOneofReturnType__raw | None: ...
+
+Global___Datum: _TypeAlias = Datum  # noqa: Y015
+
+@_typing.final
+class DescribeMapRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAP_FIELD_NUMBER: _builtins.int
+    map: _builtins.str
+    def __init__(
+        self,
+        *,
+        map: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["map", b"map"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeMapRequest: _TypeAlias = DescribeMapRequest  # noqa: Y015
+
+@_typing.final
+class MapField(_message.Message):
+    """A member of a struct: where it begins and its width, in bits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    BIT_FIELD_NUMBER: _builtins.int
+    BITS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    type: _builtins.str
+    bit: _builtins.int
+    bits: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        type: _builtins.str = ...,
+        bit: _builtins.int = ...,
+        bits: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bit", b"bit", "bits", b"bits", "name", b"name", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapField: _TypeAlias = MapField  # noqa: Y015
+
+@_typing.final
+class MapType(_message.Message):
+    """A type as C spells it, with its members when it is a struct."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    size: _builtins.int
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___MapField]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        size: _builtins.int = ...,
+        fields: _abc.Iterable[Global___MapField] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "name", b"name", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapType: _TypeAlias = MapType  # noqa: Y015
+
+@_typing.final
+class MapShape(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAP_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    CPUS_FIELD_NUMBER: _builtins.int
+    origin: _builtins.str
+    """Whose BTF that is: "the map", "program 12"."""
+    cpus: _builtins.int
+    """How many values an element of a per-CPU map has, else 0."""
+    @_builtins.property
+    def map(self) -> Global___Map: ...
+    @_builtins.property
+    def key(self) -> Global___MapType:
+        """Absent where BTF says nothing."""
+
+    @_builtins.property
+    def value(self) -> Global___MapType: ...
+    def __init__(
+        self,
+        *,
+        map: Global___Map | None = ...,
+        key: Global___MapType | None = ...,
+        value: Global___MapType | None = ...,
+        origin: _builtins.str = ...,
+        cpus: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "map", b"map", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpus", b"cpus", "key", b"key", "map", b"map", "origin", b"origin", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapShape: _TypeAlias = MapShape  # noqa: Y015
+
+@_typing.final
+class DumpMapRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAP_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    map: _builtins.str
+    after: _builtins.bytes
+    """A page's token; empty: from the beginning."""
+    limit: _builtins.int
+    """At most about so many elements (whole buckets of a hash); 0: all."""
+    def __init__(
+        self,
+        *,
+        map: _builtins.str = ...,
+        after: _builtins.bytes = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "limit", b"limit", "map", b"map"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DumpMapRequest: _TypeAlias = DumpMapRequest  # noqa: Y015
+
+@_typing.final
+class MapEntry(_message.Message):
+    """One element."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    KEY_JSON_FIELD_NUMBER: _builtins.int
+    VALUES_JSON_FIELD_NUMBER: _builtins.int
+    INNER_MAP_ID_FIELD_NUMBER: _builtins.int
+    PROGRAM_ID_FIELD_NUMBER: _builtins.int
+    key: _builtins.bytes
+    key_json: _builtins.str
+    """JSON; empty without BTF."""
+    inner_map_id: _builtins.int
+    """What the value of a map of maps or of a program array names."""
+    program_id: _builtins.int
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """One, or one for each possible CPU."""
+
+    @_builtins.property
+    def values_json(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        key: _builtins.bytes = ...,
+        values: _abc.Iterable[_builtins.bytes] | None = ...,
+        key_json: _builtins.str = ...,
+        values_json: _abc.Iterable[_builtins.str] | None = ...,
+        inner_map_id: _builtins.int | None = ...,
+        program_id: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_inner_map_id", b"_inner_map_id", "_program_id", b"_program_id", "inner_map_id", b"inner_map_id", "program_id", b"program_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_inner_map_id", b"_inner_map_id", "_program_id", b"_program_id", "inner_map_id", b"inner_map_id", "key", b"key", "key_json", b"key_json", "program_id", b"program_id", "values", b"values", "values_json", b"values_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__inner_map_id: _TypeAlias = _typing.Literal["inner_map_id"]  # noqa: Y015
+    _WhichOneofArgType__inner_map_id: _TypeAlias = _typing.Literal["_inner_map_id", b"_inner_map_id"]  # noqa: Y015
+    _WhichOneofReturnType__program_id: _TypeAlias = _typing.Literal["program_id"]  # noqa: Y015
+    _WhichOneofArgType__program_id: _TypeAlias = _typing.Literal["_program_id", b"_program_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__inner_map_id) -> _WhichOneofReturnType__inner_map_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__program_id) -> _WhichOneofReturnType__program_id | None: ...
+
+Global___MapEntry: _TypeAlias = MapEntry  # noqa: Y015
+
+@_typing.final
+class MapPage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    token: _builtins.bytes
+    """Empty after the last page."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___MapEntry]: ...
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___MapEntry] | None = ...,
+        token: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapPage: _TypeAlias = MapPage  # noqa: Y015
+
+@_typing.final
+class LookupMapRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAP_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    map: _builtins.str
+    @_builtins.property
+    def key(self) -> Global___Datum:
+        """Absent for a queue or stack; the value to test for with a bloom filter."""
+
+    def __init__(
+        self,
+        *,
+        map: _builtins.str = ...,
+        key: Global___Datum | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "map", b"map"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LookupMapRequest: _TypeAlias = LookupMapRequest  # noqa: Y015
+
+@_typing.final
+class WriteMapRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAP_FIELD_NUMBER: _builtins.int
+    VERB_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    CPU_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    MERGE_FIELD_NUMBER: _builtins.int
+    UNSAFE_FOREIGN_FIELD_NUMBER: _builtins.int
+    map: _builtins.str
+    verb: Global___MapVerb.ValueType
+    cpu: _builtins.int
+    """Only this CPU's value; absent: every CPU's."""
+    mode: Global___MapMode.ValueType
+    merge: _builtins.bool
+    """Members that the value does not name keep their bytes."""
+    unsafe_foreign: _builtins.bool
+    """Also when no managed program uses the map."""
+    @_builtins.property
+    def key(self) -> Global___Datum: ...
+    @_builtins.property
+    def value(self) -> Global___Datum: ...
+    def __init__(
+        self,
+        *,
+        map: _builtins.str = ...,
+        verb: Global___MapVerb.ValueType = ...,
+        key: Global___Datum | None = ...,
+        value: Global___Datum | None = ...,
+        cpu: _builtins.int | None = ...,
+        mode: Global___MapMode.ValueType = ...,
+        merge: _builtins.bool = ...,
+        unsafe_foreign: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu", b"_cpu", "cpu", b"cpu", "key", b"key", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu", b"_cpu", "cpu", b"cpu", "key", b"key", "map", b"map", "merge", b"merge", "mode", b"mode", "unsafe_foreign", b"unsafe_foreign", "value", b"value", "verb", b"verb"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu: _TypeAlias = _typing.Literal["cpu"]  # noqa: Y015
+    _WhichOneofArgType__cpu: _TypeAlias = _typing.Literal["_cpu", b"_cpu"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu) -> _WhichOneofReturnType__cpu | None: ...
+
+Global___WriteMapRequest: _TypeAlias = WriteMapRequest  # noqa: Y015
+
+@_typing.final
+class MapWritten(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    MAP_ID_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    operation: _builtins.int
+    map_id: _builtins.int
+    @_builtins.property
+    def entry(self) -> Global___MapEntry:
+        """The element after an update, or the popped one."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        operation: _builtins.int = ...,
+        map_id: _builtins.int = ...,
+        entry: Global___MapEntry | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "map_id", b"map_id", "operation", b"operation", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapWritten: _TypeAlias = MapWritten  # noqa: Y015
+
+@_typing.final
+class MapEventsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAP_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    UNSAFE_FOREIGN_FIELD_NUMBER: _builtins.int
+    map: _builtins.str
+    type: _builtins.str
+    """The struct that the events are; empty: looked for."""
+    limit: _builtins.int
+    """End after so many; 0: never."""
+    seconds: _builtins.float
+    """End after so many seconds without one; 0: never."""
+    unsafe_foreign: _builtins.bool
+    def __init__(
+        self,
+        *,
+        map: _builtins.str = ...,
+        type: _builtins.str = ...,
+        limit: _builtins.int = ...,
+        seconds: _builtins.float = ...,
+        unsafe_foreign: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "map", b"map", "seconds", b"seconds", "type", b"type", "unsafe_foreign", b"unsafe_foreign"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapEventsRequest: _TypeAlias = MapEventsRequest  # noqa: Y015
+
+@_typing.final
+class MapRecords(_message.Message):
+    """Some events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___MapRecord]: ...
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[Global___MapRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapRecords: _TypeAlias = MapRecords  # noqa: Y015
+
+@_typing.final
+class MapRecord(_message.Message):
+    """One event, or how many a perf buffer had no room for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    JSON_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    CPU_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """At most the first 64 KiB."""
+    json: _builtins.str
+    size: _builtins.int
+    """Bytes of the whole event."""
+    cpu: _builtins.int
+    """Absent for a ring buffer."""
+    lost: _builtins.int
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+        json: _builtins.str = ...,
+        size: _builtins.int = ...,
+        cpu: _builtins.int | None = ...,
+        lost: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu", b"_cpu", "cpu", b"cpu"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu", b"_cpu", "cpu", b"cpu", "data", b"data", "json", b"json", "lost", b"lost", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu: _TypeAlias = _typing.Literal["cpu"]  # noqa: Y015
+    _WhichOneofArgType__cpu: _TypeAlias = _typing.Literal["_cpu", b"_cpu"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu) -> _WhichOneofReturnType__cpu | None: ...
+
+Global___MapRecord: _TypeAlias = MapRecord  # noqa: Y015

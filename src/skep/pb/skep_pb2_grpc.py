@@ -146,6 +146,31 @@ class SkepStub:
                 request_serializer=skep__pb2.FeaturesRequest.SerializeToString,
                 response_deserializer=skep__pb2.FeaturesResponse.FromString,
                 _registered_method=True)
+        self.DescribeMap = channel.unary_unary(
+                '/skep.v1.Skep/DescribeMap',
+                request_serializer=skep__pb2.DescribeMapRequest.SerializeToString,
+                response_deserializer=skep__pb2.MapShape.FromString,
+                _registered_method=True)
+        self.DumpMap = channel.unary_stream(
+                '/skep.v1.Skep/DumpMap',
+                request_serializer=skep__pb2.DumpMapRequest.SerializeToString,
+                response_deserializer=skep__pb2.MapPage.FromString,
+                _registered_method=True)
+        self.LookupMap = channel.unary_unary(
+                '/skep.v1.Skep/LookupMap',
+                request_serializer=skep__pb2.LookupMapRequest.SerializeToString,
+                response_deserializer=skep__pb2.MapEntry.FromString,
+                _registered_method=True)
+        self.WriteMap = channel.unary_unary(
+                '/skep.v1.Skep/WriteMap',
+                request_serializer=skep__pb2.WriteMapRequest.SerializeToString,
+                response_deserializer=skep__pb2.MapWritten.FromString,
+                _registered_method=True)
+        self.MapEvents = channel.unary_stream(
+                '/skep.v1.Skep/MapEvents',
+                request_serializer=skep__pb2.MapEventsRequest.SerializeToString,
+                response_deserializer=skep__pb2.MapRecords.FromString,
+                _registered_method=True)
 
 
 class SkepServicer:
@@ -300,6 +325,41 @@ class SkepServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DescribeMap(self, request, context):
+        """A map and the types of its keys and values.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DumpMap(self, request, context):
+        """Every element of a map, page by page; a page's token goes on after it in another call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LookupMap(self, request, context):
+        """One element; a queue's or stack's next one; whether a bloom filter may hold a value.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WriteMap(self, request, context):
+        """Writes or removes one element. A change: authorised, and written to the history.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MapEvents(self, request, context):
+        """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SkepServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -412,6 +472,31 @@ def add_SkepServicer_to_server(servicer, server):
                     servicer.Features,
                     request_deserializer=skep__pb2.FeaturesRequest.FromString,
                     response_serializer=skep__pb2.FeaturesResponse.SerializeToString,
+            ),
+            'DescribeMap': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeMap,
+                    request_deserializer=skep__pb2.DescribeMapRequest.FromString,
+                    response_serializer=skep__pb2.MapShape.SerializeToString,
+            ),
+            'DumpMap': grpc.unary_stream_rpc_method_handler(
+                    servicer.DumpMap,
+                    request_deserializer=skep__pb2.DumpMapRequest.FromString,
+                    response_serializer=skep__pb2.MapPage.SerializeToString,
+            ),
+            'LookupMap': grpc.unary_unary_rpc_method_handler(
+                    servicer.LookupMap,
+                    request_deserializer=skep__pb2.LookupMapRequest.FromString,
+                    response_serializer=skep__pb2.MapEntry.SerializeToString,
+            ),
+            'WriteMap': grpc.unary_unary_rpc_method_handler(
+                    servicer.WriteMap,
+                    request_deserializer=skep__pb2.WriteMapRequest.FromString,
+                    response_serializer=skep__pb2.MapWritten.SerializeToString,
+            ),
+            'MapEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.MapEvents,
+                    request_deserializer=skep__pb2.MapEventsRequest.FromString,
+                    response_serializer=skep__pb2.MapRecords.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1009,6 +1094,141 @@ class Skep:
             '/skep.v1.Skep/Features',
             skep__pb2.FeaturesRequest.SerializeToString,
             skep__pb2.FeaturesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeMap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skep.v1.Skep/DescribeMap',
+            skep__pb2.DescribeMapRequest.SerializeToString,
+            skep__pb2.MapShape.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DumpMap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/skep.v1.Skep/DumpMap',
+            skep__pb2.DumpMapRequest.SerializeToString,
+            skep__pb2.MapPage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LookupMap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skep.v1.Skep/LookupMap',
+            skep__pb2.LookupMapRequest.SerializeToString,
+            skep__pb2.MapEntry.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteMap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skep.v1.Skep/WriteMap',
+            skep__pb2.WriteMapRequest.SerializeToString,
+            skep__pb2.MapWritten.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MapEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/skep.v1.Skep/MapEvents',
+            skep__pb2.MapEventsRequest.SerializeToString,
+            skep__pb2.MapRecords.FromString,
             options,
             channel_credentials,
             insecure,

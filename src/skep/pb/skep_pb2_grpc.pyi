@@ -78,6 +78,16 @@ class SkepStub:
     """What differs between kernel, pins and store."""
     Features: _grpc.UnaryUnaryMultiCallable[_skep_pb2.FeaturesRequest, _skep_pb2.FeaturesResponse]
     """What this kernel can do, each found by trying."""
+    DescribeMap: _grpc.UnaryUnaryMultiCallable[_skep_pb2.DescribeMapRequest, _skep_pb2.MapShape]
+    """A map and the types of its keys and values."""
+    DumpMap: _grpc.UnaryStreamMultiCallable[_skep_pb2.DumpMapRequest, _skep_pb2.MapPage]
+    """Every element of a map, page by page; a page's token goes on after it in another call."""
+    LookupMap: _grpc.UnaryUnaryMultiCallable[_skep_pb2.LookupMapRequest, _skep_pb2.MapEntry]
+    """One element; a queue's or stack's next one; whether a bloom filter may hold a value."""
+    WriteMap: _grpc.UnaryUnaryMultiCallable[_skep_pb2.WriteMapRequest, _skep_pb2.MapWritten]
+    """Writes or removes one element. A change: authorised, and written to the history."""
+    MapEvents: _grpc.UnaryStreamMultiCallable[_skep_pb2.MapEventsRequest, _skep_pb2.MapRecords]
+    """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them."""
 
 @_typing.type_check_only
 class SkepAsyncStub(SkepStub):
@@ -122,6 +132,16 @@ class SkepAsyncStub(SkepStub):
     """What differs between kernel, pins and store."""
     Features: _aio.UnaryUnaryMultiCallable[_skep_pb2.FeaturesRequest, _skep_pb2.FeaturesResponse]  # type: ignore[assignment]
     """What this kernel can do, each found by trying."""
+    DescribeMap: _aio.UnaryUnaryMultiCallable[_skep_pb2.DescribeMapRequest, _skep_pb2.MapShape]  # type: ignore[assignment]
+    """A map and the types of its keys and values."""
+    DumpMap: _aio.UnaryStreamMultiCallable[_skep_pb2.DumpMapRequest, _skep_pb2.MapPage]  # type: ignore[assignment]
+    """Every element of a map, page by page; a page's token goes on after it in another call."""
+    LookupMap: _aio.UnaryUnaryMultiCallable[_skep_pb2.LookupMapRequest, _skep_pb2.MapEntry]  # type: ignore[assignment]
+    """One element; a queue's or stack's next one; whether a bloom filter may hold a value."""
+    WriteMap: _aio.UnaryUnaryMultiCallable[_skep_pb2.WriteMapRequest, _skep_pb2.MapWritten]  # type: ignore[assignment]
+    """Writes or removes one element. A change: authorised, and written to the history."""
+    MapEvents: _aio.UnaryStreamMultiCallable[_skep_pb2.MapEventsRequest, _skep_pb2.MapRecords]  # type: ignore[assignment]
+    """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them."""
 
 class SkepServicer(metaclass=_abc_1.ABCMeta):
     """Changes and observes everything that skep manages on this host."""
@@ -295,5 +315,45 @@ class SkepServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_skep_pb2.FeaturesResponse, _abc.Awaitable[_skep_pb2.FeaturesResponse]]:
         """What this kernel can do, each found by trying."""
+
+    @_abc_1.abstractmethod
+    def DescribeMap(
+        self,
+        request: _skep_pb2.DescribeMapRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_skep_pb2.MapShape, _abc.Awaitable[_skep_pb2.MapShape]]:
+        """A map and the types of its keys and values."""
+
+    @_abc_1.abstractmethod
+    def DumpMap(
+        self,
+        request: _skep_pb2.DumpMapRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_skep_pb2.MapPage], _abc.AsyncIterator[_skep_pb2.MapPage]]:
+        """Every element of a map, page by page; a page's token goes on after it in another call."""
+
+    @_abc_1.abstractmethod
+    def LookupMap(
+        self,
+        request: _skep_pb2.LookupMapRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_skep_pb2.MapEntry, _abc.Awaitable[_skep_pb2.MapEntry]]:
+        """One element; a queue's or stack's next one; whether a bloom filter may hold a value."""
+
+    @_abc_1.abstractmethod
+    def WriteMap(
+        self,
+        request: _skep_pb2.WriteMapRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_skep_pb2.MapWritten, _abc.Awaitable[_skep_pb2.MapWritten]]:
+        """Writes or removes one element. A change: authorised, and written to the history."""
+
+    @_abc_1.abstractmethod
+    def MapEvents(
+        self,
+        request: _skep_pb2.MapEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_skep_pb2.MapRecords], _abc.AsyncIterator[_skep_pb2.MapRecords]]:
+        """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them."""
 
 def add_SkepServicer_to_server(servicer: SkepServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

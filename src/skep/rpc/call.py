@@ -13,7 +13,7 @@ import socket
 import struct
 import time
 import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 from skep.rpc import hpack
@@ -65,6 +65,7 @@ class _Stream:
     body: bytearray
     trailers: dict[bytes, bytes]
     ended: bool = False
+    eaten: int = 0
 
 
 class Connection:
@@ -122,20 +123,38 @@ class Connection:
 
         ``timeout``: seconds, a deadline for both sides. ``Failed`` for every other status than OK.
         """
+        with self._under_way(timeout) as stream:
+            self._ask(method, messages, metadata, timeout)
+            while not stream.ended:
+                self._read_frame()
+            self._flush()
+        return _answer(stream)
+
+    def stream(
+        self, method: str, messages: Iterable[bytes], metadata: Iterable[tuple[str, str]], timeout: float | None
+    ) -> Generator[bytes, None, None]:
+        """Like ``call``, with every message as it comes. Nothing is read ahead; closing the iterator ends the call."""
+        with self._under_way(timeout) as stream:
+            self._ask(method, messages, metadata, timeout)
+            while True:
+                while (message := _first_message(stream.body)) is not None:
+                    yield message
+                if stream.ended:
+                    break
+                self._read_frame()
+            self._flush()
+        _check(stream)
+        if stream.body:
+            raise Failed("INTERNAL", "the daemon's answer ends within a message")
+
+    @contextlib.contextmanager
+    def _under_way(self, timeout: float | None) -> Iterator[_Stream]:
+        """A new stream; what goes wrong on it as ``Failed``."""
         self._until = None if timeout is None else time.monotonic() + timeout
         stream = self._stream = _Stream(self._next, self._stream_window, bytearray(), {})
         self._next += 2
         try:
-            self._send(frame(HEADERS, END_HEADERS, stream.id, _request(method, metadata, timeout)))
-            for message in messages:
-                self._send_data(struct.pack(">BI", 0, len(message)) + message)
-                if stream.ended:
-                    break
-            if not stream.ended:
-                self._send(frame(DATA, END_STREAM, stream.id, b""))
-            while not stream.ended:
-                self._read_frame()
-            self._flush()
+            yield stream
         except TimeoutError as error:
             self._cancel()
             raise Failed("DEADLINE_EXCEEDED", "the deadline has passed") from error
@@ -147,9 +166,20 @@ class Connection:
         except BaseException:
             self._cancel()
             raise
-        return _answer(stream)
 
     # ------------------------------------------------------------ sending
+
+    def _ask(
+        self, method: str, messages: Iterable[bytes], metadata: Iterable[tuple[str, str]], timeout: float | None
+    ) -> None:
+        stream = self._stream
+        self._send(frame(HEADERS, END_HEADERS, stream.id, _request(method, metadata, timeout)))
+        for message in messages:
+            self._send_data(struct.pack(">BI", 0, len(message)) + message)
+            if stream.ended:
+                break
+        if not stream.ended:
+            self._send(frame(DATA, END_STREAM, stream.id, b""))
 
     def _send(self, data: bytes) -> None:
         """Now, or together with what follows when that is little: each write wakes the daemon up once more."""
@@ -196,6 +226,10 @@ class Connection:
                 self._eaten = 0
             if ours:
                 self._stream.body += _unpadded(payload, flags)
+                self._stream.eaten += len(payload)
+                if self._stream.eaten > _REFILL:
+                    self._send(frame(WINDOW_UPDATE, 0, number, struct.pack(">I", self._stream.eaten)))
+                    self._stream.eaten = 0
         elif kind == HEADERS:
             block = _unpadded(payload, flags)[5 if flags & PRIORITY else 0 :]
             if not flags & END_HEADERS:
@@ -291,15 +325,30 @@ def _request(method: str, metadata: Iterable[tuple[str, str]], timeout: float | 
 
 def _answer(stream: _Stream) -> bytes:
     """The message of a stream that has ended. ``Failed`` for any status but OK."""
+    _check(stream)
+    if len(stream.body) < 5 or stream.body[0] or len(stream.body) != 5 + int.from_bytes(stream.body[1:5], "big"):
+        raise Failed("INTERNAL", "the daemon's answer is not one message")
+    return bytes(memoryview(stream.body)[5:])
+
+
+def _first_message(body: bytearray) -> bytes | None:
+    """Take the first whole message out of what has come, None when there is none yet."""
+    if len(body) < 5 or len(body) < (end := 5 + int.from_bytes(body[1:5], "big")):
+        return None
+    if body[0]:
+        raise ValueError("the daemon sent a compressed message")
+    message = bytes(memoryview(body)[5:end])
+    del body[:end]
+    return message
+
+
+def _check(stream: _Stream) -> None:
     status = stream.trailers.get(b"grpc-status", b"")
     code = CODES[int(status)] if status.isdigit() and int(status) < len(CODES) else "UNKNOWN"
     if code != "OK":
         text = urllib.parse.unquote(stream.trailers.get(b"grpc-message", b"").decode(errors="replace"))
         found = tuple((name.decode(), _binary(name, value)) for name, value in stream.trailers.items())
         raise Failed(code, text, found)
-    if len(stream.body) < 5 or stream.body[0] or len(stream.body) != 5 + int.from_bytes(stream.body[1:5], "big"):
-        raise Failed("INTERNAL", "the daemon's answer is not one message")
-    return bytes(memoryview(stream.body)[5:])
 
 
 def _binary(name: bytes, value: bytes) -> bytes:

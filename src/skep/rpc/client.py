@@ -6,6 +6,7 @@ whose import alone takes 60 ms.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -218,6 +219,50 @@ class Client:
         answer = self._call("Features", skep_pb2.FeaturesRequest, skep_pb2.FeaturesResponse)
         return tuple(observed.unpack_feature(one) for one in answer.features)
 
+    # ---------------------------------------------------------------- what maps hold
+
+    def map_shape(self, ref: str) -> model.MapShape:
+        """A map by id, name or pin, with the types of its keys and values. NotFound."""
+        from skep.pb import skep_pb2
+        from skep.rpc.convert import content
+
+        return content.unpack_shape(
+            self._call("DescribeMap", lambda: skep_pb2.DescribeMapRequest(map=ref), skep_pb2.MapShape)
+        )
+
+    def map_pages(self, wanted: model.MapDump) -> Iterator[model.MapPage]:
+        """What a map holds, page by page as it comes."""
+        from skep.pb import skep_pb2
+        from skep.rpc.convert import content
+
+        for page in self._stream("DumpMap", lambda: content.pack_dump(wanted), skep_pb2.MapPage):
+            yield content.unpack_page(page)
+
+    def map_lookup(self, ref: str, key: model.Datum | None) -> model.MapEntry:
+        """One element. NotFound."""
+        from skep.pb import skep_pb2
+        from skep.rpc.convert import content
+
+        request = skep_pb2.LookupMapRequest
+        return content.unpack_entry(
+            self._call("LookupMap", lambda: request(map=ref, key=content.pack_datum(key)), skep_pb2.MapEntry)
+        )
+
+    def map_write(self, wanted: model.MapWrite) -> model.MapWritten:
+        """Write or remove one element."""
+        from skep.pb import skep_pb2
+        from skep.rpc.convert import content
+
+        return content.unpack_written(self._call("WriteMap", lambda: content.pack_write(wanted), skep_pb2.MapWritten))
+
+    def map_events(self, wanted: model.MapFollow) -> Iterator[tuple[model.MapRecord, ...]]:
+        """Take events out of a ring buffer or perf buffer; closing the iterator ends it."""
+        from skep.pb import skep_pb2
+        from skep.rpc.convert import content
+
+        for records in self._stream("MapEvents", lambda: content.pack_follow(wanted), skep_pb2.MapRecords):
+            yield content.unpack_records(records)
+
     # ---------------------------------------------------------------- inside
 
     def _events(self, after: int, limit: int, wait: float) -> tuple[model.Event, ...]:
@@ -266,6 +311,31 @@ class Client:
             raise errors.Unavailable(
                 "the daemon's answer cannot be read", why=str(error), do="use a client and a daemon of the same release"
             ) from error
+
+    def _stream(self, name: str, make: Callable[[], Message], answer: type[T]) -> Iterator[T]:
+        """A call that is answered with many messages, on a connection of its own while it lasts."""
+        from google.protobuf.message import DecodeError
+
+        from skep.rpc import call, status
+
+        try:
+            request = make()
+        except (ValueError, TypeError) as error:
+            raise errors.InvalidRequest("the request cannot be sent", why=str(error)) from error
+        heads = ((status.LOG_KEY, str(status.LOG_BYTES)),)
+        try:
+            connection = self._connection()
+            try:
+                messages = connection.stream(_SERVICE + name, _encoded(request, ()), heads, self._timeout)
+                with contextlib.closing(messages):
+                    for told in messages:
+                        yield answer.FromString(told)
+            finally:
+                self._keep(connection)
+        except call.Failed as failed:
+            raise status.restore(failed.code, failed.text, failed.metadata) from failed
+        except DecodeError as error:
+            raise errors.Unavailable("the daemon's answer cannot be read", why=str(error)) from error
 
     def _connection(self) -> call.Connection:
         """One that no other thread uses."""

@@ -14,10 +14,10 @@ from skep import errors, model, paths
 from skep.manager import Manager
 from skep.pb import skep_pb2, skep_pb2_grpc
 from skep.rpc import turn, upload
-from skep.rpc.convert import link, observed, operation, program
+from skep.rpc.convert import content, link, observed, operation, program
 
 WATCHERS = 24
-"""Calls that wait for events at once; each holds a thread."""
+"""Calls that wait for events, or read a map or its events, at once; each holds a thread."""
 MAX_WAIT = 60.0
 _SLICE = 0.5
 """Seconds after which a watcher looks whether its client is still there."""
@@ -179,6 +179,41 @@ class SkepService(skep_pb2_grpc.SkepServicer):
         """What this kernel can."""
         return skep_pb2.FeaturesResponse(features=[observed.pack_feature(one) for one in self._manager.features()])
 
+    # ---------------------------------------------------------------- what maps hold
+
+    def DescribeMap(self, request: skep_pb2.DescribeMapRequest, context: Context) -> skep_pb2.MapShape:
+        """Types of keys and values."""
+        return content.pack_shape(self._manager.map_shape(self._caller(context), request.map))
+
+    def DumpMap(self, request: skep_pb2.DumpMapRequest, context: Context) -> Iterator[skep_pb2.MapPage]:
+        """Page by page, as fast as the client takes them."""
+        with self._watching():
+            for page in self._manager.map_pages(self._caller(context), content.unpack_dump(request)):
+                yield content.pack_page(page)
+                if not context.is_active() or self._ending.is_set():
+                    return
+
+    def LookupMap(self, request: skep_pb2.LookupMapRequest, context: Context) -> skep_pb2.MapEntry:
+        """One element."""
+        key = content.unpack_datum(request.key) if request.HasField("key") else None
+        found = content.pack_entry(self._manager.map_lookup(self._caller(context), request.map, key))
+        assert found is not None
+        return found
+
+    def WriteMap(self, request: skep_pb2.WriteMapRequest, context: Context) -> skep_pb2.MapWritten:
+        """One element; the kernel does it at once, so that nobody's turn is waited for."""
+        return content.pack_written(self._manager.map_write(self._caller(context), content.unpack_write(request)))
+
+    def MapEvents(self, request: skep_pb2.MapEventsRequest, context: Context) -> Iterator[skep_pb2.MapRecords]:
+        """Until the client ends it."""
+
+        def over() -> bool:
+            return not context.is_active() or self._ending.is_set()
+
+        with self._watching():
+            for records in self._manager.map_events(self._caller(context), content.unpack_follow(request), over):
+                yield content.pack_records(records)
+
     # ---------------------------------------------------------------- inside
 
     def _run(self, wanted: model.Operation, context: Context) -> skep_pb2.Done:
@@ -200,7 +235,7 @@ class SkepService(skep_pb2_grpc.SkepServicer):
     @contextlib.contextmanager
     def _watching(self) -> Iterator[None]:
         if not self._watchers.acquire(blocking=False):
-            raise errors.Exhausted(f"{WATCHERS} clients wait for events already", do="try again later")
+            raise errors.Exhausted(f"{WATCHERS} clients watch or read streams already", do="try again later")
         try:
             yield
         finally:

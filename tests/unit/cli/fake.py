@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from skep import errors, model
@@ -174,6 +176,26 @@ FOREIGN_MAP = model.MapView(
     kernel=model.KernelMap(id=model.MapId(91), type=1, name="other", key_size=4, value_size=4, max_entries=9, flags=1)
 )
 
+SHAPE = model.MapShape(
+    view=MAP,
+    key=model.MapType(name="__u32", size=4),
+    value=model.MapType(
+        name="struct pair",
+        size=8,
+        fields=(
+            model.MapField(name="left", type="__u32", bit=0, bits=32),
+            model.MapField(name="low", type="__u32", bit=34, bits=3),
+        ),
+    ),
+    origin="the map",
+    cpus=2,
+)
+ENTRIES = (
+    model.MapEntry(key=b"\1\0\0\0", values=(b"\2\0", b"\3\0"), key_json="1", values_json=("2", "3")),
+    model.MapEntry(key=b"\2\0\0\0", values=(b"\7\0\0\0",), key_json="2", values_json=("7",), inner=model.MapId(7)),
+    model.MapEntry(key=b"\3\0\0\0", values=(b"\xff",)),
+)
+
 EVENTS = tuple(
     model.Event(
         id=number,
@@ -212,6 +234,7 @@ class FakeSkep:
     previewed: list[model.Operation] = field(default_factory=list)
     waits: list[float | None] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
+    asked: list[object] = field(default_factory=list)
 
     def run(self, op: model.Operation, *, wait: float | None = None) -> model.Done:
         self.ran.append(op)
@@ -289,6 +312,39 @@ class FakeSkep:
             if each.kernel.id == id:
                 return each
         raise errors.NotFound(f"no map {id}")
+
+    def map_shape(self, ref: str) -> model.MapShape:
+        for each in self.maps():
+            if ref in (str(each.kernel.id), each.kernel.name):
+                return dataclasses.replace(SHAPE, view=each)
+        raise errors.NotFound(f"no map {ref!r}")
+
+    def map_pages(self, wanted: model.MapDump) -> Iterator[model.MapPage]:
+        self.asked.append(wanted)
+        yield model.MapPage(entries=ENTRIES[:1], token=b"more")
+        yield model.MapPage(entries=ENTRIES[1:], token=b"\x01\x02" if wanted.limit else b"")
+
+    def map_lookup(self, ref: str, key: model.Datum | None) -> model.MapEntry:
+        self.asked.append((ref, key))
+        if key == model.Datum(json='"gone"'):
+            raise errors.NotFound("no such key in map 90 (counts)")
+        return ENTRIES[0]
+
+    def map_write(self, wanted: model.MapWrite) -> model.MapWritten:
+        self.asked.append(wanted)
+        if wanted.key == model.Datum(json='"gone"'):
+            raise errors.NotFound("no such key in map 90 (counts)")
+        return model.MapWritten(
+            operation=model.OperationId(9),
+            map=model.MapId(90),
+            entry=ENTRIES[0] if wanted.verb is model.MapVerb.UPDATE or wanted.key is None else None,
+            warnings=self.warnings,
+        )
+
+    def map_events(self, wanted: model.MapFollow) -> Iterator[tuple[model.MapRecord, ...]]:
+        self.asked.append(wanted)
+        yield (model.MapRecord(data=b"\1\2", json='{"number":1}', size=2), model.MapRecord(data=b"\1\2", size=2, cpu=1))
+        yield (model.MapRecord(lost=3, cpu=0), model.MapRecord(data=b"\1", size=70_000))
 
     def events(self, after: int = 0, limit: int = 1000) -> tuple[model.Event, ...]:
         return tuple(event for event in EVENTS if event.id > after)[:limit]

@@ -28,6 +28,11 @@ CALLS = (
     "preview",
     "read_object",
     "run",
+    "map_shape",
+    "map_pages",
+    "map_lookup",
+    "map_write",
+    "map_events",
 )
 
 

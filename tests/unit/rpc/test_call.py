@@ -156,6 +156,30 @@ def test_a_silent_server_costs_no_more_than_the_deadline(tmp_path):
         assert not connection.usable
 
 
+def test_a_stream_gives_every_message_however_it_is_cut(tmp_path):
+    whole = b"".join(message(body) for body in (b"one", b"", b"three" * 1000))
+    for cut in (1, 7, 4096):
+        directory = tmp_path / str(cut)
+        directory.mkdir()
+        said = SETTINGS + call.frame(call.HEADERS, call.END_HEADERS, 1, HEAD)
+        said += b"".join(call.frame(call.DATA, 0, 1, whole[at : at + cut]) for at in range(0, len(whole), cut))
+        said += call.frame(call.HEADERS, call.END_HEADERS | call.END_STREAM, 1, OK)
+        with server(directory, said) as path, contextlib.closing(call.Connection(path)) as connection:
+            assert list(connection.stream("/s/m", (b"",), (), SECONDS)) == [b"one", b"", b"three" * 1000]
+
+
+def test_a_stream_that_ends_within_a_message_is_a_failure(tmp_path):
+    said = SETTINGS + call.frame(call.HEADERS, call.END_HEADERS, 1, HEAD)
+    said += call.frame(call.DATA, 0, 1, b"\0\0\0\0\x09ab")
+    said += call.frame(call.HEADERS, call.END_HEADERS | call.END_STREAM, 1, OK)
+    with (
+        server(tmp_path, said) as path,
+        contextlib.closing(call.Connection(path)) as connection,
+        pytest.raises(call.Failed, match="ends within a message"),
+    ):
+        list(connection.stream("/s/m", (b"",), (), SECONDS))
+
+
 def test_a_connection_that_was_closed_is_not_used_again(tmp_path):
     with server(tmp_path, SETTINGS + answer(1)) as path:
         connection = call.Connection(path)

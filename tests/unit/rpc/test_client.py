@@ -159,6 +159,66 @@ def test_waiting_for_events_ends_with_its_time(daemon):
     assert daemon.wait_events(0, 0.05) == ()
 
 
+def test_what_maps_hold_is_asked_for_the_caller(scripted, daemon):
+    asked = {
+        "map_shape": (("counts",), filled(model.MapShape)),
+        "map_lookup": (("counts", filled(model.Datum)), filled(model.MapEntry)),
+        "map_write": ((filled(model.MapWrite),), filled(model.MapWritten)),
+    }
+    for name, (arguments, answer) in asked.items():
+        scripted.answers[name] = answer
+        assert getattr(daemon, name)(*arguments) == answer
+        heard, caller, *arrived = scripted.heard.pop()
+        assert (heard, caller.origin, tuple(arrived)) == (name, "socket", arguments)
+
+
+def test_a_dump_comes_page_by_page(scripted, daemon):
+    made = []
+
+    def pages(caller, wanted):
+        for number in range(200):
+            made.append(number)
+            yield model.MapPage(entries=(model.MapEntry(key=bytes(100_000), values=(bytes(100_000),)),), token=b"t")
+
+    scripted.answers["map_pages"] = pages
+    stream = daemon.map_pages(filled(model.MapDump))
+    assert next(stream).token == b"t"
+    assert len(made) < 150  # the rest waits for a reader: it is not in anybody's memory
+    assert sum(1 for _ in stream) == 199
+    assert scripted.heard[0][2] == filled(model.MapDump)
+
+
+def test_a_stream_that_is_closed_ends_at_the_daemon(scripted, daemon):
+    ended = threading.Event()
+
+    def events(caller, wanted, stop):
+        try:
+            while not stop():
+                yield (filled(model.MapRecord),)
+        finally:
+            ended.set()
+
+    scripted.answers["map_events"] = events
+    stream = daemon.map_events(filled(model.MapFollow))
+    assert next(stream) == (filled(model.MapRecord),)
+    stream.close()
+    assert ended.wait(SECONDS)
+    scripted.answers["maps"] = ()
+    assert daemon.maps() == ()  # on another connection
+
+
+def test_an_error_ends_a_stream_after_what_came_before(scripted, daemon):
+    def pages(caller, wanted):
+        yield filled(model.MapPage)
+        raise errors.Conflict("the map changed", why="it did")
+
+    scripted.answers["map_pages"] = pages
+    stream = daemon.map_pages(filled(model.MapDump))
+    assert next(stream) == filled(model.MapPage)
+    with pytest.raises(errors.Conflict, match="the map changed: it did"):
+        next(stream)
+
+
 def event(number: int) -> model.Event:
     import dataclasses
 

@@ -10,7 +10,7 @@ import pytest
 from skep import errors, hooks, model
 from skep.hooks import tcx, tracepoint, uprobe, xdp
 from skep.pb import skep_pb2
-from skep.rpc.convert import attachment, link, observed, operation, program
+from skep.rpc.convert import attachment, content, link, observed, operation, program
 from tests.unit.rpc.filled import filled
 
 FOREIGN = model.ForeignProgram(kernel=filled(model.KernelProgram))
@@ -59,6 +59,27 @@ ROUND_TRIPS: dict[str, tuple[Any, Any, Any]] = {  # Any: each row has types of i
     "finding": (observed.pack_finding, observed.unpack_finding, filled(model.Finding)),
     "feature": (observed.pack_feature, observed.unpack_feature, filled(model.Feature)),
     "done": (operation.pack_done, operation.unpack_done, filled(model.Done)),
+    "map shape": (content.pack_shape, content.unpack_shape, filled(model.MapShape)),
+    "map without types": (content.pack_shape, content.unpack_shape, model.MapShape(view=filled(model.MapView))),
+    "map dump": (content.pack_dump, content.unpack_dump, filled(model.MapDump)),
+    "map page": (content.pack_page, content.unpack_page, filled(model.MapPage)),
+    "map entry": (content.pack_entry, content.unpack_entry, filled(model.MapEntry)),
+    "map entry of bytes": (content.pack_entry, content.unpack_entry, model.MapEntry(key=b"", values=(b"",))),
+    "map write": (content.pack_write, content.unpack_write, filled(model.MapWrite)),
+    "map pop": (content.pack_write, content.unpack_write, model.MapWrite(map="q", verb=model.MapVerb.DELETE)),
+    "map write of nothing": (
+        content.pack_write,
+        content.unpack_write,
+        model.MapWrite(map="q", verb=model.MapVerb.UPDATE, value=model.Datum(raw=b""), cpu=0),
+    ),
+    "map written": (content.pack_written, content.unpack_written, filled(model.MapWritten)),
+    "map deleted": (
+        content.pack_written,
+        content.unpack_written,
+        model.MapWritten(operation=model.OperationId(1), map=model.MapId(2)),
+    ),
+    "map follow": (content.pack_follow, content.unpack_follow, filled(model.MapFollow)),
+    "map records": (content.pack_records, content.unpack_records, (filled(model.MapRecord), model.MapRecord(lost=7))),
     "preview": (operation.pack_preview, operation.unpack_preview, filled(model.Preview)),
 }
 
