@@ -207,7 +207,9 @@ def _bytes(text: str, what: str) -> bytes:
         return bytes.fromhex(text.replace(":", " "))
     except ValueError:
         raise errors.InvalidRequest(
-            f"{text!r} is not a {what}", why="it is not an even number of hexadecimal digits"
+            f"{text!r} is not a {what}",
+            why="it is not an even number of hexadecimal digits",
+            do="write two digits for each byte",
         ) from None
 
 

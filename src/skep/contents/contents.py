@@ -117,7 +117,8 @@ class Contents:
             raise errors.NotFound(
                 f"{find.named(one)} is empty"
                 if kind.shape is kinds.Shape.KEYLESS
-                else f"no such key in {find.named(one)}"
+                else f"no such key in {find.named(one)}",
+                do=f"see what is there with 'skep map dump {one.kernel.id}'",
             )
         return elements.entry(types, kind, at, raw)
 
@@ -207,6 +208,7 @@ class Contents:
             raise errors.InvalidRequest(
                 f"{find.named(one)} has no index {int.from_bytes(raw, sys.byteorder)}",
                 why=f"its keys are 0 to {one.kernel.max_entries - 1}",
+                do="give one of those",
             )
         return raw
 
@@ -215,9 +217,15 @@ class Contents:
     ) -> tuple[model.MapEntry | None, tuple[str, ...]]:
         kind, seen = _kind(one), one.kernel
         if not kind.updatable:
-            raise errors.InvalidRequest(f"{find.named(one)} cannot be written", why=f"it is a {kind.name}")
+            raise errors.InvalidRequest(
+                f"{find.named(one)} cannot be written",
+                why=f"it is a {kind.name}",
+                do="change what it refers to instead",
+            )
         if wanted.cpu is not None and kind.shape is not kinds.Shape.PER_CPU:
-            raise errors.InvalidRequest(f"{find.named(one)} has no values per CPU", why=f"it is a {kind.name}")
+            raise errors.InvalidRequest(
+                f"{find.named(one)} has no values per CPU", why=f"it is a {kind.name}", do="leave the CPU out"
+            )
         keyless = kind.shape in (kinds.Shape.KEYLESS, kinds.Shape.BLOOM)
         if keyless:
             _no_key(one, kind, wanted.key)
@@ -226,7 +234,9 @@ class Contents:
             self._kernel.element(seen.id, key) if not keyless and (wanted.merge or wanted.cpu is not None) else None
         )
         if wanted.merge and present is None:
-            raise errors.NotFound(f"no such key in {find.named(one)}", why="there is nothing to merge with")
+            raise errors.NotFound(
+                f"no such key in {find.named(one)}", why="there is nothing to merge with", do="give the whole value"
+            )
         refers = kind.refers is not kinds.Refers.NOTHING
         size = 4 if refers else seen.value_size
 
@@ -238,7 +248,9 @@ class Contents:
             count = self._kernel.possible_cpus()
             now = present or (bytes(size),) * count
             if wanted.cpu is not None and not 0 <= wanted.cpu < count:
-                raise errors.InvalidRequest(f"there is no CPU {wanted.cpu}", why=f"CPUs are 0 to {count - 1}")
+                raise errors.InvalidRequest(
+                    f"there is no CPU {wanted.cpu}", why=f"CPUs are 0 to {count - 1}", do="name one of those"
+                )
             raw = tuple(
                 each if wanted.cpu not in (None, cpu) else value(each if wanted.merge else None)
                 for cpu, each in enumerate(now)

@@ -58,12 +58,16 @@ def data(
         raise errors.InvalidRequest(f"a {what} is needed", do=f"give the {what} as JSON, or its {size} bytes as hex:…")
     if given.raw is not None:
         if len(given.raw) != size:
-            raise errors.InvalidRequest(f"the {what} has {len(given.raw)} bytes", why=f"it takes {size}")
+            raise errors.InvalidRequest(
+                f"the {what} has {len(given.raw)} bytes", why=f"it takes {size}", do="give as many bytes as it takes"
+            )
         return given.raw
     try:
         value: values.Json = json.loads(given.json)
     except (ValueError, RecursionError) as error:
-        raise errors.InvalidRequest(f"the {what} is not JSON", why=str(error)) from error
+        raise errors.InvalidRequest(
+            f"the {what} is not JSON", why=str(error), do="give JSON, or bytes in hexadecimal"
+        ) from error
     if isinstance(value, str) and value.startswith("hex:"):
         return from_hex(value, size, what)
     if number and size == 4:
@@ -77,7 +81,9 @@ def data(
     raw = values.encode(types, type_id, value, what=what, base=base)
     if len(raw) != size:
         raise errors.InvalidRequest(
-            f"the {what} can only be given as bytes", why=f"its type has {len(raw)} bytes, the map takes {size}"
+            f"the {what} can only be given as bytes",
+            why=f"its type has {len(raw)} bytes, the map takes {size}",
+            do="give it in hexadecimal",
         )
     return raw
 
@@ -88,7 +94,11 @@ def _number(value: values.Json, what: str) -> bytes:
     except ValueError:
         number = None
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 1 << 32:
-        raise errors.InvalidRequest(f"the {what} is not a number from 0 to {(1 << 32) - 1}", why=f"it is {value!r}")
+        raise errors.InvalidRequest(
+            f"the {what} is not a number from 0 to {(1 << 32) - 1}",
+            why=f"it is {value!r}",
+            do="give a number in that range",
+        )
     return _ID.pack(number)
 
 

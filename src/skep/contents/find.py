@@ -84,9 +84,15 @@ def check_writable(one: model.MapView) -> None:
     """Raise for a map that user space cannot write."""
     kind = kinds.kind(one.kernel.type)
     if one.kernel.frozen:
-        raise errors.Conflict(f"{named(one)} cannot be written", why="it is frozen: constant from its load on")
+        raise errors.Conflict(
+            f"{named(one)} cannot be written",
+            why="it is frozen: constant from its load on",
+            do="set the value when the program is loaded",
+        )
     if kind.shape in (kinds.Shape.OPAQUE, kinds.Shape.RECORDS):
-        raise errors.InvalidRequest(f"{named(one)} has no elements to write", why=f"it is a {kind.name}")
+        raise errors.InvalidRequest(
+            f"{named(one)} has no elements to write", why=f"it is a {kind.name}", do="read its events instead"
+        )
 
 
 def check_readable(one: model.MapView) -> None:
@@ -98,7 +104,9 @@ def check_readable(one: model.MapView) -> None:
         )
     if kind.shape is kinds.Shape.OPAQUE:
         raise errors.InvalidRequest(
-            f"{named(one)} cannot be read", why=f"the kernel shows no elements of a {kind.name}"
+            f"{named(one)} cannot be read",
+            why=f"the kernel shows no elements of a {kind.name}",
+            do="look at the map itself with 'skep map get'",
         )
 
 

@@ -32,11 +32,13 @@ def at(caller: model.Caller, path: str) -> model.MapId:
         with sys.held(sys.obj_get(path)) as fd:
             kind = os.readlink(f"/proc/self/fd/{fd}").rpartition(":")[2]
             if kind != "bpf-map":
-                raise errors.InvalidRequest(f"{path} is not a map", why=f"it is a {kind.replace('bpf-', '')}")
+                raise errors.InvalidRequest(
+                    f"{path} is not a map", why=f"it is a {kind.replace('bpf-', '')}", do="name a map's pin"
+                )
             return observe.Maps().read(fd).id
 
     if not path.startswith("/") or "\0" in path:
-        raise errors.InvalidRequest(f"{path!r} is not a pin", why="it is not an absolute path")
+        raise errors.InvalidRequest(f"{path!r} is not a pin", why="it is not an absolute path", do="begin it with /")
     try:
         return netns.elsewhere(read)
     except OSError as refusal:
@@ -44,9 +46,13 @@ def at(caller: model.Caller, path: str) -> model.MapId:
         what = f"no map at {path}"
         if code in (errno.EACCES, errno.EPERM):
             why = f"{refused.explain(code)} for {caller}, or it is not a pin"
-            raise errors.Denied(f"cannot open the map at {path}", why=why, errno=code) from refusal
+            raise errors.Denied(
+                f"cannot open the map at {path}", why=why, do="look at the permissions of the pin", errno=code
+            ) from refusal
         if code == errno.EINVAL:
-            raise errors.InvalidRequest(what, why="it is not in a BPF file system", errno=code) from refusal
+            raise errors.InvalidRequest(
+                what, why="it is not in a BPF file system", do="name a pin below /sys/fs/bpf", errno=code
+            ) from refusal
         raise refused.general(what, refusal) from refusal
 
 
@@ -93,7 +99,12 @@ def _descriptor(refers: kinds.Refers, id_: bytes, stack: contextlib.ExitStack) -
         return _NUMBER.pack(stack.enter_context(sys.held(sys.fd_by_id(command, target))))
     except OSError as refusal:
         why = refused.explain(refusal.errno or 0)
-        raise errors.NotFound(f"no {refers.value} {target}", why=why, errno=refusal.errno or 0) from refusal
+        raise errors.NotFound(
+            f"no {refers.value} {target}",
+            why=why,
+            do="list what there is with 'skep map list'",
+            errno=refusal.errno or 0,
+        ) from refusal
 
 
 def delete(id_: model.MapId, key: bytes) -> bytes | None:
@@ -129,16 +140,25 @@ def explained(seen: model.KernelMap, refusal: OSError) -> errors.SkepError:
     match code:
         case errno.ENOENT:
             empty = not seen.key_size
-            return errors.NotFound(f"{name} is empty" if empty else f"no such key in {name}", errno=code)
+            return errors.NotFound(
+                f"{name} is empty" if empty else f"no such key in {name}",
+                do="see what is there with 'skep map dump'",
+                errno=code,
+            )
         case errno.EEXIST:
-            return errors.AlreadyExists(f"the key is in {name} already", errno=code)
+            return errors.AlreadyExists(
+                f"the key is in {name} already", do="allow existing keys, or choose another", errno=code
+            )
         case errno.E2BIG if not kinds.kind(seen.type).indexed:
             return errors.Exhausted(
                 f"{name} is full", why=f"it holds {seen.max_entries} elements at most", do="delete some", errno=code
             )
         case errno.E2BIG:
             return errors.InvalidRequest(
-                f"{name} has no such index", why=f"its keys are 0 to {seen.max_entries - 1}", errno=code
+                f"{name} has no such index",
+                why=f"its keys are 0 to {seen.max_entries - 1}",
+                do="give one of those",
+                errno=code,
             )
         case errno.EPERM:
             return errors.Denied(
@@ -152,12 +172,14 @@ def explained(seen: model.KernelMap, refusal: OSError) -> errors.SkepError:
                 f"{name} cannot be read or written like this",
                 feature=f"this access to a {kinds.kind(seen.type).name}",
                 why=refused.explain(code),
+                do="see docs/maps.md for what each kind of map can do",
                 errno=code,
             )
         case errno.EINVAL:
             return errors.Rejected(
                 f"{name} takes no such element",
                 why=f"{refused.explain(code)}: a {kinds.kind(seen.type).name} refuses this key, value or operation",
+                do="see docs/maps.md for what each kind of map can do",
                 errno=code,
             )
     return refused.general(f"cannot access {name}", refusal)

@@ -321,7 +321,9 @@ class Client:
         try:
             request = make()
         except (ValueError, TypeError) as error:
-            raise errors.InvalidRequest("the request cannot be sent", why=str(error)) from error
+            raise errors.InvalidRequest(
+                "the request cannot be sent", why=str(error), do="correct the value it names"
+            ) from error
         heads = ((status.LOG_KEY, str(status.LOG_BYTES)),)
         try:
             connection = self._connection()
@@ -335,7 +337,9 @@ class Client:
         except call.Failed as failed:
             raise status.restore(failed.code, failed.text, failed.metadata) from failed
         except DecodeError as error:
-            raise errors.Unavailable("the daemon's answer cannot be read", why=str(error)) from error
+            raise errors.Unavailable(
+                "the daemon's answer cannot be read", why=str(error), do="use the same release of skep on both sides"
+            ) from error
 
     def _connection(self) -> call.Connection:
         """One that no other thread uses."""
