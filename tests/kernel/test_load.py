@@ -416,7 +416,8 @@ from skep.kernel.linux import Linux
 kernel = Linux("/sys/fs/bpf/skep-never-made")
 kernel.warm_up()
 with kernel._loader.ask({"programs": [], "patches": [], "reuse": []}, (b"?",), []):
-    os.kill(kernel.loader_pid, signal.SIGSTOP)  # so that it cannot see its socket close
+    pass
+os.kill(kernel.loader_pid, signal.SIGSTOP)  # so that it cannot see its socket close
 print(kernel.loader_pid, flush=True)
 sys.stdin.readline()
 os.kill(os.getpid(), signal.SIGKILL)
