@@ -211,6 +211,7 @@ def test_too_complex_names_limit_sum_and_heaviest() -> None:
     assert "filter (81905)" in told
 
 
+@pytest.mark.slow
 def test_jumps_stay_short_in_a_chain_that_is_longer_than_they_reach() -> None:
     body = [*made_members.mark(3), *[insn.add64_imm(2, 1)] * 20_000, insn.mov32_imm(0, 1), EXIT_INSN]
     long = made_members.member([*body])
@@ -222,6 +223,7 @@ def test_jumps_stay_short_in_a_chain_that_is_longer_than_they_reach() -> None:
     assert sum(one.is_exit for one in code) > 2
 
 
+@pytest.mark.slow
 def test_a_body_too_long_for_short_jumps_is_called() -> None:
     long = made_members.member([*[insn.add64_imm(2, 1)] * 31_000, insn.mov32_imm(0, 2), EXIT_INSN])
     assert linked.candidates([long, long]) == ((Form.CALL, Form.CALL),)

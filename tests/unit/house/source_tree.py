@@ -30,7 +30,8 @@ def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_bytes(), filename=str(path))
 
 
-def imports(tree: ast.Module) -> set[tuple[str, int]]:
+@cache
+def imports(tree: ast.Module) -> frozenset[tuple[str, int]]:
     """Every imported top-level name with its line, wherever in the file it is imported."""
     found: set[tuple[str, int]] = set()
     for node in ast.walk(tree):
@@ -38,7 +39,7 @@ def imports(tree: ast.Module) -> set[tuple[str, int]]:
             found |= {(alias.name, node.lineno) for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             found |= {(f"{node.module}.{alias.name}", node.lineno) for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def shown(path: Path) -> str:
