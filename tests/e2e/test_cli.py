@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from skep import paths
+from skep import hooks, paths
 from tests import bpf_build, instance
 
 XDP_DROP, XDP_PASS = 1, 2
@@ -273,10 +273,10 @@ def test_bash_completes_what_there_is(shell: Shell, tmp_path: Path) -> None:
         "skep program ": "load list get replace unload",
         "skep program get ": str(program),
         "skep link detach ": str(link),
-        "skep link attach ": "xdp tcx tracepoint uprobe uretprobe",
+        "skep link attach ": " ".join(hook.name for hook in hooks.HOOKS),
         "skep link attach tcx 1 lo ": "ingress egress",
         "skep link attach xdp 1 l": "lo",
-        "skep program list --type xdp,tr": "xdp,tracepoint",
+        "skep program list --type xdp,trac": "xdp,tracepoint",
         "skep program list --un": "--unattached",
         "skep link list -o j": "json jsonl",
         "skep help exit": "exit-codes",
