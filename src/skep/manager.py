@@ -7,6 +7,7 @@ One writer at a time: a lock among this process's threads here, and the instance
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import threading
 import time
@@ -96,8 +97,11 @@ class Manager:
         """What ``run`` would do now; nothing is changed, no id is used up. Whoever may look may ask."""
         with self._locked(PREVIEW_WAIT):
             fresh = self._fresh(caller, op, take=False)
-            decided = plan.decide(op, world.observe(self._kernel, self._store, op, fresh, self._xdp_modes), fresh)
-        return model.Preview(steps=describe.lines(decided), warnings=decided.warnings)
+            seen_world = world.observe(self._kernel, self._store, op, fresh, self._xdp_modes)
+            first = plan.bury(op, seen_world, fresh)
+            decided = plan.decide(op, seen_world if first is None else first[1], fresh)
+        told = () if first is None else first[0].warnings
+        return model.Preview(steps=describe.lines(decided), warnings=(*told, *decided.warnings))
 
     def sweep(self) -> tuple[str, ...]:
         """Make the pins' directories, and undo or finish what a killed process left half done: one line for each.
@@ -237,7 +241,14 @@ class Manager:
 
     def _change(self, op: model.Operation, verb: str, fresh: plan.Fresh) -> model.Done:
         seen_world = world.observe(self._kernel, self._store, op, fresh, self._xdp_modes)
+        told: tuple[str, ...] = ()
+        first = plan.bury(op, seen_world, fresh)
+        if first is not None:
+            buried, seen_world = first
+            apply.apply(buried, self._kernel, self._store, fresh.operation, verb="bury", fault=self._fault)
+            told = buried.warnings
         decided = plan.decide(op, seen_world, fresh)
+        decided = dataclasses.replace(decided, warnings=(*told, *decided.warnings))
         if isinstance(op, model.Load):
             decided = stale.superseded(op, decided, self._store.snapshot(), fresh.boot)
         results = apply.apply(decided, self._kernel, self._store, fresh.operation, verb=verb, fault=self._fault)

@@ -128,6 +128,24 @@ def test_a_device_of_the_same_name_starts_a_chain_of_its_own(rig: manager_rig.Ri
     assert rig.manager.link(new).status.counts == model.Counts(runs=5, proceeded=5)
 
 
+def test_a_chain_taken_away_from_outside_makes_room(rig: manager_rig.Rig) -> None:
+    """The place of a dead chain is its namespace's and interface's numbers, which the kernel gives out again."""
+    first, second = (rig.load("on_xdp")[0] for _ in range(2))
+    old = rig.attach(first, rig.attachment("on_xdp"))
+    (chain,) = rig.manager.chains()
+    subprocess.run(["bpftool", "link", "detach", "pinned", chain.record.link_pin], check=True)
+    assert rig.manager.link(old).status.state is model.LinkState.DEFUNCT
+    new = rig.attach(second, rig.attachment("on_xdp"))
+    rig.send(3)
+    assert rig.manager.link(new).status.counts == model.Counts(runs=3, proceeded=3)
+    assert rig.manager.link(old).status.state is model.LinkState.DEFUNCT
+    rig.detach(old)
+    rig.detach(new)
+    rig.unload(first)
+    rig.unload(second)
+    assert rig.manager.doctor() == ()
+
+
 def seen(rig: manager_rig.Rig) -> object:
     """Pins and records; the hooks are gone with the device."""
     records = rig.store.snapshot()

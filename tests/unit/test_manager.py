@@ -258,6 +258,26 @@ def test_a_deleted_interface_makes_its_links_defunct(bed):
     assert bed.manager.doctor() == ()
 
 
+def test_a_dead_chain_makes_room_for_a_new_interface_with_its_numbers(bed):
+    """A new network namespace gets the number of one that is gone, and its first interface the same index."""
+    (old,), (new,) = bed.load("on_xdp"), bed.load("on_xdp")
+    first = bed.attach(old)
+    number = bed.kernel.interfaces[None, "eth0"].ifindex
+    bed.kernel.delete_interface("eth0")
+    bed.kernel.add_interface("eth0", ifindex=number)
+    again = model.Attach(program=new.record.id, attachment=xdp.XdpAttachment(interface=ETH0, priority=5))
+    warned = bed.manager.preview(ROOT, again).warnings
+    done = bed.manager.run(ROOT, again)
+    assert done.warnings == warned
+    assert f"detached: {first}" in done.warnings[0]
+    (link,) = done.links
+    states = {one.record.id: one.status.state for one in bed.manager.links(model.LinkFilter())}
+    assert states == {first: model.LinkState.DEFUNCT, link: model.LinkState.ATTACHED}
+    bed.manager.run(ROOT, model.Detach(link=first))
+    assert bed.manager.link(link).status.state is model.LinkState.ATTACHED
+    assert bed.manager.doctor() == ()
+
+
 # ---------------------------------------------------------------- reboot, loss, doctor
 
 

@@ -73,6 +73,10 @@ def status(record: model.LinkRecord, chain: model.ChainRecord | None, sight: Sig
             return model.LinkStatus(state=model.LinkState.DEFUNCT, pin_present=False, reason="its chain is not there")
         expected, pins = (chain.link_id,), (chain.link_pin,)
         position = next((place for place, one in enumerate(chain.members) if one.link == record.id), None)
+        if position is None:  # a later interface has the same numbers, and a chain of its own
+            return model.LinkStatus(
+                state=model.LinkState.DEFUNCT, pin_present=False, reason="its interface was deleted"
+            )
     found = tuple(sight.kernel[id] for id in expected if id in sight.kernel)
     on_interface = hooks.by_name(record.hook).interface is not None
     # A link whose device was deleted, or that was detached from outside, stays as a husk with interface number 0.

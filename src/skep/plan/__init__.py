@@ -7,13 +7,22 @@ from typing import assert_never
 
 from skep import model, steps
 from skep.plan import adopt, attach, detach, load, notes, replace, unload, update
+from skep.plan import bury as _bury
 from skep.plan.world import Fresh, World
 
 
 def decide(operation: model.Operation, world: World, fresh: Fresh) -> steps.Plan:
     """The plan that carries ``operation`` out, notes included; raises what the verb's planner raises."""
-    plan = _decide(operation, world, fresh)
+    return _noted(_decide(operation, world, fresh), fresh)
 
+
+def bury(operation: model.Operation, world: World, fresh: Fresh) -> tuple[steps.Plan, World] | None:
+    """What must be carried out before ``operation`` can be decided, and the world after it; None in most cases."""
+    chain = _bury.dead_chain(operation, world, fresh)
+    return None if chain is None else (_noted(_bury.plan(chain, fresh), fresh), _bury.without(world, chain))
+
+
+def _noted(plan: steps.Plan, fresh: Fresh) -> steps.Plan:
     def finish(results: steps.Results) -> tuple[steps.Finish, ...]:
         return (*plan.finish(results), *notes.actions(plan.commit(results), fresh.pins))
 
@@ -40,4 +49,4 @@ def _decide(operation: model.Operation, world: World, fresh: Fresh) -> steps.Pla
             assert_never(operation)
 
 
-__all__ = ["Fresh", "World", "decide"]
+__all__ = ["Fresh", "World", "bury", "decide"]

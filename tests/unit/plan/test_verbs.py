@@ -186,14 +186,6 @@ def no_interface(one: Host) -> model.Attach:
     return model.Attach(program=program, attachment=on_xdp(10, interface=model.InterfaceRef(name="eth9")))
 
 
-def dead_chain(one: Host) -> model.Attach:
-    scenarios.chain_of(one, "first", "second")
-    one.kernel.delete_interface("eth0")
-    one.kernel.add_interface("eth0", ifindex=2)
-    (program,) = one.load("third")
-    return model.Attach(program=program, attachment=on_xdp(10))
-
-
 def lost_pin(one: Host) -> model.Attach:
     (program,) = one.load("first")
     one.kernel.unpin(one.record(program).pin)
@@ -216,11 +208,10 @@ def twice_on_tcx(one: Host) -> model.Attach:
         (other_mode, errors.Conflict, ("mode drv",)),
         (no_interface, errors.NotFound, ("eth0",)),
         (lambda one: model.Attach(program=model.ProgramId(9), attachment=on_xdp(1)), errors.NotFound, ("9",)),
-        (dead_chain, errors.Conflict, ("skep link detach 1 2",)),
         (lost_pin, errors.Conflict, ("nothing is pinned",)),
         (twice_on_tcx, errors.AlreadyExists, ("link 1",)),
     ],
-    ids=["foreign", "twice", "twice-mode", "type", "mode", "interface", "program", "dead", "pin", "tcx-twice"],
+    ids=["foreign", "twice", "twice-mode", "type", "mode", "interface", "program", "pin", "tcx-twice"],
 )
 def test_attachments_that_cannot_be(
     host: Host,
