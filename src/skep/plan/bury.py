@@ -48,6 +48,6 @@ def without(world: World, chain: model.ChainRecord) -> World:
 def _told(chain: model.ChainRecord) -> str:
     links = ", ".join(str(member.link) for member in chain.members)
     return (
-        f"an older chain of {chain.interface} no longer ran (its interface was deleted, or it was detached from outside) "
-        f"and has made room; its links can be detached: {links}"
+        f"an older chain of {chain.interface} no longer ran (its interface was deleted, or it was detached from "
+        f"outside) and has made room; its links can be detached: {links}"
     )

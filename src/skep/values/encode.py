@@ -197,7 +197,9 @@ class _Writer:
         try:
             raw = ipaddress.IPv4Address(value).packed
         except ValueError:
-            raise _wrong(path, f"{value!r} is neither a number nor an IPv4 address", "") from None
+            raise _wrong(
+                path, f"{value!r} is neither a number nor an IPv4 address", "write 10.0.0.1 or a number"
+            ) from None
         if not is_network_order(self._types, type_id):
             raise _wrong(
                 path, f"in which byte order {spelt} holds an address is not known", f"hex:{raw.hex()} is network order"
@@ -214,7 +216,7 @@ def from_hex(text: str, size: int, path: str) -> bytes:
     try:
         raw = bytes.fromhex(text.removeprefix("hex:").replace(":", " "))
     except ValueError:
-        raise _wrong(path, f"{text!r} is not an even number of hexadecimal digits", "") from None
+        raise _wrong(path, f"{text!r} is not an even number of hexadecimal digits", "write two for each byte") from None
     if len(raw) != size:
         raise _wrong(path, f"it takes {size} bytes, not {len(raw)}", "give every byte, in memory order")
     return raw
@@ -232,7 +234,7 @@ def _whole(value: Json, path: str, wanted: str) -> int:
         return int(value, 0)
     if isinstance(value, int):
         return int(value)
-    raise _wrong(path, f"{_shown(value)} is not {wanted}", "")
+    raise _wrong(path, f"{_shown(value)} is not {wanted}", "write a number")
 
 
 def _float(value: Json, size: int, path: str) -> bytes:
@@ -241,7 +243,7 @@ def _float(value: Json, size: int, path: str) -> bytes:
             return struct.pack(_FLOATS[size], float(value))
     except (ValueError, OverflowError):
         pass
-    raise _wrong(path, f"{_shown(value)} is not a floating-point number of {size} bytes", "")
+    raise _wrong(path, f"{_shown(value)} is not a floating-point number of {size} bytes", "write a number")
 
 
 def _fits(number: int, lowest: int, highest: int, path: str, spelt: str) -> None:
