@@ -31,7 +31,7 @@ ONE = (*SUITE, "-k", "not test_load.py and not test_linked_")
 TWO = (*SUITE, "-k", "test_load.py or test_linked_ or runs_while_attached")
 ATTACHED = ("xdp", "tcx", "tracepoint", "uprobe")
 """A test called ``test_<hook>_runs_while_attached`` saw its program run, and saw it end."""
-REFUSED_SOMEWHERE = ("kprobe", "kprobe-multi", "fentry", "lsm", "freplace")
+REFUSED_SOMEWHERE = ("kprobe", "kprobe_multi", "fentry", "lsm", "freplace")
 
 pytestmark = pytest.mark.timeout(SECONDS + 60)
 

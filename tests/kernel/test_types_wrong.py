@@ -93,7 +93,7 @@ WRONG: dict[str, tuple[str, Callable[[Rig], object], type[errors.SkepError], str
     "program as map": (
         "on_sk_msg", lambda rig: sockmap.SockmapAttachment(map=rig.program_pin()), errors.InvalidRequest, "of sockets"
     ),
-    "type": ("on_bind4", lambda _: netns.NetnsAttachment(), errors.Conflict, "cgroup_sock_addr program"),
+    "type": ("on_bind4", lambda _: netns.NetnsAttachment(), errors.Conflict, "its type is cgroup_sock_addr"),
     "other target": (
         "on_tp_btf", lambda _: aimed.AimedAttachment(target="sched_switch"), errors.Conflict, "loaded for sys_enter"
     ),
@@ -144,8 +144,8 @@ def test_a_kernel_function_that_is_not_there(rig: Rig) -> None:
     available = types_rig.features()
     for name, feature, attachment in (
         ("on_kprobe", "kprobe", kprobe.KprobeAttachment(fn_name="do_sys_openat22")),
-        ("on_kprobe_multi", "kprobe-multi", kprobe_multi.KprobeMultiAttachment(functions=("do_sys_openat22",))),
-        ("on_kprobe_multi", "kprobe-multi", kprobe_multi.KprobeMultiAttachment(functions=("no_such_thing_*",))),
+        ("on_kprobe_multi", "kprobe_multi", kprobe_multi.KprobeMultiAttachment(functions=("do_sys_openat22",))),
+        ("on_kprobe_multi", "kprobe_multi", kprobe_multi.KprobeMultiAttachment(functions=("no_such_thing_*",))),
     ):
         expected = errors.NotFound if available[feature].available else errors.SkepError
         program = rig.load(name)

@@ -142,15 +142,15 @@ CASES = {
                               attachment=lambda rig: perf_event.PerfEventAttachment(
                                   event="page-faults", period=1, pid=os.getpid())),
     "iter": Case(program="on_iterator", hook="iter", effect=iterated, attachment=lambda rig: aimed.AimedAttachment()),
-    "kprobe-multi": Case(program="on_kprobe_multi", hook="kprobe-multi", values=MINE, effect=opened, detail="functions",
+    "kprobe_multi": Case(program="on_kprobe_multi", hook="kprobe_multi", values=MINE, effect=opened, detail="functions",
                          attachment=lambda rig: kprobe_multi.KprobeMultiAttachment(
                              functions=("do_sys_openat2", "vfs_mk*"))),
-    "kretprobe-multi": Case(program="on_kretprobe_multi", hook="kprobe-multi", values=MINE, effect=opened,
+    "kretprobe_multi": Case(program="on_kretprobe_multi", hook="kprobe_multi", values=MINE, effect=opened,
                             attachment=lambda rig: kprobe_multi.KprobeMultiAttachment(functions=("do_sys_open*",))),
-    "uprobe-multi": Case(program="on_uprobe_multi", hook="uprobe-multi", values=MINE, effect=asked, detail="places",
+    "uprobe_multi": Case(program="on_uprobe_multi", hook="uprobe_multi", values=MINE, effect=asked, detail="places",
                          attachment=lambda rig: uprobe_multi.UprobeMultiAttachment(
                              target="libc", functions=("getppid", "getpgi*"))),
-    "uretprobe-multi": Case(program="on_uretprobe_multi", hook="uprobe-multi", effect=asked, detail="places",
+    "uretprobe_multi": Case(program="on_uretprobe_multi", hook="uprobe_multi", effect=asked, detail="places",
                             attachment=lambda rig: uprobe_multi.UprobeMultiAttachment(
                                 target="libc.so.6", functions=("getppid",), pid=os.getpid())),
 }  # fmt: skip

@@ -45,10 +45,10 @@ def _summary(attachment: KprobeMultiAttachment) -> str:
 
 
 HOOK = hook.Hook(
-    name=model.HookName("kprobe-multi"),
+    name=model.HookName("kprobe_multi"),
     prog_type=BPF_PROG_TYPE_KPROBE,
     sections=("kprobe.multi", "kretprobe.multi"),
-    family=(model.HookName("kprobe-multi"),),
+    family=(model.HookName("kprobe_multi"),),
     attachment=KprobeMultiAttachment,
     build=_build,
     requests=_requests,

@@ -78,10 +78,10 @@ def _summary(attachment: UprobeMultiAttachment) -> str:
 
 
 HOOK = hook.Hook(
-    name=model.HookName("uprobe-multi"),
+    name=model.HookName("uprobe_multi"),
     prog_type=BPF_PROG_TYPE_KPROBE,
     sections=("uprobe.multi", "uretprobe.multi"),
-    family=(model.HookName("uprobe-multi"),),
+    family=(model.HookName("uprobe_multi"),),
     attachment=UprobeMultiAttachment,
     build=_build,
     requests=_requests,

@@ -225,8 +225,8 @@ _OWN: Final[Mapping[str, Callable[[], str]]] = {
     "uretprobe": _pmu("uprobe"),
     "kprobe": _pmu("kprobe"),
     "kretprobe": _pmu("kprobe"),
-    "kprobe-multi": _multi(abi.TRACE_KPROBE_MULTI, _BOGUS_SYMBOL),
-    "uprobe-multi": _multi(abi.TRACE_UPROBE_MULTI, _BOGUS_PATH),
+    "kprobe_multi": _multi(abi.TRACE_KPROBE_MULTI, _BOGUS_SYMBOL),
+    "uprobe_multi": _multi(abi.TRACE_UPROBE_MULTI, _BOGUS_PATH),
     "raw_tracepoint": _loads(abi.PROG_TYPE_RAW_TRACEPOINT),
     "perf_event": _loads(abi.PROG_TYPE_PERF_EVENT),
 }

@@ -185,5 +185,5 @@ def test_an_order_names_a_side_and_a_neighbour(order: str, place: str, link: int
 @pytest.mark.parametrize(("section", "flags"), [("uprobe.multi", 0), ("uretprobe.multi.s/x", 1)])
 def test_the_section_of_a_multi_probe_says_whether_it_waits_for_returns(section: str, flags: int) -> None:
     attachment = uprobe_multi.UprobeMultiAttachment(target="libc", functions=("malloc",))
-    (candidate,) = hooks.by_name("uprobe-multi").requests(attachment, hooks.Placing(section=section))
+    (candidate,) = hooks.by_name("uprobe_multi").requests(attachment, hooks.Placing(section=section))
     assert candidate.flags == flags

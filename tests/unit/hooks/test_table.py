@@ -14,7 +14,7 @@ ONE_OF = {
     "uprobe": ["fn_name"],
     "uretprobe": ["fn_name"],
     "perf_event": ["pid"],
-    "uprobe-multi": ["functions"],
+    "uprobe_multi": ["functions"],
 }
 """Options that are needed unless another is given, so that the table cannot call them required."""
 
@@ -30,7 +30,7 @@ every_hook = pytest.mark.parametrize("hook", hooks.HOOKS, ids=lambda one: one.na
         ("classifier_1", "tcx"), ("action", "tcx"), ("?tcx", "tcx"),
         ("tracepoint/sched/sched_switch", "tracepoint"), ("tp/syscalls/x", "tracepoint"), ("tp_btf/x", "tp_btf"),
         ("uprobe", "uprobe"), ("uprobe/libc:malloc", "uprobe"), ("uprobe.s/x", "uprobe"),
-        ("uprobe.multi/x", "uprobe-multi"), ("kprobe.multi/x", "kprobe-multi"),
+        ("uprobe.multi/x", "uprobe_multi"), ("kprobe.multi/x", "kprobe_multi"),
         ("uretprobe", "uretprobe"), ("uretprobe.s//bin/x:y", "uretprobe"),
         ("kprobe/x", "kprobe"), ("prog", None), ("", None), ("xdpx", None), (".text", None),
     ],
