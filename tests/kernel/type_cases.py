@@ -180,6 +180,7 @@ POINTS = {  # program -> hook; what a process of the cgroup does, and whether it
     "on_sysctl": ("cgroup_sysctl", "sysctl", True),
     "on_device": ("cgroup_device", "device", True),
     "on_sockops": ("sockops", "connect4", False),
+    "on_lsm_cgroup": ("lsm_cgroup", "socket", True),
 }
 
 

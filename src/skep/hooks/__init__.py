@@ -21,6 +21,7 @@ from skep.hooks import (
     kprobe_multi,
     kretprobe,
     lsm,
+    lsm_cgroup,
     netfilter,
     perf_event,
     raw_tracepoint,
@@ -63,6 +64,7 @@ HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
     cgroup_sysctl.HOOK,
     cgroup_device.HOOK,
     sockops.HOOK,
+    lsm_cgroup.HOOK,
     netfilter.HOOK,
     sk_lookup.HOOK,
     flow_dissector.HOOK,
@@ -75,7 +77,7 @@ _ELSEWHERE = ("xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap"
 
 _FOREIGN = (
     "ksyscall", "kretsyscall", "kprobe.session", "uprobe.session", "usdt", "raw_tp.w", "raw_tracepoint.w", "freplace",
-    "lsm_cgroup", "syscall", "cgroup", "cgroup_", "socket", "sk_reuseport", "sk_reuseport_", "sk_skb", "lirc_mode2",
+    "syscall", "cgroup", "cgroup_", "socket", "sk_reuseport", "sk_reuseport_", "sk_skb", "lirc_mode2",
     "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local", "struct_ops", "netkit",
 )  # fmt: skip
 """Section names of types that skep does not have: libbpf's ``section_defs`` (src/libbpf.c) less those in ``HOOKS``."""

@@ -50,6 +50,7 @@ def hook_of(
     points: Mapping[str, int] | None = None,
     sections: tuple[str, ...] = (),
     attach_type: int = 0,
+    aimed: bool = False,
 ) -> hook.Hook[CgroupAttachment]:
     """A type of the family: ``points`` where its sections differ in the attach type, else ``sections``."""
 
@@ -74,6 +75,7 @@ def hook_of(
         summary=_summary,
         points=points or {},
         expected_attach_type=attach_type,
+        aimed=aimed,
         swaps=True,
         anchor=_anchor,
         first=first,
