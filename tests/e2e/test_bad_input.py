@@ -206,7 +206,7 @@ CASES = (
     Case(name="attached as another type", words="link attach tracepoint {spare} syscalls/sys_enter_getppid", exit=11,
          request=lambda b: b.attach("spare", tracepoint_attach_info=pb.TracepointAttachInfo(
              tracepoint="syscalls/sys_enter_getppid",
-         )), status="FAILED_PRECONDITION", says="its type is xdp"),
+         )), status="FAILED_PRECONDITION", says="it is a xdp program"),
     Case(name="attached twice", words="link attach xdp {xdp} {near} -n {netns} -p 7", exit=11,
          request=lambda b: b.xdp("xdp"), status="ALREADY_EXISTS", says="already"),
     Case(name="no such tracepoint", words="link attach tracepoint {tracepoint} syscalls/sys_enter_never", exit=3,

@@ -119,7 +119,8 @@ def test_maps(skep: instance.Instance) -> None:
             assert {field: shown.get(field) for field in mine} == mine
             frozen += shown["frozen"]
             assert ran("bpftool", "-j", "map", "show", "pinned", seen["pin_path"])["id"] == seen["id"]
-            assert seen == listed[seen["id"]] == told(skep, "map", "get", str(seen["id"])), "told alike everywhere"
+            whole = told(skep, "map", "get", str(seen["id"]))  # which also tells of types
+            assert seen == listed[seen["id"]] == {field: whole[field] for field in seen}, "told alike everywhere"
     assert frozen >= len(PROGRAMS), "constants are frozen"
 
 

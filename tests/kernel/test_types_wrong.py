@@ -93,7 +93,7 @@ WRONG: dict[str, tuple[str, Callable[[Rig], object], type[errors.SkepError], str
     "program as map": (
         "on_sk_msg", lambda rig: sockmap.SockmapAttachment(map=rig.program_pin()), errors.InvalidRequest, "of sockets"
     ),
-    "type": ("on_bind4", lambda _: netns.NetnsAttachment(), errors.Conflict, "its type is cgroup_sock_addr"),
+    "type": ("on_bind4", lambda _: netns.NetnsAttachment(), errors.Conflict, "it is a cgroup_sock_addr program"),
     "other target": (
         "on_tp_btf", lambda _: aimed.AimedAttachment(target="sched_switch"), errors.Conflict, "loaded for sys_enter"
     ),

@@ -23,7 +23,7 @@ def plan(operation: model.Attach, world: World, fresh: Fresh) -> steps.Plan:
     if not isinstance(operation.attachment, hook.attachment):
         raise errors.Conflict(
             f"program {record.id} ({record.name}) cannot be attached that way",
-            why=f"its type is {hook.name}",
+            why=f"it is a {hook.name} program",
             do=f"use 'skep link attach {hook.name}'",
         )
     match operation.attachment:

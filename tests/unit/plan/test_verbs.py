@@ -204,7 +204,7 @@ def twice_on_tcx(one: Host) -> model.Attach:
         (foreign, errors.Conflict, ("foreign", "ip link set")),
         (lambda one: again(one, on_xdp(10)), errors.AlreadyExists, ("link 1",)),
         (lambda one: again(one, on_xdp(10, mode=model.XdpMode.SKB)), errors.AlreadyExists, ()),
-        (wrong_type, errors.Conflict, ("its type is xdp",)),
+        (wrong_type, errors.Conflict, ("it is a xdp program",)),
         (other_mode, errors.Conflict, ("mode drv",)),
         (no_interface, errors.NotFound, ("eth0",)),
         (lambda one: model.Attach(program=model.ProgramId(9), attachment=on_xdp(1)), errors.NotFound, ("9",)),
