@@ -86,6 +86,8 @@ FRAME: Final = 10  # r10, the read-only frame pointer
 _LITTLE: Final = sys.byteorder == "little"
 LOW_HALF: Final = 0 if _LITTLE else 4  # where in 8 bytes of memory the low 32 bits are
 _PACKED: Final = struct.Struct("<BBhi" if _LITTLE else ">BBhi")
+IMM: Final = struct.Struct("=i")
+IMM_AT: Final = 4  # where imm lies in struct bpf_insn
 
 
 class Insn(NamedTuple):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from skep import errors
-from skep.bytecode import btf, insn
+from skep.bytecode import btf, insn, recent
 from skep.bytecode.insn import Insn
 
 ROW_VERSION: Final = 1
@@ -53,7 +53,7 @@ class Member:
     verified_insns: int = 0
 
     def decoded(self) -> list[Insn]:
-        return insn.decode(self.insns)
+        return list(_decoded(self.insns))
 
 
 def keep(
@@ -116,17 +116,28 @@ def keep(
 
 def patch(insns: bytes, fds: Sequence[int]) -> bytes:
     """Put file descriptors back: map reference ``n`` becomes ``fds[n]``. The result is ready for BPF_PROG_LOAD."""
-    code = insn.decode(insns)
-    for index, one in insn.first_halves(code):
-        if one.is_map_reference:
-            if not 0 <= one.imm < len(fds):
-                raise errors.Broken(
-                    "kept code names a map that it does not list",
-                    why=f"instruction {index} wants map {one.imm} of {len(fds)}",
-                    do="load the program again",
-                )
-            code[index] = one._replace(imm=fds[one.imm])
-    return insn.encode(code)
+    code = bytearray(insns)
+    for index, one in _map_references(insns):
+        if not 0 <= one < len(fds):
+            raise errors.Broken(
+                "kept code names a map that it does not list",
+                why=f"instruction {index} wants map {one} of {len(fds)}",
+                do="load the program again",
+            )
+        insn.IMM.pack_into(code, index * insn.SIZE + insn.IMM_AT, fds[one])
+    return bytes(code)
+
+
+@recent.recent(recent.PROGRAMS)
+def _decoded(insns: bytes) -> tuple[Insn, ...]:
+    return tuple(insn.decode(insns))
+
+
+@recent.recent(recent.PROGRAMS)
+def _map_references(insns: bytes) -> tuple[tuple[int, int], ...]:
+    """Where maps are named: the instruction's index, and the map's."""
+    found = insn.first_halves(list(_decoded(insns)))
+    return tuple((index, one.imm) for index, one in found if one.is_map_reference)
 
 
 def parse_func_info(records: bytes, record_size: int) -> tuple[FuncInfo, ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import enum
+import functools
 import json
 import types
 import typing
@@ -26,6 +27,7 @@ LONGEST = 4_000
 """Bytes of a symbolic link's target; the kernel allows PATH_MAX - 1 (linux/limits.h)."""
 VERSION = 1
 _PACKED = "z:"
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +129,7 @@ def _text(data: bytes) -> str:
 
 
 def _pack(value: object) -> str:
-    text = json.dumps(value, separators=(",", ":"))
+    text = _ENCODER.encode(value)
     if len(text) <= LONGEST:
         return text
     return _PACKED + base64.b85encode(zlib.compress(text.encode(), 9)).decode()
@@ -153,7 +155,7 @@ def _plain(value: object) -> typing.Any:  # Any: JSON
     if type(value) in _AS_THEY_ARE:
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {one.name: _plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+        return {name: _plain(getattr(value, name)) for name in _names(type(value))}
     match value:
         case enum.Enum():
             return value.value
@@ -165,6 +167,11 @@ def _plain(value: object) -> typing.Any:  # Any: JSON
             return {str(key): _plain(one) for key, one in value.items()}
         case _:
             return value
+
+
+@functools.cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(one.name for one in dataclasses.fields(kind))
 
 
 def _typed(hint: typing.Any, value: typing.Any) -> object:  # Any: a type expression, and JSON

@@ -241,8 +241,11 @@ def finish(text: str) -> tuple[steps.Finish, ...]:
     return tuple(found)
 
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def _dump(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _chain_key(type: str, netns: int, ifindex: int) -> model.ChainKey:
