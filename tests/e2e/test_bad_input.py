@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 import pytest
 
-from skep import errors, model
+from skep import errors, model, paths
 from skep.pb import bpfman_pb2 as pb
 from skep.pb import bpfman_pb2_grpc, skep_pb2, skep_pb2_grpc
 from skep.rpc import status
@@ -340,12 +340,15 @@ def test_two_loads_at_once_both_succeed(bench: Bench) -> None:
 # ------------------------------------------------------------ the daemon's own bad input
 
 
-def refused_start(*flags: str) -> str:
+def refused_start(runtime: Path, *flags: str) -> str:
     """What ``skep serve`` says when it does not start; it must end by itself, without a traceback."""
-    done = subprocess.run(
-        [*instance.command(), "serve", *flags], env=instance.environment(), capture_output=True, text=True,
-        timeout=60, check=False,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            [*instance.command(), "serve", "--runtime-dir", str(runtime), *flags], env=instance.environment(),
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    finally:
+        instance.remove_pins(paths.layout(runtime=str(runtime)).pins)  # the empty directories that a start makes
     assert done.returncode == 11, done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -353,7 +356,7 @@ def refused_start(*flags: str) -> str:
 
 def test_a_socket_in_use_is_left_to_its_owner(bench: Bench, tmp_path: Path) -> None:
     before = evidence.taken(bench.daemon, bench.network)
-    said = refused_start("--runtime-dir", str(tmp_path / "run"), "--socket-path", bench.daemon.layout.socket)
+    said = refused_start(tmp_path / "run", "--socket-path", bench.daemon.layout.socket)
     assert bench.daemon.layout.socket in said
     assert evidence.taken(bench.daemon, bench.network) == before
     bench.stub.List(pb.ListRequest(bpfman_programs_only=True), timeout=SECONDS)
@@ -368,7 +371,7 @@ def test_a_store_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
     opened.close()
     before = {file.name: file.read_bytes() for file in database.parent.iterdir()}
 
-    said = refused_start("--runtime-dir", str(tmp_path / "run"), "--state-dir", str(tmp_path / "state"))
+    said = refused_start(tmp_path / "run", "--state-dir", str(tmp_path / "state"))
 
     assert "newer" in said
     assert "9999" in said
