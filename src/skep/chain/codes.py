@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NewType
 
+from skep.hooks import xdp
+
 Mask = NewType("Mask", int)  # bit (code - lowest code) set: this verdict hands on to the next member
 
 
@@ -53,16 +55,16 @@ class Hook:
 
 XDP: Final = Hook(
     name="XDP",
-    codes={"aborted": 0, "drop": 1, "pass": 2, "tx": 3, "redirect": 4, "dispatcher_return": 31},
+    codes=xdp.VERDICTS,
     lowest=0,
     last=4,
     fall_off=2,
     abort=0,
-    default=("pass", "dispatcher_return"),
+    default=tuple(name for name, code in xdp.VERDICTS.items() if code in xdp.DEFAULT_PROCEED_ON),
     context="xdp_md",
     unforeseen=16,  # rx_queue_index
-    prog_type=6,
-    attach_type=37,
+    prog_type=xdp.BPF_PROG_TYPE_XDP,
+    attach_type=xdp.BPF_XDP,
 )
 
 # A chain of TC programs that one of them ends with an unknown code drops the packet, as XDP_ABORTED does.

@@ -29,10 +29,11 @@ from skep.chain import counts, emit, forms, functions, ladder, licence, limits, 
 from skep.chain.codes import Hook
 from skep.chain.ending import Ending
 from skep.chain.parts import Body, Form, Part
+from skep.hooks import xdp
 
 __all__ = ["XDP_HAS_FRAGS", "Form", "Linked", "Part", "candidates", "link", "without_frags"]
 
-XDP_HAS_FRAGS: Final = 1 << 5  # BPF_F_XDP_HAS_FRAGS, linux/bpf.h; Linux 5.18
+XDP_HAS_FRAGS: Final = xdp.BPF_F_XDP_HAS_FRAGS
 
 _ARGUMENT: Final = 1  # r1
 _VERDICT: Final = 0  # r0

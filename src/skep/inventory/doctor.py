@@ -112,7 +112,8 @@ def _foreign(kernel: door.Kernel, sight: seen.Seen) -> Iterator[model.Finding]:
                     kind="foreign program on a hook",
                     subject=f"program {id} ({name or 'no name'}) on {chain.interface}",
                     explanation=f"the chain {chain.key} should run here",
-                    remedy=f"take it away, for example with 'ip link set dev {chain.interface} xdp off'",
+                    remedy=f"take it away: 'ip link set dev {chain.interface} xdp off', or 'bpftool link detach id N' "
+                    "where 'bpftool link show' has a link N of that program",
                 )
 
 

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from skep import errors, model, paths, steps
 from skep.bytecode import relocated
 from skep.chain import codes, counts, linked, order, parts, verdict
-from skep.hooks import request
+from skep.hooks import request, xdp
 from skep.plan.world import World
 
 HOOKS = {"xdp": codes.XDP}
 """``ChainKey.type`` -> what its verdicts mean."""
-
-_XDP_HAS_FRAGS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,12 +176,11 @@ def hint(chain_parts: Sequence[steps.ChainPart], flags: Mapping[model.ProgramPin
 
     ``flags``: those of programs that are known only by their pin yet.
     """
-    lacking = [
-        part.name
-        for part in chain_parts
-        if not _XDP_HAS_FRAGS
-        & (part.member.prog_flags if isinstance(part.member, relocated.Member) else flags[part.member])
-    ]
+    lacking = []
+    for part in chain_parts:
+        own = part.member.prog_flags if isinstance(part.member, relocated.Member) else flags[part.member]
+        if not own & xdp.BPF_F_XDP_HAS_FRAGS:
+            lacking.append(part.name)
     if not lacking:
         return ""
     return f'if the interface\'s MTU is large: {", ".join(lacking)} not built for SEC("xdp.frags")'
