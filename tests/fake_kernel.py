@@ -60,6 +60,7 @@ class FakeKernel(fake_elements.Elements):
         self.interfaces: dict[tuple[str | None, str], model.Interface] = {}
         self.native = True
         self.tracepoints = {("syscalls", "sys_enter_getpid"), ("sched", "sched_switch")}
+        self.cpus: tuple[int, ...] = (0, 1, 3)
         self.files = {"/bin/probed": {"main", "work"}}
         self.objects: dict[str, bytes] = {}
         self.refuse_linked: Callable[[linked.Linked], str] = lambda one: ""
@@ -257,6 +258,12 @@ class FakeKernel(fake_elements.Elements):
                         f"no function {target.symbol!r} in {target.path}",
                         near=errors.near_misses(target.symbol, symbols),
                     )
+
+    def places(self, target: request.Target) -> tuple[request.Target, ...]:
+        self.check_target(target)
+        if isinstance(target, request.PerfEventTarget) and target.pid is None and target.cpu is None:
+            return tuple(dataclasses.replace(target, cpu=cpu) for cpu in self.cpus)
+        return (target,)
 
     def read_counts(self, counts: model.MapPin) -> tuple[int, ...]:
         self._may_fail("read_counts")

@@ -6,7 +6,8 @@ Pins, all in the host's bpffs::
     <pins>/sets/<set>/<map>                maps of one load, under their ELF names
     <pins>/private/<set>/<n>_<name>        its data sections (bpffs refuses '.' in names)
     <pins>/shared/<map>                    LIBBPF_PIN_BY_NAME maps, one per host
-    <pins>/links/<link id>[/<n>]           kernel links; a directory when the hook makes more than one
+    <pins>/links/<link id>[/<n>]           kernel links; a directory when the link owns several
+    <pins>/links/<link id>_next[/<n>]      those that replace them, while the link is moved
     <pins>/chains/<type>-<netns>-<ifindex>/link
     <pins>/chains/<type>-<netns>-<ifindex>/<revision>/{prog,counts}
     <pins>/notes/{programs,links,chains}/…   symbolic links whose targets are records (plan/notes.py)
@@ -159,9 +160,18 @@ class Pins:
         base = f"{self.root}/links/{link}"
         return model.LinkPin(base if index is None else f"{base}/{index}")
 
-    def link_copy(self, link: model.LinkId) -> model.LinkPin:
-        """Where a link's next kernel link waits until it is renamed over the old one."""
-        return model.LinkPin(f"{self.root}/links/{link}_next")
+    def link_directory(self, link: model.LinkId) -> model.PinDir:
+        """The directory of a link of several kernel links."""
+        return model.PinDir(self.link(link))
+
+    def link_copy(self, link: model.LinkId, index: int | None = None) -> model.LinkPin:
+        """Where a link's next kernel link (number ``index`` of several) waits until it is renamed over the old one."""
+        base = f"{self.root}/links/{link}_next"
+        return model.LinkPin(base if index is None else f"{base}/{index}")
+
+    def link_copy_directory(self, link: model.LinkId) -> model.PinDir:
+        """The directory in which the next of several kernel links wait."""
+        return model.PinDir(self.link_copy(link))
 
     def chain(self, key: model.ChainKey) -> model.PinDir:
         """The directory of a chain."""

@@ -182,6 +182,20 @@ def test_a_tracepoint_link_is_replaced_by_renaming_a_second_over_it(place: Place
     assert not {first.kernel.id, second.kernel.id} & {one.id for one in place.kernel.links()}
 
 
+def test_a_target_of_every_processor_stands_for_one_on_each(place: Place) -> None:
+    everywhere = request.PerfEventTarget(
+        name="cpu-clock", type=1, config=0, period=None, frequency=9, pid=None, cpu=None
+    )
+    found = place.kernel.places(everywhere)
+    assert found == tuple(dataclasses.replace(everywhere, cpu=one.cpu) for one in found)  # type: ignore[union-attr]
+    assert found
+    assert len(set(found)) == len(found)
+    here = dataclasses.replace(everywhere, cpu=0)
+    assert place.kernel.places(here) == (here,)
+    point = request.TracepointTarget(group="sched", name="sched_switch")
+    assert place.kernel.places(point) == (point,)
+
+
 @pytest.mark.parametrize(
     "target",
     [

@@ -138,6 +138,9 @@ CASES = {
     "perf_event-cpu": Case(program="on_perf_event", hook="perf_event", effect=worked,
                            attachment=lambda rig: perf_event.PerfEventAttachment(
                                event="cpu-clock", frequency=500, cpu=CPU)),
+    "perf_event-everywhere": Case(program="on_perf_event", hook="perf_event", effect=worked,
+                                  attachment=lambda rig: perf_event.PerfEventAttachment(
+                                      event="cpu-clock", frequency=500)),
     "perf_event-faults": Case(program="on_perf_event", hook="perf_event", effect=faulted,
                               attachment=lambda rig: perf_event.PerfEventAttachment(
                                   event="page-faults", period=1, pid=os.getpid())),

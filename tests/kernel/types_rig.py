@@ -16,6 +16,7 @@ from skep import hooks, manager, model, paths, store
 from skep.kernel import linux
 from tests import bpf_build, instance
 from tests.kernel import bpf_raw, kernel_rig
+from tests.unit import host
 
 ROOT = model.Caller(uid=0, gid=0, pid=os.getpid())
 _OBJ_GET = 7
@@ -93,7 +94,7 @@ class Rig:
         """Look for the place without attaching there."""
         record = program.record
         placing = hooks.Placing(section=record.section, function=record.attach_func or "")
-        for candidate in hooks.by_name(record.hook).requests(attachment, placing):
+        for candidate in host.candidates(hooks.by_name(record.hook).requests(attachment, placing)):
             self.kernel.check_target(candidate.target)
 
     def replace(self, program: model.Program, name: str | None = None, **values: int) -> None:

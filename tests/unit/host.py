@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from skep import apply, hooks, model, paths
-from skep.hooks import tcx, tracepoint, uprobe, xdp
+from skep.hooks import perf_event, request, tcx, tracepoint, uprobe, xdp
 from skep.manager import Manager
 from skep.store import Store
 from tests import bpf_build, fake_kernel
@@ -20,6 +20,11 @@ ETH1 = model.InterfaceRef(name="eth1")
 def kinds(*defines: str) -> bytes:
     """The object of ``tests/bpf/kinds.bpf.c``."""
     return bpf_build.build("kinds", *defines).read_bytes()
+
+
+def types() -> bytes:
+    """The object of ``tests/bpf/types.bpf.c``, with a program of nearly every type."""
+    return bpf_build.build("types").read_bytes()
 
 
 class Host:
@@ -121,7 +126,18 @@ def on_tcx(priority: int, direction: tcx.Direction = tcx.Direction.INGRESS) -> t
     return tcx.TcxAttachment(interface=ETH0, direction=direction, priority=priority)
 
 
+def candidates(wanted: request.Requests) -> tuple[request.LinkRequest, ...]:
+    """All that a hook asks for, of one kernel link or of several."""
+    if isinstance(wanted, request.Several):
+        return tuple(one for spot in wanted.spots for one in spot.candidates)
+    return wanted
+
+
 POINT = tracepoint.TracepointAttachment(group="syscalls", name="sys_enter_getpid")
 PROBE = uprobe.UprobeAttachment(target="/bin/probed", fn_name="work")
+EVERYWHERE = perf_event.PerfEventAttachment(event="cpu-clock", frequency=99)
 
-__all__ = ["CALLER", "ETH0", "ETH1", "PINS", "POINT", "PROBE", "Host", "hooks", "kinds", "load", "on_tcx", "on_xdp"]
+__all__ = [
+    "CALLER", "ETH0", "ETH1", "EVERYWHERE", "PINS", "POINT", "PROBE", "Host", "candidates", "hooks", "kinds", "load",
+    "on_tcx", "on_xdp", "types",
+]  # fmt: skip

@@ -62,6 +62,40 @@ def attach_uprobe(one: Host) -> model.Operation:
     return model.Attach(program=program, attachment=host.PROBE)
 
 
+def on_every_cpu(one: Host) -> tuple[model.ProgramId, model.LinkId]:
+    (program,) = one.load("on_perf_event", object=host.types())
+    return program, one.attach(program, host.EVERYWHERE)
+
+
+def attach_several(one: Host) -> model.Operation:
+    (program,) = one.load("on_perf_event", object=host.types())
+    return model.Attach(program=program, attachment=host.EVERYWHERE)
+
+
+def detach_several(one: Host) -> model.Operation:
+    return model.Detach(link=on_every_cpu(one)[1])
+
+
+def unload_several(one: Host) -> model.Operation:
+    return model.Unload(program=on_every_cpu(one)[0])
+
+
+def replace_several(one: Host) -> model.Operation:
+    return replace(on_every_cpu(one)[0], host.types())
+
+
+def replace_more(one: Host) -> model.Operation:
+    program, _ = on_every_cpu(one)
+    one.kernel.cpus = (0, 1, 2, 4)
+    return replace(program, host.types())
+
+
+def replace_fewer(one: Host) -> model.Operation:
+    program, _ = on_every_cpu(one)
+    one.kernel.cpus = (3,)
+    return replace(program, host.types())
+
+
 def detach_last(one: Host) -> model.Operation:
     (link,) = chain_of(one, "first")
     one.kernel.packets("eth0", 3, member=0, code=DROP)
@@ -166,6 +200,7 @@ def replace_owner(one: Host) -> model.Operation:
 ALL: tuple[Callable[[Host], model.Operation], ...] = (
     load, load_named, load_named_again, load_borrowing,
     attach_first, attach_first_generic, attach_third, attach_tcx, attach_tracepoint, attach_uprobe,
+    attach_several, detach_several, unload_several, replace_several, replace_more, replace_fewer,
     detach_last, detach_middle, detach_dead, detach_tcx, detach_tracepoint,
     unload_bare, unload_attached, unload_owner,
     update_chain, update_chain_record, update_tcx, update_tcx_record,

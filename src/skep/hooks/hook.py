@@ -56,6 +56,7 @@ class Placing:
 
     ``fallback``: whether generic XDP may stand in where the driver refuses. ``section``: the program's ELF section;
     ``function``: the kernel function it was loaded for, "" for types whose place is chosen when they are attached.
+    ``found``: what the target that ``Hook.expands`` names stands for on this machine now.
     """
 
     anchor: request.Anchor | None = None
@@ -63,6 +64,7 @@ class Placing:
     fallback: bool = True
     section: str = ""
     function: str = ""
+    found: tuple[request.Target, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +75,8 @@ class Hook(Generic[A]):
     ``sections``: ELF section names, each
     alone or followed by '/' or '.' and more. ``family``: names a caller may declare for a program of this type, which
     the section then decides. ``build``: parsed options -> attachment. ``requests``: attachment -> candidates for
-    BPF_LINK_CREATE, best first. ``summary``: the attach point in a table's cell. ``interface``: the interface of an
-    attachment, None for hooks without.
+    BPF_LINK_CREATE, best first, or ``request.Several`` for a link of several kernel links. ``summary``: the attach
+    point in a table's cell. ``interface``: the interface of an attachment, None for hooks without.
     """
 
     name: model.HookName
@@ -84,7 +86,7 @@ class Hook(Generic[A]):
     family: tuple[model.HookName, ...]
     attachment: type[A]
     build: Callable[[Mapping[str, Any]], A]  # Any: each option parses to a type of its own
-    requests: Callable[[A, Placing], tuple[request.LinkRequest, ...]]
+    requests: Callable[[A, Placing], request.Requests]
     summary: Callable[[A], str]
     options: tuple[Option, ...]
     doc: str
@@ -105,6 +107,11 @@ class Hook(Generic[A]):
     frags_flag: int = 0
     """Program flag for sections that say ``.frags`` (BPF_F_XDP_HAS_FRAGS; Linux 5.18), 0 where there is none."""
     interface: Callable[[A], model.InterfaceRef] | None = None
+    expands: Callable[[A], request.Target | None] | None = None
+    """The target that stands for several, for which the kernel door looks before ``requests`` is asked; None of it:
+    this attachment has none."""
+    follows: bool = False
+    """Whether the places that the target stands for come and go under a link (processors), which is then partial."""
 
     def accepts(self, declared: model.HookName) -> bool:
         """Whether a program of this type may be declared as ``declared``."""

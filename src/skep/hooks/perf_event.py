@@ -1,4 +1,8 @@
-"""Perf events: a clock or a counter of the kernel or the processor, each time it has advanced so far (Linux 4.9)."""
+"""Perf events: a clock or a counter of the kernel or the processor, each time it has advanced so far (Linux 4.9).
+
+The kernel opens an event for one process, or for everything on one processor. A link of every processor is therefore
+one kernel link for each that is online when it is made; it does not follow processors that come later, or come back.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +40,10 @@ EVENTS: Mapping[str, tuple[int, int]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PerfEventAttachment:
-    """One program on one event of one process or one processor.
+    """One program on one event of one process, of one processor, or of every processor (neither ``pid`` nor ``cpu``).
 
     ``period``: runs after so many counts (nanoseconds for clocks). ``frequency``: runs about so many times a second.
+    Both hold for each processor by itself.
     """
 
     event: str
@@ -61,31 +66,43 @@ class PerfEventAttachment:
                 raise errors.InvalidRequest(f"{what} is 0", why="the program would never run", do="give 1 or more")
         if self.cpu is not None:
             valid.natural("the processor", self.cpu, 2**16 - 1)
-        if self.pid is None and self.cpu is None:
-            raise errors.InvalidRequest(
-                "a perf event belongs to a process or a processor",
-                why="the kernel has one link for each",
-                do="give a pid, a cpu, or both",
-            )
 
 
-def _requests(attachment: PerfEventAttachment, placing: hook.Placing) -> tuple[request.LinkRequest, ...]:
+def _target(attachment: PerfEventAttachment) -> request.PerfEventTarget:
     kind, config = EVENTS[attachment.event]
-    return (
-        request.LinkRequest(
-            target=request.PerfEventTarget(
-                name=attachment.event,
-                type=kind,
-                config=config,
-                period=attachment.period,
-                frequency=attachment.frequency,
-                pid=attachment.pid,
-                cpu=attachment.cpu,
-            ),
-            attach_type=BPF_PERF_EVENT,
-            label="perf event",
-        ),
+    return request.PerfEventTarget(
+        name=attachment.event,
+        type=kind,
+        config=config,
+        period=attachment.period,
+        frequency=attachment.frequency,
+        pid=attachment.pid,
+        cpu=attachment.cpu,
     )
+
+
+def _everywhere(attachment: PerfEventAttachment) -> request.PerfEventTarget | None:
+    return _target(attachment) if attachment.pid is None and attachment.cpu is None else None
+
+
+def _requests(attachment: PerfEventAttachment, placing: hook.Placing) -> request.Requests:
+    if _everywhere(attachment) is None:
+        return (_request(_target(attachment)),)
+    return request.Several(
+        spots=tuple(
+            request.Spot(label=f"cpu {one.cpu}", candidates=(_request(one),))
+            for one in placing.found
+            if isinstance(one, request.PerfEventTarget)
+        )
+    )
+
+
+def _request(target: request.PerfEventTarget) -> request.LinkRequest:
+    return request.LinkRequest(target=target, attach_type=BPF_PERF_EVENT, label="perf event")
+
+
+def _parse_cpu(text: str) -> int | None:
+    return None if text == "all" else valid.parse_int(text)
 
 
 def _build(values: Mapping[str, Any]) -> PerfEventAttachment:  # Any: see Hook.build
@@ -104,7 +121,7 @@ def _summary(attachment: PerfEventAttachment) -> str:
         text += f" pid {attachment.pid}"
     if attachment.cpu is not None:
         text += f" cpu {attachment.cpu}"
-    return text
+    return f"{text} every cpu" if _everywhere(attachment) else text
 
 
 HOOK = hook.Hook(
@@ -115,10 +132,12 @@ HOOK = hook.Hook(
     attachment=PerfEventAttachment,
     build=_build,
     requests=_requests,
+    expands=_everywhere,
+    follows=True,
     summary=_summary,
     expected_attach_type=0,
     first="5.15",
-    doc="Runs when a clock or counter of a process or a processor has advanced by a period.",
+    doc="Runs when a clock or counter of a process, a processor or every processor has advanced by a period.",
     options=(
         hook.Option(
             field="event",
@@ -155,8 +174,8 @@ HOOK = hook.Hook(
             field="cpu",
             flags=("--cpu",),
             metavar="CPU",
-            help="The processor; with --pid: that process while it runs there.",
-            parse=valid.parse_int,
+            help="The processor, or all (default); with --pid: that process while it runs there.",
+            parse=_parse_cpu,
             example="0",
         ),
     ),

@@ -77,7 +77,8 @@ class RawTracepointTarget:
 class PerfEventTarget:
     """A clock or counter (``type``, ``config``: linux/perf_event.h), each ``period`` counts or so often a second.
 
-    ``pid`` None: every process on ``cpu``; ``cpu`` None: wherever the process runs.
+    ``pid`` None: every process on ``cpu``; ``cpu`` None: wherever the process runs. Neither: stands for one target for
+    each processor (``kernel.door.Kernel.places``), since the kernel opens such an event on one processor only.
     """
 
     name: str
@@ -89,7 +90,7 @@ class PerfEventTarget:
     cpu: int | None
 
     def __str__(self) -> str:
-        return self.name
+        return self.name if self.cpu is None else f"{self.name} on cpu {self.cpu}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,3 +238,25 @@ class LinkRequest:
     flags: int = 0
     options: Options = None
     label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """One of several places of a link: ``candidates`` for its kernel link, best first.
+
+    ``label`` tells it from the link's others ("cpu 3"); it is stored, and told when its kernel link is gone.
+    """
+
+    label: str
+    candidates: tuple[LinkRequest, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Several:
+    """What a hook answers whose link needs a kernel link at each of several places: all are made, or none."""
+
+    spots: tuple[Spot, ...]
+
+
+Requests = tuple[LinkRequest, ...] | Several
+"""What an attachment asks of the kernel: candidates for one kernel link, best first, or several kernel links."""

@@ -12,7 +12,7 @@ from skep.kernel import door
 def examine(kernel: door.Kernel, remembered: store.Store, pins: paths.Pins) -> tuple[model.Finding, ...]:
     """Everything that is not as it should be; () when all is well."""
     sight = seen.look(kernel, remembered, pins)
-    links_sight = links.look(kernel, pins)
+    links_sight = links.look(kernel, pins, sight.records)
     return (
         *_store(remembered),
         *_pending(remembered),
@@ -85,7 +85,8 @@ def _links(records: store.Snapshot, sight: links.Sight) -> Iterator[model.Findin
                 kind=f"{state.state} link",
                 subject=f"link {record.id} of program {program.id} ({program.name})",
                 explanation=state.reason,
-                remedy=f"detach it with 'skep link detach {record.id}'",
+                remedy=f"detach it with 'skep link detach {record.id}'"
+                + (" and attach the program again" if state.state is model.LinkState.PARTIAL else ""),
             )
         elif not state.pin_present:
             yield model.Finding(
@@ -129,9 +130,14 @@ def _unknown_pins(kernel: door.Kernel, sight: seen.Seen, links_sight: links.Sigh
         program = kernel.program(model.ProgramPin(pin))
         if program is not None:
             yield _unknown(pin, f"program {program.id} ({program.name})", adoptable=True)
+    several: set[str] = set()
     for pin in sorted(links_sight.pinned - known):
         if pin.startswith(pins.directory("links") + "/") or pin.endswith("/link"):
-            yield _unknown(pin, _link_subject(kernel, model.LinkPin(pin)), adoptable=True)
+            link, _, number = pin.removeprefix(pins.directory("links") + "/").partition("/")
+            whole = f"{pins.directory('links')}/{link}" if number and not pin.endswith("/link") else pin
+            if whole not in several:
+                several.add(whole)
+                yield _unknown(whole, _link_subject(kernel, model.LinkPin(pin)), adoptable=True)
     used = {str(one) for record in records.programs.values() for one in (record.set, record.owner) if one is not None}
     for directory in ("sets", "private"):
         top = pins.directory(directory)

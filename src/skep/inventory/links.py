@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from skep import errors, hooks, model, paths, store
-from skep.hooks import tcx
+from skep.hooks import request, tcx
 from skep.inventory import chains
 from skep.kernel import door
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What is needed to judge links: the kernel's links and our links' pins."""
+    """What is needed to judge links: the kernel's links, our links' pins, and where links that are everywhere should
+    be (``followed``)."""
 
     boot: model.Boot
     kernel: Mapping[model.KernelLinkId, model.KernelLink]
     pinned: frozenset[str]
+    followed: Mapping[model.LinkId, tuple[str, ...]] = field(default_factory=dict)
 
 
-def look(kernel: door.Kernel, pins: paths.Pins) -> Sight:
+def look(kernel: door.Kernel, pins: paths.Pins, records: store.Snapshot) -> Sight:
     """One enumeration and two directory listings, however many links."""
+    boot = kernel.boot()
     return Sight(
-        boot=kernel.boot(),
+        boot=boot,
         kernel={one.id: one for one in kernel.links()},
         pinned=frozenset((*kernel.pins(pins.directory("links")), *kernel.pins(pins.directory("chains")))),
+        followed={
+            record.id: _labels(kernel, record)
+            for record in records.links.values()
+            if record.places and record.boot_id == boot.boot_id and hooks.by_name(record.hook).follows
+        },
     )
+
+
+def _labels(kernel: door.Kernel, record: model.LinkRecord) -> tuple[str, ...]:
+    """Where a link would be if it were made now."""
+    hook = hooks.by_name(record.hook)
+    target = None if hook.expands is None else hook.expands(record.attachment)
+    if target is None:
+        return record.places
+    wanted = hook.requests(record.attachment, hooks.Placing(found=kernel.places(target)))
+    return tuple(spot.label for spot in wanted.spots) if isinstance(wanted, request.Several) else record.places
 
 
 def listed(
@@ -34,7 +52,7 @@ def listed(
 ) -> tuple[model.Link, ...]:
     """Links by ascending id. Those of an earlier boot are not listed: ``doctor`` tells of them."""
     records = remembered.snapshot()
-    sight = look(kernel, pins)
+    sight = look(kernel, pins, records)
     chosen = [one for one in records.links.values() if matches(one, records, wanted)]
     chosen = [one for one in chosen if one.boot_id == sight.boot.boot_id]
     return _described(kernel, remembered, records, sight, chosen)
@@ -46,7 +64,7 @@ def one(kernel: door.Kernel, remembered: store.Store, pins: paths.Pins, id: mode
     record = records.links.get(id)
     if record is None:
         raise errors.NotFound(f"no link {id}", why="the store has none with this id", do="see 'skep link list'")
-    return _described(kernel, remembered, records, look(kernel, pins), [record])[0]
+    return _described(kernel, remembered, records, look(kernel, pins, records), [record])[0]
 
 
 def matches(link: model.LinkRecord, records: store.Snapshot, wanted: model.LinkFilter) -> bool:
@@ -65,6 +83,8 @@ def status(record: model.LinkRecord, chain: model.ChainRecord | None, sight: Sig
         return model.LinkStatus(
             state=model.LinkState.DEFUNCT, pin_present=False, reason="attached before the last reboot"
         )
+    if record.places:
+        return _of_several(record, sight)
     expected = record.kernel_ids
     pins = record.pins
     position = None
@@ -91,14 +111,43 @@ def status(record: model.LinkRecord, chain: model.ChainRecord | None, sight: Sig
     elif not present:
         reason = "its pin is gone"
     return model.LinkStatus(
-        state=_state(len(alive), len(expected)), kernel=found, position=position, pin_present=present, reason=reason
+        state=model.LinkState.ATTACHED if alive else model.LinkState.DEFUNCT,
+        kernel=found,
+        position=position,
+        pin_present=present,
+        reason=reason,
     )
 
 
-def _state(alive: int, expected: int) -> model.LinkState:
-    if not alive:
-        return model.LinkState.DEFUNCT
-    return model.LinkState.ATTACHED if alive == expected else model.LinkState.PARTIAL
+def _of_several(record: model.LinkRecord, sight: Sight) -> model.LinkStatus:
+    """A link of several kernel links is partial when its program runs at some of the places where it should."""
+    wanted = sight.followed.get(record.id, record.places)
+    here: list[str] = []
+    gone: list[str] = []
+    left: list[str] = []
+    for label, id in zip(record.places, record.kernel_ids, strict=True):
+        seen = sight.kernel.get(id)
+        if label not in wanted:
+            left.append(label)  # the kernel link outlives its processor, and does nothing
+        elif seen is None or seen.defunct:
+            gone.append(label)
+        else:
+            here.append(label)
+    new = [label for label in wanted if label not in record.places]
+    told = (("gone", left), ("detached from outside", gone), ("came later", new))
+    unpinned = [label for label, pin in zip(record.places, record.pins, strict=True) if pin not in sight.pinned]
+    reasons = [f"{', '.join(labels)}: {what}" for what, labels in told if labels]
+    if not reasons and unpinned:
+        reasons = [f"{', '.join(unpinned)}: pin is gone"]
+    missing = (*left, *gone, *new)
+    state = model.LinkState.PARTIAL if missing else model.LinkState.ATTACHED
+    return model.LinkStatus(
+        state=state if here else model.LinkState.DEFUNCT,
+        kernel=tuple(sight.kernel[id] for id in record.kernel_ids if id in sight.kernel),
+        pin_present=not unpinned,
+        reason="; ".join(reasons),
+        missing=missing,
+    )
 
 
 def _described(
@@ -122,14 +171,7 @@ def _described(
         found.append(
             model.Link(
                 record=record,
-                status=model.LinkStatus(
-                    state=state.state,
-                    kernel=state.kernel,
-                    position=ordered.get(record.id, state.position),
-                    counts=counts.get(record.id),
-                    pin_present=state.pin_present,
-                    reason=state.reason,
-                ),
+                status=replace(state, position=ordered.get(record.id, state.position), counts=counts.get(record.id)),
                 program_id=program.id,
                 program_name=program.name,
             )

@@ -47,6 +47,7 @@ def observe(
         objects={digest: one for digest in wanted.objects if (one := remembered.object(digest)) is not None},
         links_at={pin: kernel.link(pin) for pin in wanted.links},
         programs_at={pin: kernel.program(pin) for pin in wanted.programs},
+        found={target: kernel.places(target) for target in wanted.targets},
         interface=seen,
         tcx_on=() if wanted.tcx is None else kernel.tcx_on(*wanted.tcx),
         shared=frozenset(map(model.MapPin, kernel.pins(fresh.pins.directory("shared"))))

@@ -90,6 +90,10 @@ class Kernel(Protocol):
     def check_target(self, target: request.Target) -> None:
         """Raise NotFound (near misses) or InvalidRequest when a target does not exist; cheaper than attaching."""
 
+    def places(self, target: request.Target) -> tuple[request.Target, ...]:
+        """What a target stands for here and now: a target for each processor, say; else itself. What
+        ``check_target`` raises."""
+
     def map_at(self, caller: model.Caller, path: str) -> model.MapId:
         """The map pinned at any path, opened with the caller's rights. NotFound, Denied, InvalidRequest."""
 

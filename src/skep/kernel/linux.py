@@ -151,6 +151,10 @@ class Linux:
         """Look for a target without attaching."""
         targets.check(target)
 
+    def places(self, target: request.Target) -> tuple[request.Target, ...]:
+        """What a target stands for here and now."""
+        return targets.expand(target)
+
     def map_at(self, caller: model.Caller, path: str) -> model.MapId:
         """The map at a pin that a caller names."""
         return elements.at(caller, path)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import errno
 import os
 from typing import Final
 
 from skep import errors
 from skep.hooks import request
-from skep.kernel import abi, refused, sys, uprobe
+from skep.kernel import abi, cpus, refused, sys, uprobe
 
 _TRACEFS: Final = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 _PMU: Final = "/sys/bus/event_source/devices"
@@ -151,13 +152,20 @@ def open_counter(target: request.PerfEventTarget) -> int:
         raise refused.general(what, refusal) from refusal
 
 
+def on_each_processor(target: request.PerfEventTarget) -> tuple[request.PerfEventTarget, ...]:
+    """The events that make up one of everything: one for each processor that is online."""
+    if target.pid is not None or target.cpu is not None:
+        return (target,)
+    return tuple(dataclasses.replace(target, cpu=cpu) for cpu in cpus.online())
+
+
 def check_counter(target: request.PerfEventTarget) -> None:
     """Open the event and close it again."""
     os.close(open_counter(target))
 
 
 def _online(cpu: int | None) -> bool:
-    return cpu is None or os.path.exists(f"/sys/devices/system/cpu/cpu{cpu}")
+    return cpu is None or cpu in cpus.online()
 
 
 def attr_of(type_: int, config: int, *, config1: int = 0, config2: int = 0, every: int = 0, flags: int = 0) -> bytes:

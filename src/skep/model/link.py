@@ -30,7 +30,8 @@ class LinkRecord:
     """A link as the store has it.
 
     ``attachment`` is the hook's frozen dataclass (``hooks/<hook>.py``); ``pins`` are its kernel links' pins, empty for
-    a member of a linked chain, whose kernel link belongs to the chain.
+    a member of a linked chain, whose kernel link belongs to the chain. A link of several kernel links names the
+    ``places`` of all of them, in the order of ``pins`` and ``kernel_ids``; other links name none.
     """
 
     id: ids.LinkId
@@ -39,6 +40,7 @@ class LinkRecord:
     attachment: object
     pins: tuple[ids.LinkPin, ...] = ()
     kernel_ids: tuple[ids.KernelLinkId, ...] = ()
+    places: tuple[str, ...] = ()
     netns: ids.NetnsInode = ids.NetnsInode(0)
     ifindex: ids.IfIndex = ids.IfIndex(0)
     chain: ChainKey | None = None
@@ -54,7 +56,10 @@ class LinkRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkStatus:
-    """What is seen of a link now. ``counts`` only for members of a linked chain."""
+    """What is seen of a link now. ``counts`` only for members of a linked chain.
+
+    ``missing``: the places of a partial link at which its program does not run.
+    """
 
     state: LinkState
     kernel: tuple[observed.KernelLink, ...] = ()
@@ -62,6 +67,7 @@ class LinkStatus:
     counts: Counts | None = None
     pin_present: bool = True
     reason: str = ""
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -733,7 +733,7 @@ class PerfEventAttachment(_message.Message):
     frequency: _builtins.int
     """Run about so many times a second."""
     pid: _builtins.int
-    """Of this process, of this processor, or of the process while it runs there."""
+    """Of this process, of this processor, or of the process while it runs there; of every processor without both."""
     cpu: _builtins.int
     def __init__(
         self,
@@ -2065,6 +2065,7 @@ class LinkRecord(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     BOOT_ID_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     program: _builtins.int
     """Key of the program, not its kernel id."""
@@ -2090,6 +2091,10 @@ class LinkRecord(_message.Message):
     def chain(self) -> Global___ChainKey: ...
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def places(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For a link of several kernel links: where each of them is ("cpu 3"), in the order of pins."""
+
     def __init__(
         self,
         *,
@@ -2108,10 +2113,11 @@ class LinkRecord(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         boot_id: _builtins.str = ...,
         created_at: _builtins.float = ...,
+        places: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_priority", b"_priority", "attachment", b"attachment", "chain", b"chain", "mode", b"mode", "priority", b"priority"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_priority", b"_priority", "attachment", b"attachment", "boot_id", b"boot_id", "chain", b"chain", "created_at", b"created_at", "fallback", b"fallback", "hook", b"hook", "id", b"id", "ifindex", b"ifindex", "kernel_ids", b"kernel_ids", "metadata", b"metadata", "mode", b"mode", "netns", b"netns", "pins", b"pins", "priority", b"priority", "program", b"program"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_priority", b"_priority", "attachment", b"attachment", "boot_id", b"boot_id", "chain", b"chain", "created_at", b"created_at", "fallback", b"fallback", "hook", b"hook", "id", b"id", "ifindex", b"ifindex", "kernel_ids", b"kernel_ids", "metadata", b"metadata", "mode", b"mode", "netns", b"netns", "pins", b"pins", "places", b"places", "priority", b"priority", "program", b"program"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mode: _TypeAlias = _typing.Literal["mode"]  # noqa: Y015
     _WhichOneofArgType__mode: _TypeAlias = _typing.Literal["_mode", b"_mode"]  # noqa: Y015
@@ -2136,6 +2142,7 @@ class LinkStatus(_message.Message):
     COUNTS_FIELD_NUMBER: _builtins.int
     PIN_PRESENT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
     state: Global___LinkState.ValueType
     position: _builtins.int
     """Place in its chain from 0."""
@@ -2147,6 +2154,10 @@ class LinkStatus(_message.Message):
     def counts(self) -> Global___Counts:
         """Only for members of a linked chain."""
 
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a partial link: the places at which its program does not run."""
+
     def __init__(
         self,
         *,
@@ -2156,10 +2167,11 @@ class LinkStatus(_message.Message):
         counts: Global___Counts | None = ...,
         pin_present: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        missing: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "counts", b"counts", "position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "counts", b"counts", "kernel", b"kernel", "pin_present", b"pin_present", "position", b"position", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "counts", b"counts", "kernel", b"kernel", "missing", b"missing", "pin_present", b"pin_present", "position", b"position", "reason", b"reason", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__position: _TypeAlias = _typing.Literal["position"]  # noqa: Y015
     _WhichOneofArgType__position: _TypeAlias = _typing.Literal["_position", b"_position"]  # noqa: Y015

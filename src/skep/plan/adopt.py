@@ -25,13 +25,13 @@ def plan(operation: model.Adopt, world: World, fresh: Fresh) -> steps.Plan:
         for link in noted.links:
             wanted.link(link)
     else:
-        _one(operation.pin, noted, wanted, world)
+        _one(operation.pin.rstrip("/"), noted, wanted, world, fresh)
     programs = tuple(_checked(record, world, fresh) for record in wanted.programs.values())
     for chain in wanted.chains.values():
-        _check_link(chain.link_pin, world)
+        _check_link((chain.link_pin,), world)
     for link_record in wanted.links.values():
-        for pin in link_record.pins:
-            _check_link(pin, world)
+        if link_record.pins:
+            _check_link(link_record.pins, world)
     change = steps.StoreChange(
         programs=programs,
         members={record.key: noted.members[record.key] for record in programs if record.key in noted.members},
@@ -86,14 +86,14 @@ class _Wanted:
             self.link(member.link)
 
 
-def _one(pin: str, noted: notes.Noted, wanted: _Wanted, world: World) -> None:
+def _one(pin: str, noted: notes.Noted, wanted: _Wanted, world: World, fresh: Fresh) -> None:
     """Find whose pin it is."""
     for record in (*world.programs.values(), *noted.programs.values()):
         if record.pin == pin:
             _refuse_known(record.key in world.programs, pin)
             return wanted.program(record.key)
     for link in (*world.links.values(), *noted.links.values()):
-        if pin in link.pins:
+        if pin in link.pins or (link.places and pin == fresh.pins.link_directory(link.id)):
             _refuse_known(link.id in world.links, pin)
             return wanted.link(link.id)
     for chain in (*world.chains.values(), *noted.chains.values()):
@@ -134,9 +134,12 @@ def _checked(record: model.ProgramRecord, world: World, fresh: Fresh) -> model.P
     return dataclasses.replace(record, object=model.Digest(""))
 
 
-def _check_link(pin: model.LinkPin, world: World) -> None:
-    if world.links_at.get(pin) is None:
-        raise errors.NotFound("the link cannot be adopted", why=f"nothing is pinned at {pin}", do="see 'skep doctor'")
+def _check_link(pins: tuple[model.LinkPin, ...], world: World) -> None:
+    """A link of several kernel links may have lost some of them: its status tells that."""
+    if all(world.links_at.get(pin) is None for pin in pins):
+        raise errors.NotFound(
+            "the link cannot be adopted", why=f"nothing is pinned at {pins[0]}", do="see 'skep doctor'"
+        )
 
 
 def _warnings(programs: tuple[model.ProgramRecord, ...], noted: notes.Noted) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from skep import errors, hooks, model, steps
 from skep.chain import codes, order, verdict
 from skep.hooks import request, tcx, xdp
-from skep.plan import chains, find
+from skep.plan import chains, find, places
 from skep.plan.world import Fresh, World
 
 
@@ -35,7 +35,7 @@ def plan(operation: model.Attach, world: World, fresh: Fresh) -> steps.Plan:
             return _single(
                 operation,
                 hook,
-                _placing(hook, operation.attachment, record, fresh),
+                _placing(hook, operation.attachment, record, world, fresh),
                 record,
                 fresh,
                 model.IfIndex(0),
@@ -43,7 +43,7 @@ def plan(operation: model.Attach, world: World, fresh: Fresh) -> steps.Plan:
             )
 
 
-# ---------------------------------------------------------------- one link of its own
+# ---------------------------------------------------------------- kernel links of its own
 
 
 def _single(
@@ -55,39 +55,38 @@ def _single(
     ifindex: model.IfIndex,
     netns: model.NetnsInode,
 ) -> steps.Plan:
-    pin = fresh.pins.link(fresh.link)
     attachment = operation.attachment
     if hook.complete is not None:
         attachment = hook.complete(attachment, placing)
-    candidates = hook.requests(attachment, placing)
-    step = steps.CreateLink(program=program.pin, candidates=candidates, pin=pin)
+    made = places.make(fresh.link, program.pin, hook.requests(attachment, placing), fresh.pins)
 
     def commit(results: steps.Results) -> steps.StoreChange:
-        made = results.links[pin]
         record = model.LinkRecord(
             id=fresh.link,
             program=program.key,
             hook=hook.name,
             attachment=attachment,
-            pins=(pin,),
-            kernel_ids=(made.kernel.id,),
+            pins=made.pins,
+            kernel_ids=made.kernel_ids(results),
+            places=made.labels,
             netns=netns,
             ifindex=ifindex,
             priority=getattr(attachment, "priority", None) if hook.ordering is not hooks.Ordering.NONE else None,
-            fallback="; ".join(made.refused),
+            fallback="; ".join(made.refused(results)),
             metadata=operation.metadata,
             boot_id=fresh.boot.boot_id,
             created_at=fresh.now,
         )
         return steps.StoreChange(links=(record,))
 
-    return steps.Plan(steps=(step,), commit=commit, finish=_nothing)
+    return steps.Plan(steps=made.todo, commit=commit, finish=_nothing)
 
 
 def _placing(
     hook: hooks.Hook[Any],  # Any: the table's element type
     attachment: object,
     program: model.ProgramRecord,
+    world: World,
     fresh: Fresh,
 ) -> hooks.Placing:
     wished = hook.anchor(attachment) if hook.anchor is not None else None
@@ -95,7 +94,12 @@ def _placing(
     if wished is not None:
         place, beside = wished
         anchor = request.Anchor(place=place, link=None if beside is None else fresh.pins.link(beside))
-    return hooks.Placing(anchor=anchor, section=program.section, function=program.attach_func or "")
+    return hooks.Placing(
+        anchor=anchor,
+        section=program.section,
+        function=program.attach_func or "",
+        found=places.found(hook, attachment, world.found),
+    )
 
 
 def _anchored(

@@ -71,7 +71,10 @@ def depart(links: Sequence[model.LinkRecord], world: World, fresh: Fresh) -> Dep
             made.extend(revision.todo)
         else:
             shrunk.append(dataclasses.replace(chain, members=rest))
-    last.extend(steps.DetachLink(pin=pin) for link in links for pin in link.pins)
+    for link in links:
+        last.extend(steps.DetachLink(pin=pin) for pin in link.pins)
+        if link.places:
+            last.append(steps.RemoveDirectory(path=fresh.pins.link_directory(link.id)))
     return Departure(
         todo=tuple(made),
         revisions=tuple(revisions),

@@ -6,10 +6,10 @@ The observer (``manager``) asks this with the store's records, looks, and fills 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Any, assert_never
 
-from skep import model, paths
-from skep.hooks import tcx, xdp
+from skep import hooks, model, paths
+from skep.hooks import request, tcx, xdp
 from skep.plan import find, notes
 from skep.plan.world import Fresh, World
 
@@ -28,6 +28,8 @@ class Need:
     """-> ``World.objects``."""
     tcx: tuple[model.InterfaceRef, int] | None = None
     """Interface and attach type -> ``World.tcx_on``."""
+    targets: tuple[request.Target, ...] = ()
+    """-> ``World.found``."""
     shared: bool = False
     """Whether to list the shared pins -> ``World.shared``."""
 
@@ -60,8 +62,15 @@ def of(operation: model.Operation, records: World, fresh: Fresh, seen: model.Int
             return _leaving(records, find.links_of(records, record.key), fresh.pins)
         case model.ReplaceProgram():
             record = find.program(records, fresh, operation.program)
-            links = _links(records, find.links_of(records, record.key), fresh.pins)
+            own = find.links_of(records, record.key)
+            links = _links(records, own, fresh.pins)
             return Need(
+                targets=tuple(
+                    target
+                    for link in own
+                    if link.boot_id == fresh.boot.boot_id
+                    for target in _targets(hooks.by_name(link.hook), link.attachment)
+                ),
                 links=links.links,
                 programs=(record.pin,),
                 members=links.members,
@@ -97,7 +106,14 @@ def _attach(operation: model.Attach, records: World, fresh: Fresh, seen: model.I
                 tcx=(attachment.interface, attachment.attach_type),
             )
         case _:
-            return Need(programs=(record.pin,))
+            hook = hooks.by_name(record.hook)
+            mine = isinstance(operation.attachment, hook.attachment)  # refused by the planner where it is not
+            return Need(programs=(record.pin,), targets=_targets(hook, operation.attachment) if mine else ())
+
+
+def _targets(hook: hooks.Hook[Any], attachment: object) -> tuple[request.Target, ...]:  # Any: the table's element type
+    target = hook.expands(attachment) if hook.expands is not None else None
+    return () if target is None else (target,)
 
 
 def _update(link: model.LinkRecord, records: World, fresh: Fresh) -> Need:

@@ -12,7 +12,9 @@ import base64
 import dataclasses
 import enum
 import functools
+import itertools
 import json
+import re
 import types
 import typing
 import zlib
@@ -47,7 +49,7 @@ def actions(change: steps.StoreChange, pins: paths.Pins) -> Iterator[steps.Finis
         member = change.members.get(program.key)
         yield steps.Alias(path=pins.note("programs", program.key), target=_program(program, member))
     for link in change.links:
-        yield steps.Alias(path=pins.note("links", link.id), target=_pack(_link(link)))
+        yield steps.Alias(path=pins.note("links", link.id), target=_link(link))
     for chain in change.chains:
         yield steps.Alias(path=pins.note("chains", chain.key), target=_pack(_plain(chain)))
     for key in change.drop_programs:
@@ -76,7 +78,7 @@ def read(found: Mapping[str, str], pins: paths.Pins) -> Noted:
                 if member is not None:
                     members[program.key] = _member(member)
             elif path.startswith(pins.directory("notes/links")):
-                link = _read_link(value)
+                link = _read_link(value, pins)
                 links[link.id] = link
             else:
                 chain = _typed(model.ChainRecord, value)
@@ -102,12 +104,54 @@ def _program(record: model.ProgramRecord, member: relocated.Member | None) -> st
     return whole if len(whole) <= LONGEST else _pack({**value, "metadata": {}, "global_data": {}})
 
 
-def _link(record: model.LinkRecord) -> dict[str, object]:
+def _link(record: model.LinkRecord) -> str:
+    """With what several kernel links have in common said once; where that is not enough, with numbers for labels."""
     value = _plain(dataclasses.replace(record, attachment=None))
-    return {**value, "attachment": codec.encode(record.attachment)}
+    value = {**value, "attachment": codec.encode(record.attachment)}
+    if record.places:
+        ids = record.kernel_ids
+        value["pins"] = len(record.pins)
+        value["kernel_ids"] = [ids[0], *(after - before for before, after in itertools.pairwise(ids))]
+        value["places"] = _runs(record.places)
+    whole = _pack(value)
+    if len(whole) <= LONGEST or not record.places:
+        return whole
+    return _pack({**value, "places": [["", 0, len(record.places)]]})
 
 
-def _read_link(value: dict[str, object]) -> model.LinkRecord:
+def _runs(labels: tuple[str, ...]) -> list[object]:
+    """Labels, of which those that only count on ("cpu 0", "cpu 1") are [words, first, how many]."""
+    runs: list[tuple[str, int, int]] = []
+    for label in labels:
+        counted = re.fullmatch(r"(.*?)(0|[1-9][0-9]{0,9})", label, re.DOTALL)
+        words, number = (label, -1) if counted is None else (counted[1], int(counted[2]))
+        before = runs[-1] if runs else None
+        if before is not None and number > 0 and (before[0], before[1] + before[2]) == (words, number):
+            runs[-1] = (words, before[1], before[2] + 1)
+        else:
+            runs.append((words, number, 1))
+    return [list(run) if run[1] >= 0 else run[0] for run in runs]
+
+
+def _labels(runs: object) -> list[str]:
+    assert isinstance(runs, list)
+    found: list[str] = []
+    for run in runs:
+        if isinstance(run, str):
+            found.append(run)
+        else:
+            words, first, count = run
+            found.extend(f"{words}{number}" for number in range(first, first + count))
+    return found
+
+
+def _read_link(value: dict[str, object], pins: paths.Pins) -> model.LinkRecord:
+    if value.get("places"):
+        count, ids, link = value["pins"], value["kernel_ids"], value["id"]
+        assert isinstance(count, int) and isinstance(ids, list) and isinstance(link, int)
+        value["pins"] = [pins.link(model.LinkId(link), number) for number in range(count)]
+        value["kernel_ids"] = list(itertools.accumulate(ids))
+        value["places"] = _labels(value["places"])
     attachment = value.pop("attachment")
     assert isinstance(attachment, dict)
     hook = value["hook"]

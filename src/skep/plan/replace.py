@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from skep import errors, hooks, model, steps
 from skep.bytecode import variables
 from skep.hooks import xdp
-from skep.plan import chains, find, load, objects, sets
+from skep.plan import chains, find, load, objects, places, sets
 from skep.plan.world import Fresh, World
 
 
@@ -185,26 +185,26 @@ def _has_private(key: model.SetKey, world: World) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Moves:
-    """How the links move. ``renewed`` are links that get a new kernel link, by where it waits."""
+    """How the links move. ``renewed`` are links that get new kernel links, with those that wait."""
 
     todo: tuple[steps.Step, ...]
     revisions: tuple[chains.Revision, ...]
-    renewed: Mapping[model.LinkPin, model.LinkRecord]
+    renewed: tuple[tuple[model.LinkRecord, places.Places], ...]
     last: tuple[steps.Finish, ...]
     warnings: tuple[str, ...]
 
     def links(self, results: steps.Results) -> tuple[model.LinkRecord, ...]:
         """The records of the renewed links."""
         return tuple(
-            dataclasses.replace(link, kernel_ids=(results.links[waiting].kernel.id,))
-            for waiting, link in self.renewed.items()
+            dataclasses.replace(link, kernel_ids=waiting.kernel_ids(results), places=waiting.labels)
+            for link, waiting in self.renewed
         )
 
 
 def _moves(record: model.ProgramRecord, new: steps.ProgramLoad, world: World, fresh: Fresh) -> _Moves:
     todo: list[steps.Step] = []
     revisions: list[chains.Revision] = []
-    renewed: dict[model.LinkPin, model.LinkRecord] = {}
+    renewed: list[tuple[model.LinkRecord, places.Places]] = []
     last: list[steps.Finish] = []
     warnings: list[str] = []
     for link in find.links_of(world, record.key):
@@ -222,27 +222,56 @@ def _moves(record: model.ProgramRecord, new: steps.ProgramLoad, world: World, fr
                 if find.alive(world.links_at.get(link.pins[0]), hook):
                     todo.append(steps.SwapLink(link=link.pins[0], old=record.pin, new=new.pin))
             case hooks.Ordering.NONE if hook.swaps:
-                if find.alive(world.links_at.get(link.pins[0]), hook):
-                    todo.append(steps.SwapLink(link=link.pins[0], old=record.pin, new=new.pin))
+                todo.extend(
+                    steps.SwapLink(link=pin, old=record.pin, new=new.pin)
+                    for pin in link.pins
+                    if find.alive(world.links_at.get(pin), hook)
+                )
             case hooks.Ordering.NONE:
-                seen = world.links_at.get(link.pins[0])
-                if seen is None:
-                    continue
-                waiting = fresh.pins.link_copy(link.id)
-                renewed[waiting] = link
-                placing = hooks.Placing(section=record.section, function=record.attach_func or "")
-                candidates = hook.requests(link.attachment, placing)
-                todo.append(steps.CreateLink(program=new.pin, candidates=candidates, pin=waiting))
-                last.append(steps.DetachLink(pin=link.pins[0], only=seen.id))
-                last.append(steps.RenamePin(old=waiting, new=link.pins[0]))
-                warnings.append(f"link {link.id}: both versions may run for one event while it moves")
+                if any(world.links_at.get(pin) is not None for pin in link.pins):
+                    waiting = _waiting(link, record, new, world, fresh)
+                    moved = dataclasses.replace(link, pins=_own_pins(link, waiting, fresh))
+                    renewed.append((moved, waiting))
+                    todo.extend(waiting.todo)
+                    last.extend(_take_over(link, moved, waiting, world, fresh))
+                    warnings.append(f"link {link.id}: both versions may run for one event while it moves")
     return _Moves(
         todo=tuple(todo),
         revisions=tuple(revisions),
-        renewed=renewed,
+        renewed=tuple(renewed),
         last=tuple(last),
         warnings=tuple(warnings),
     )
+
+
+def _waiting(
+    link: model.LinkRecord, record: model.ProgramRecord, new: steps.ProgramLoad, world: World, fresh: Fresh
+) -> places.Places:
+    """The new kernel links of a link, at the places that its target stands for now."""
+    hook = hooks.by_name(link.hook)
+    placing = hooks.Placing(
+        section=record.section,
+        function=record.attach_func or "",
+        found=places.found(hook, link.attachment, world.found),
+    )
+    return places.make(link.id, new.pin, hook.requests(link.attachment, placing), fresh.pins, waiting=True)
+
+
+def _own_pins(link: model.LinkRecord, waiting: places.Places, fresh: Fresh) -> tuple[model.LinkPin, ...]:
+    if not waiting.labels:
+        return link.pins
+    return tuple(fresh.pins.link(link.id, number) for number in range(len(waiting.pins)))
+
+
+def _take_over(
+    old: model.LinkRecord, moved: model.LinkRecord, waiting: places.Places, world: World, fresh: Fresh
+) -> tuple[steps.Finish, ...]:
+    """The old kernel links go, and the new ones come under their pins, which may be more or fewer."""
+    seen = [(pin, world.links_at.get(pin)) for pin in old.pins]
+    gone = tuple(steps.DetachLink(pin=pin, only=link.id) for pin, link in seen if link is not None)
+    come = tuple(steps.RenamePin(old=before, new=after) for before, after in zip(waiting.pins, moved.pins, strict=True))
+    emptied = (steps.RemoveDirectory(path=fresh.pins.link_copy_directory(old.id)),) if waiting.labels else ()
+    return (*gone, *come, *emptied)
 
 
 def _revision(

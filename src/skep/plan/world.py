@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from skep import model, paths
 from skep.bytecode import relocated
+from skep.hooks import request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,8 @@ class World:
 
     programs_at: Mapping[model.ProgramPin, model.KernelProgram | None] = field(default_factory=dict)
     links_at: Mapping[model.LinkPin, model.KernelLink | None] = field(default_factory=dict)
+    found: Mapping[request.Target, tuple[request.Target, ...]] = field(default_factory=dict)
+    """What a target that stands for several stands for now, of the targets that were looked at."""
     interface: model.Interface | None = None
     """The attachment's interface, for hooks that have one."""
     xdp_on: tuple[model.ProgramId, ...] = ()

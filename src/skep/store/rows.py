@@ -96,6 +96,7 @@ def link_row(record: model.LinkRecord) -> Row:
     detail = {
         "pins": list(record.pins),
         "kernel_ids": list(record.kernel_ids),
+        "places": list(record.places),
         "chain": None if chain is None else [chain.type, chain.netns, chain.ifindex],
         "fallback": record.fallback,
         "metadata": dict(record.metadata),
@@ -117,6 +118,7 @@ def link_record(row: Row) -> model.LinkRecord:
         attachment=codec.decode(kind, json.loads(attachment)),
         pins=tuple(detail["pins"]),
         kernel_ids=tuple(detail["kernel_ids"]),
+        places=tuple(detail.get("places", ())),  # older rows have none
         netns=netns,
         ifindex=ifindex,
         chain=None if detail["chain"] is None else _chain_key(*detail["chain"]),

@@ -9,11 +9,11 @@ import pytest
 
 from skep import errors, hooks
 from skep.hooks import codec
+from tests.unit import host
 
 ONE_OF = {
     "uprobe": ["fn_name"],
     "uretprobe": ["fn_name"],
-    "perf_event": ["pid"],
     "uprobe_multi": ["functions"],
 }
 """Options that are needed unless another is given, so that the table cannot call them required."""
@@ -77,7 +77,7 @@ def test_every_option_reaches_the_attachment(hook: hooks.Hook[object]) -> None:
     if hook.complete is not None:
         whole = hook.complete(whole, placing)
     assert hook.summary(whole)
-    candidates = hook.requests(whole, placing)
+    candidates = host.candidates(hook.requests(whole, placing))
     assert candidates
     assert all(one.label and str(one.target) for one in candidates)
 

@@ -59,6 +59,7 @@ def link(id: int = 1, key: int = 1, **changes: object) -> model.LinkRecord:
         ),
         "pins": (model.LinkPin(f"{PINS}/links/{id}/0"), model.LinkPin(f"{PINS}/links/{id}/1")),
         "kernel_ids": (model.KernelLinkId(5), model.KernelLinkId(6)),
+        "places": ("cpu 0", "cpu 1"),
         "netns": CHAIN.netns,
         "ifindex": CHAIN.ifindex,
         "chain": CHAIN,

@@ -24,9 +24,28 @@ def full(link: model.Link, chains: Chains) -> dict[str, object]:
             "state": status.state.value,
             "reason": status.reason,
             "kernel_links": [kernel.link(seen) for seen in status.kernel],
+            **({"places": places(link)} if link.record.places else {}),
             "counts": None if status.counts is None else counts(status.counts),
         },
     }
+
+
+def places(link: model.Link) -> list[dict[str, object]]:
+    """The kernel links of a link that owns several: where each is, and whether the program runs there.
+
+    Places that came after the attach have no pin and no id.
+    """
+    stored, missing = link.record, set(link.status.missing)
+    rows: list[dict[str, object]] = [
+        {"place": place, "kernel_link_id": id, "pin_path": pin, "attached": place not in missing}
+        for place, id, pin in zip(stored.places, stored.kernel_ids, stored.pins, strict=True)
+    ]
+    rows += [
+        {"place": place, "kernel_link_id": None, "pin_path": None, "attached": False}
+        for place in link.status.missing
+        if place not in stored.places
+    ]
+    return rows
 
 
 def record(link: model.Link, chains: Chains) -> dict[str, object]:
@@ -34,6 +53,8 @@ def record(link: model.Link, chains: Chains) -> dict[str, object]:
     stored = link.record
     chain = None if stored.chain is None else chains.get(stored.chain)
     pin = stored.pins[0] if stored.pins else None if chain is None else chain.record.link_pin
+    if stored.places:
+        pin = model.LinkPin(stored.pins[0].rpartition("/")[0])
     return {
         "id": stored.id,
         "program_id": link.program_id,

@@ -74,6 +74,14 @@ def _status(link: model.Link) -> Iterator[tuple[str, str]]:
     yield "State", status.state + (f" ({status.reason})" if status.reason else "")
     yield "Kernel Seen", str(bool(status.kernel)).lower()
     yield "Pin Present", str(status.pin_present).lower()
+    if link.record.places:
+        yield (
+            "Kernel Links",
+            ", ".join(
+                f"{one['place']} ({one['kernel_link_id'] or 'none'}{'' if one['attached'] else ', not attached'})"
+                for one in document.places(link)
+            ),
+        )
     if link.record.mode is not None:
         yield "Mode", link.record.mode + (f" ({link.record.fallback})" if link.record.fallback else "")
     if status.counts is not None:

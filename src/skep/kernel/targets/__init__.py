@@ -37,9 +37,15 @@ def check(target: request.Target) -> None:
     PLACES[type(target)].check(target)
 
 
+def expand(target: request.Target) -> tuple[request.Target, ...]:
+    """What a target stands for here and now; itself, where its kind stands for nothing else."""
+    place = PLACES[type(target)]
+    return (target,) if place.expand is None else place.expand(target)
+
+
 def create(pins: bpffs.Bpffs, program: int, candidate: request.LinkRequest) -> tuple[int, model.Interface | None]:
     """A new link's descriptor, and the interface it is on. ``NextPlease``: another candidate may do."""
     return PLACES[type(candidate.target)].create(pins, program, candidate, candidate.target)
 
 
-__all__ = ["PLACES", "NextPlease", "Place", "check", "create"]
+__all__ = ["PLACES", "NextPlease", "Place", "check", "create", "expand"]

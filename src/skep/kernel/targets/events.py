@@ -25,11 +25,16 @@ def on_event(event: int, what: str, program: int, candidate: request.LinkRequest
             raise _perf_refused(what, refusal) from refusal
 
 
-def _place(check: Callable[[T], object], open_: Callable[[T], int], what: Callable[[T], str]) -> Place[T]:
+def _place(
+    check: Callable[[T], object],
+    open_: Callable[[T], int],
+    what: Callable[[T], str],
+    expand: Callable[[T], tuple[request.Target, ...]] | None = None,
+) -> Place[T]:
     def create(pins: bpffs.Bpffs, program: int, candidate: request.LinkRequest, target: T) -> Made:
         return on_event(open_(target), what(target), program, candidate)
 
-    return Place(check=lambda target: (check(target), None)[1], create=create)
+    return Place(check=lambda target: (check(target), None)[1], create=create, expand=expand)
 
 
 def _perf_refused(what: str, refusal: OSError) -> errors.SkepError:
@@ -53,5 +58,7 @@ TRACEPOINT: Final = _place(perf.tracepoint_id, perf.open_tracepoint, lambda targ
 UPROBE: Final = _place(
     perf.check_uprobe, perf.open_uprobe, lambda target: f"{target.symbol or hex(target.offset)} in {target.path}"
 )
-COUNTER: Final = _place(perf.check_counter, perf.open_counter, lambda target: f"perf event {target}")
+COUNTER: Final = _place(
+    perf.check_counter, perf.open_counter, lambda target: f"perf event {target}", perf.on_each_processor
+)
 KPROBE: Final = _place(kprobe.check, kprobe.open_event, lambda target: f"kernel function {target}")

@@ -17,10 +17,14 @@ Made = tuple[int, model.Interface | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place(Generic[T]):
-    """``check`` raises when the target is not there; ``create`` makes a link from a program's descriptor."""
+    """``check`` raises when the target is not there; ``create`` makes a link from a program's descriptor.
+
+    ``expand``: what a target stands for, where that may be several; it raises what ``check`` raises.
+    """
 
     check: Callable[[T], None]
     create: Callable[[bpffs.Bpffs, int, request.LinkRequest, T], Made]
+    expand: Callable[[T], tuple[request.Target, ...]] | None = None
 
 
 class NextPlease(Exception):
