@@ -8,6 +8,7 @@ while it is pinned. ``fail`` makes a method refuse, ``snapshot`` is for comparin
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -60,6 +61,7 @@ class FakeKernel(fake_elements.Elements):
         self.interfaces: dict[tuple[str | None, str], model.Interface] = {}
         self.native = True
         self.tracepoints = {("syscalls", "sys_enter_getpid"), ("sched", "sched_switch")}
+        self.gone: set[str] = set()
         self.cpus: tuple[int, ...] = (0, 1, 3)
         self.files = {"/bin/probed": {"main", "work"}}
         self.objects: dict[str, bytes] = {}
@@ -220,6 +222,27 @@ class FakeKernel(fake_elements.Elements):
 
     def aliases(self, directory: model.PinDir) -> dict[str, str]:
         return {path: self._aliases[path] for path in sorted(self._aliases) if path.startswith(f"{directory}/")}
+
+    def interfaces_of(self, ref: model.InterfaceRef) -> tuple[model.InterfaceRef, ...]:
+        where = None if ref.netns is None else self.namespace_of(ref.netns)
+        if where not in {netns for netns, _ in self.interfaces} | {None}:
+            raise errors.NotFound(f"no network namespace at {where}")
+        here = sorted((one.ifindex, one.name) for (netns, _), one in self.interfaces.items() if netns == where)
+        found = [name for _, name in here if name == ref.name or fnmatch.fnmatchcase(name, ref.name)]
+        found += [name for index, name in here if ref.name == f"ifindex:{index}"]
+        if not found:
+            near = errors.near_misses(ref.name, [name for _, name in here])
+            raise errors.NotFound(f"no interface {ref.name!r}", near=near)
+        return tuple(model.InterfaceRef(name=name, netns=where) for name in found)
+
+    def namespace_of(self, words: str) -> str:
+        return words if "/" in words or words.startswith("pid:") else f"/run/netns/{words}"
+
+    def namespace_lost(self, stored: str) -> str:
+        return f"{stored} is gone" if stored in self.gone else ""
+
+    def cgroup_of(self, words: str) -> str:
+        return words if words.startswith("/") else f"/sys/fs/cgroup/{words}"
 
     def interface(self, ref: model.InterfaceRef) -> model.Interface:
         namespaces = {netns for netns, _ in self.interfaces} | {None}

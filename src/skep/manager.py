@@ -16,9 +16,9 @@ from typing import Final
 
 from skep import apply, errors, model, paths, plan, policy, steps, store
 from skep.contents import Contents
-from skep.inventory import chains, doctor, leftover, links, maps, programs, seen, stale, world
+from skep.inventory import chains, doctor, leftover, links, maps, programs, resolve, seen, stale, world
 from skep.kernel import door
-from skep.plan import describe
+from skep.plan import describe, join
 
 log = logging.getLogger("skep.manager")
 
@@ -81,27 +81,28 @@ class Manager:
         try:
             self._access.check(caller, verb)
             with self._writing(wait):
-                fresh = self._fresh(caller, op, take=True)
-                operation = fresh.operation
-                done = self._change(op, verb, fresh)
+                ops = resolve.operations(self._kernel, op)
+                fresh = self._fresh(caller, ops, take=True)
+                operation = fresh[0].operation
+                done = self._change(ops, verb, fresh)
         except Exception as failed:
             error = _ours(failed, verb)
-            self._record(caller, verb, operation, subject_of(op, None), began, error)
+            self._record(caller, verb, operation, describe.subject(op, None), began, error)
             if error is failed:
                 raise
             raise error from failed
-        self._record(caller, verb, operation, subject_of(op, done), began, None)
+        self._record(caller, verb, operation, describe.subject(op, done), began, None)
         return done
 
     def preview(self, caller: model.Caller, op: model.Operation) -> model.Preview:
         """What ``run`` would do now; nothing is changed, no id is used up. Whoever may look may ask."""
         with self._locked(PREVIEW_WAIT):
-            fresh = self._fresh(caller, op, take=False)
-            seen_world = world.observe(self._kernel, self._store, op, fresh, self._xdp_modes)
-            first = plan.bury(op, seen_world, fresh)
-            decided = plan.decide(op, seen_world if first is None else first[1], fresh)
-        told = () if first is None else first[0].warnings
-        return model.Preview(steps=describe.lines(decided), warnings=(*told, *decided.warnings))
+            ops = resolve.operations(self._kernel, op)
+            fresh = self._fresh(caller, ops, take=False)
+            decided = join.join(
+                [self._decide(one, ids, lambda first: None) for one, ids in zip(ops, fresh, strict=True)]
+            )
+        return model.Preview(steps=describe.lines(decided), warnings=decided.warnings)
 
     def sweep(self) -> tuple[str, ...]:
         """Make the pins' directories, and undo or finish what a killed process left half done: one line for each.
@@ -154,7 +155,7 @@ class Manager:
 
     def chain(self, type: str, interface: model.InterfaceRef) -> model.ChainStatus:
         """The chain of an interface: "xdp", or for "tcx-ingress" and "tcx-egress" all that runs there. NotFound."""
-        return chains.one(self._kernel, self._store, type, interface)
+        return chains.one(self._kernel, self._store, type, resolve.interface(self._kernel, interface))
 
     def maps(self) -> tuple[model.MapView, ...]:
         """Every map in the kernel, by ascending id."""
@@ -221,14 +222,15 @@ class Manager:
                 self._settle()
             yield
 
-    def _fresh(self, caller: model.Caller, op: model.Operation, *, take: bool) -> plan.Fresh:
-        ids = self._store.take_ids if take else self._store.next_ids
+    def _fresh(self, caller: model.Caller, ops: tuple[model.Operation, ...], *, take: bool) -> tuple[plan.Fresh, ...]:
+        """What each of the operations, of which there are several only when something is attached, may use."""
+        ids, op = self._store.take_ids if take else self._store.next_ids, ops[0]
         given = ids(
             programs=len(op.programs) if isinstance(op, model.Load) else int(isinstance(op, model.Adopt)),
-            links=int(isinstance(op, (model.Attach, model.Adopt))),
+            links=len(ops) if isinstance(op, (model.Attach, model.Adopt)) else 0,
             sets=int(isinstance(op, (model.Load, model.Adopt))),
         )
-        return plan.Fresh(
+        first = plan.Fresh(
             operation=given.operation,
             boot=self._kernel.boot(),
             now=self._clock(),
@@ -238,21 +240,29 @@ class Manager:
             set=given.sets[0] if given.sets else model.SetKey(0),
             link=given.links[0] if given.links else model.LinkId(0),
         )
+        return (first, *(dataclasses.replace(first, link=link) for link in given.links[1:]))
 
-    def _change(self, op: model.Operation, verb: str, fresh: plan.Fresh) -> model.Done:
+    def _change(self, ops: tuple[model.Operation, ...], verb: str, fresh: tuple[plan.Fresh, ...]) -> model.Done:
+        operation = fresh[0].operation
+
+        def bury(first: steps.Plan) -> None:
+            apply.apply(first, self._kernel, self._store, operation, verb="bury", fault=self._fault)
+
+        decided = join.join([self._decide(op, ids, bury) for op, ids in zip(ops, fresh, strict=True)])
+        if isinstance(ops[0], model.Load):
+            decided = stale.superseded(ops[0], decided, self._store.snapshot(), fresh[0].boot)
+        results = apply.apply(decided, self._kernel, self._store, operation, verb=verb, fault=self._fault)
+        return self._done(fresh[0], decided, results)
+
+    def _decide(self, op: model.Operation, fresh: plan.Fresh, bury: Callable[[steps.Plan], None]) -> steps.Plan:
+        """The plan of one operation; what must be carried out before it can be decided is handed to ``bury``."""
         seen_world = world.observe(self._kernel, self._store, op, fresh, self._xdp_modes)
-        told: tuple[str, ...] = ()
         first = plan.bury(op, seen_world, fresh)
-        if first is not None:
-            buried, seen_world = first
-            apply.apply(buried, self._kernel, self._store, fresh.operation, verb="bury", fault=self._fault)
-            told = buried.warnings
-        decided = plan.decide(op, seen_world, fresh)
-        decided = dataclasses.replace(decided, warnings=(*told, *decided.warnings))
-        if isinstance(op, model.Load):
-            decided = stale.superseded(op, decided, self._store.snapshot(), fresh.boot)
-        results = apply.apply(decided, self._kernel, self._store, fresh.operation, verb=verb, fault=self._fault)
-        return self._done(fresh, decided, results)
+        if first is None:
+            return plan.decide(op, seen_world, fresh)
+        bury(first[0])
+        decided = plan.decide(op, first[1], fresh)
+        return dataclasses.replace(decided, warnings=(*first[0].warnings, *decided.warnings))
 
     def _done(self, fresh: plan.Fresh, decided: steps.Plan, results: steps.Results) -> model.Done:
         change = decided.commit(results)
@@ -352,23 +362,6 @@ class Manager:
             log.warning("event not written: %s", lost, extra={"operation": operation})
         with self._news:
             self._news.notify_all()
-
-
-def subject_of(op: model.Operation, done: model.Done | None) -> str:
-    """What an operation is about: "program 42", "link 7", or the object when no program came of it."""
-    match op:
-        case model.Load():
-            if done is not None:
-                return ", ".join(f"program {one.record.id}" for one in done.programs)
-            return f"object {op.source.path if isinstance(op.source, model.FileSource) else op.source.url}"
-        case model.Unload() | model.ReplaceProgram():
-            return f"program {op.program}"
-        case model.Attach():
-            return f"link {done.links[0]}" if done is not None and done.links else f"program {op.program}"
-        case model.Detach() | model.UpdateLink():
-            return f"link {op.link}"
-        case model.Adopt():
-            return f"pin {op.pin}"
 
 
 def _fallbacks(change: steps.StoreChange) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from skep import model
@@ -94,6 +95,19 @@ def replace_fewer(one: Host) -> model.Operation:
     program, _ = on_every_cpu(one)
     one.kernel.cpus = (3,)
     return replace(program, host.types())
+
+
+def attach_pattern(one: Host) -> model.Operation:
+    """Joins the chain of one interface and begins that of another."""
+    chain_of(one, "first", "second")
+    (program,) = one.load("third")
+    return model.Attach(program=program, attachment=on_xdp(15, interface=model.InterfaceRef(name="eth*")))
+
+
+def attach_pattern_on_tcx(one: Host) -> model.Operation:
+    (program,) = one.load("packet")
+    wanted = dataclasses.replace(on_tcx(7), interface=model.InterfaceRef(name="eth[01]"))
+    return model.Attach(program=program, attachment=wanted)
 
 
 def detach_last(one: Host) -> model.Operation:
@@ -201,6 +215,7 @@ ALL: tuple[Callable[[Host], model.Operation], ...] = (
     load, load_named, load_named_again, load_borrowing,
     attach_first, attach_first_generic, attach_third, attach_tcx, attach_tracepoint, attach_uprobe,
     attach_several, detach_several, unload_several, replace_several, replace_more, replace_fewer,
+    attach_pattern, attach_pattern_on_tcx,
     detach_last, detach_middle, detach_dead, detach_tcx, detach_tracepoint,
     unload_bare, unload_attached, unload_owner,
     update_chain, update_chain_record, update_tcx, update_tcx_record,

@@ -123,8 +123,7 @@ def attach(
             operate.preview(skep, op, form)
             return
         done = operate.run(skep, op, current, f"attaching program {program_id}")
-        for id in done.links:
-            links.show(skep, id, form)
+        links.show(skep, done.links, form)
 
 
 def _callback(hook: hooks.Hook[Any]) -> Callable[..., Any]:  # Any: see hooks.HOOKS

@@ -54,7 +54,7 @@ def list_(current: session.Session, form: output.Format) -> None:
 )
 @click.argument("interface", metavar="IFACE")
 @click.option("-t", "--type", "kind", default="xdp", show_default=True, metavar="TYPE", help=f"{', '.join(TYPES)}.")
-@click.option("-n", "--netns", default=None, metavar="PATH", help="Network namespace of the interface.")
+@click.option("-n", "--netns", default=None, metavar="NETNS", help="Its network namespace: path, name or pid:NUMBER.")
 @click.option("-w", "--watch", is_flag=True, help="Show it again and again, with packets per second.")
 @click.option(
     "--interval",

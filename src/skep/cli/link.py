@@ -88,7 +88,7 @@ def list_(
 def get(current: session.Session, link_id: int, form: output.Format) -> None:
     """Print a link."""
     with current.open() as skep:
-        show(skep, model.LinkId(link_id), form)
+        show(skep, (model.LinkId(link_id),), form)
 
 
 @click.command(
@@ -126,7 +126,7 @@ def update(
             operate.preview(skep, op, form)
             return
         operate.run(skep, op, current, f"changing link {link_id}")
-        show(skep, op.link, form)
+        show(skep, (op.link,), form)
 
 
 @click.command(
@@ -158,10 +158,14 @@ def delete(current: session.Session, ids: tuple[int, ...], recursive: bool) -> N
         _remove(skep, ids, current, ignore_missing=False, dry_run=False, form=output.Format.TABLE)
 
 
-def show(skep: door.Skep, id: model.LinkId, form: output.Format) -> None:
-    """Print one link as ``get`` does."""
-    link = skep.link(id)
-    output.show(render.one(link, _chains(skep, (link,))), form)
+def show(skep: door.Skep, ids: tuple[model.LinkId, ...], form: output.Format) -> None:
+    """Print one link as ``get`` does; several as a table, or as documents like ``get``'s."""
+    links = tuple(skep.link(id) for id in ids)
+    chains = _chains(skep, links)
+    if len(links) == 1:
+        output.show(render.one(links[0], chains), form)
+    else:
+        output.show(render.several(links, chains), form)
 
 
 def _remove(

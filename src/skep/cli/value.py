@@ -141,11 +141,16 @@ def _did_you_mean(near: tuple[str, ...]) -> str:
 
 
 def interface(text: str) -> str:
-    """An interface's name: 1 to 15 bytes, without '/', ':' and blanks (``dev_valid_name`` in net/core/dev.c)."""
-    if not text or len(text.encode()) > 15 or text in (".", "..") or any(c in "/:" or c.isspace() for c in text):
+    """An interface's name, or "ifindex:3".
+
+    Names have 1 to 15 bytes, alternative ones up to 127 (ALTIFNAMSIZ), without '/', ':' and blanks (``dev_valid_name``
+    in net/core/dev.c).
+    """
+    name = text.removeprefix("ifindex:")
+    if not name or len(name.encode()) > 127 or name in (".", "..") or any(c in "/:" or c.isspace() for c in name):
         raise errors.InvalidRequest(
             f"{text!r} is not an interface's name",
-            why="names have 1 to 15 characters, no '/', ':' or blank",
+            why="names have no '/', ':' or blank, alternative ones at most 127 characters",
             do="ip link shows the interfaces",
         )
     return text

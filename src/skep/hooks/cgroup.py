@@ -12,7 +12,8 @@ from skep.hooks import hook, request, valid
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CgroupAttachment:
-    """One program on one cgroup and those below it. ``path``: of the cgroup's directory, absolute.
+    """One program on one cgroup and those below it. ``path``: of the cgroup's directory, or the name of a
+    systemd unit; stored is the directory.
 
     ``order``: "first" or "last" of the cgroup's programs, or "before:N" or "after:N" for skep's link N there (Linux
     6.16); None: last, on every kernel.
@@ -22,7 +23,7 @@ class CgroupAttachment:
     order: str | None = None
 
     def __post_init__(self) -> None:
-        valid.path("the cgroup", self.path)
+        valid.text("the cgroup", self.path)
         if self.order is not None:
             anchor(self.order)
 
@@ -101,7 +102,7 @@ OPTIONS = (
     hook.Option(
         field="path",
         metavar="CGROUP",
-        help="Directory of the cgroup (version 2); the program runs for the cgroups below it too.",
+        help="Directory of the cgroup (version 2), or a systemd unit; the program runs for the cgroups below it too.",
         parse=valid.parse_text,
         required=True,
         example="/sys/fs/cgroup/system.slice",

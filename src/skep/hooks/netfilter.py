@@ -8,6 +8,7 @@ from typing import Any
 
 from skep import errors, model
 from skep.hooks import hook, request, valid
+from skep.hooks.netns import NETNS
 
 BPF_PROG_TYPE_NETFILTER = 32
 BPF_NETFILTER = 45
@@ -23,8 +24,8 @@ class NetfilterAttachment:
     """One program on one hook of a network namespace.
 
     ``priority``: among all that uses the hook, conntrack (-200) and filters (0) included; smaller runs earlier, and two
-    BPF programs may not have the same. ``defragment``: see whole packets only. ``netns``: a path, None for the
-    daemon's own namespace.
+    BPF programs may not have the same. ``defragment``: see whole packets only. ``netns``: a path, a name or
+    "pid:123", None for the daemon's own namespace.
     """
 
     family: str
@@ -48,8 +49,7 @@ class NetfilterAttachment:
                 why="they are defragmented at -400",
                 do="choose a greater priority or leave defragmenting out",
             )
-        if self.netns is not None:
-            valid.path("the network namespace", self.netns)
+        valid.netns(self.netns)
 
 
 def _requests(attachment: NetfilterAttachment, placing: hook.Placing) -> tuple[request.LinkRequest, ...]:
@@ -130,13 +130,6 @@ HOOK = hook.Hook(
             parse=valid.parse_bool,
             example="yes",
         ),
-        hook.Option(
-            field="netns",
-            flags=("-n", "--netns"),
-            metavar="PATH",
-            help="Network namespace, as a path such as /run/netns/NAME (default: skep's own).",
-            parse=valid.parse_text,
-            example="/run/netns/x",
-        ),
+        NETNS,
     ),
 )

@@ -12,13 +12,12 @@ from skep.hooks import hook, request, valid
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetnsAttachment:
-    """One program on one network namespace. ``netns``: its path; None: the daemon's own."""
+    """One program on one network namespace. ``netns``: a path, a name or "pid:123"; None: the daemon's own."""
 
     netns: str | None = None
 
     def __post_init__(self) -> None:
-        if self.netns is not None:
-            valid.path("the network namespace", self.netns)
+        valid.netns(self.netns)
 
 
 def hook_of(
@@ -59,8 +58,8 @@ def summary(attachment: NetnsAttachment) -> str:
 NETNS = hook.Option(
     field="netns",
     flags=("-n", "--netns"),
-    metavar="PATH",
-    help="Network namespace, as a path such as /run/netns/NAME (default: skep's own).",
+    metavar="NETNS",
+    help="Network namespace: a path, a name of `ip netns`, or pid:NUMBER (default: skep's own).",
     parse=valid.parse_text,
     example="/run/netns/x",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skep import errors
+from skep import errors, model
 from skep.hooks import hook
 
 
@@ -51,6 +51,20 @@ def path(what: str, value: str) -> str:
     text(what, value)
     if not value.startswith("/"):
         raise errors.InvalidRequest(f"{what} {value!r} is not an absolute path", do="write it from the root")
+    return value
+
+
+def netns(value: str | None) -> str | None:
+    """A network namespace: an absolute path, a name of ``ip netns``, or "pid:123"; None for skep's own."""
+    if value is not None and "/" in text("the network namespace", value):
+        path("the network namespace", value)
+    return value
+
+
+def interface(value: model.InterfaceRef) -> model.InterfaceRef:
+    """An interface by whatever words, and its namespace."""
+    text("the interface's name", value.name)
+    netns(value.netns)
     return value
 
 

@@ -44,7 +44,7 @@ class XdpAttachment:
     mode: model.XdpMode | None = None
 
     def __post_init__(self) -> None:
-        valid.text("the interface's name", self.interface.name)
+        valid.interface(self.interface)
         valid.priority(self.priority)
         object.__setattr__(self, "proceed_on", proceed_on(self.proceed_on))
 
@@ -141,7 +141,7 @@ HOOK = hook.Hook(
         hook.Option(
             field="interface",
             metavar="IFACE",
-            help="Interface to attach to.",
+            help="Interface: its name, ifindex:NUMBER, or a quoted pattern for all that match now.",
             parse=valid.parse_text,
             required=True,
             example="eth0",
@@ -166,9 +166,9 @@ HOOK = hook.Hook(
         hook.Option(
             field="netns",
             flags=("-n", "--netns"),
-            metavar="PATH",
+            metavar="NETNS",
             parse=valid.parse_text,
-            help="Network namespace of the interface, as a path such as /run/netns/NAME.",
+            help="Network namespace of the interface: a path, a name of `ip netns`, or pid:NUMBER.",
             example="/run/netns/x",
         ),
         hook.Option(

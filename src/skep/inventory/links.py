@@ -7,32 +7,39 @@ from dataclasses import dataclass, field, replace
 
 from skep import errors, hooks, model, paths, store
 from skep.hooks import request, tcx
-from skep.inventory import chains
+from skep.inventory import chains, resolve
 from skep.kernel import door
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What is needed to judge links: the kernel's links, our links' pins, and where links that are everywhere should
-    be (``followed``)."""
+    """What is needed to judge links: the kernel's links, our links' pins, where links that are everywhere should be
+    (``followed``), and what became of the processes that namespaces were named by (``lost``)."""
 
     boot: model.Boot
     kernel: Mapping[model.KernelLinkId, model.KernelLink]
     pinned: frozenset[str]
     followed: Mapping[model.LinkId, tuple[str, ...]] = field(default_factory=dict)
+    lost: Mapping[model.LinkId, str] = field(default_factory=dict)
 
 
 def look(kernel: door.Kernel, pins: paths.Pins, records: store.Snapshot) -> Sight:
     """One enumeration and two directory listings, however many links."""
     boot = kernel.boot()
+    ours = [record for record in records.links.values() if record.boot_id == boot.boot_id]
     return Sight(
         boot=boot,
         kernel={one.id: one for one in kernel.links()},
         pinned=frozenset((*kernel.pins(pins.directory("links")), *kernel.pins(pins.directory("chains")))),
         followed={
             record.id: _labels(kernel, record)
-            for record in records.links.values()
-            if record.places and record.boot_id == boot.boot_id and hooks.by_name(record.hook).follows
+            for record in ours
+            if record.places and hooks.by_name(record.hook).follows
+        },
+        lost={
+            record.id: kernel.namespace_lost(where)
+            for record in ours
+            if (where := resolve.namespace_of(record.attachment)) is not None
         },
     )
 
@@ -79,6 +86,12 @@ def matches(link: model.LinkRecord, records: store.Snapshot, wanted: model.LinkF
 
 def status(record: model.LinkRecord, chain: model.ChainRecord | None, sight: Sight) -> model.LinkStatus:
     """State, kernel links, pins and the place in a chain; counts and TCX places are added by the caller."""
+    seen = _status(record, chain, sight)
+    lost = sight.lost.get(record.id, "")
+    return replace(seen, reason="; ".join(filter(None, (seen.reason, lost)))) if lost else seen
+
+
+def _status(record: model.LinkRecord, chain: model.ChainRecord | None, sight: Sight) -> model.LinkStatus:
     if record.boot_id != sight.boot.boot_id:
         return model.LinkStatus(
             state=model.LinkState.DEFUNCT, pin_present=False, reason="attached before the last reboot"

@@ -78,6 +78,21 @@ class Kernel(Protocol):
     def aliases(self, directory: model.PinDir) -> dict[str, str]:
         """Every symbolic link below a directory, absolute path -> target; {} when the directory is missing."""
 
+    def interfaces_of(self, ref: model.InterfaceRef) -> tuple[model.InterfaceRef, ...]:
+        """The interfaces that a caller's words mean, by their own names: a name, an alternative name, "ifindex:3", or
+        a shell pattern for all that match now. NotFound (with near misses), InvalidRequest."""
+
+    def namespace_of(self, words: str) -> str:
+        """The network namespace that a caller's words mean (a path, a name, "pid:123"), as it is stored. NotFound (with
+        near misses), InvalidRequest."""
+
+    def namespace_lost(self, stored: str) -> str:
+        """What is to be told of a stored network namespace whose process is gone; "" when nothing is."""
+
+    def cgroup_of(self, words: str) -> str:
+        """The directory of the cgroup that a caller's words mean: a path or a systemd unit. NotFound (with near
+        misses), Conflict (several units of that name)."""
+
     def interface(self, ref: model.InterfaceRef) -> model.Interface:
         """Find an interface. NotFound (with near misses) for the interface or its namespace path."""
 

@@ -14,14 +14,17 @@ from skep.hooks import request
 from skep.kernel import (
     attaching,
     bpffs,
+    cgroups,
     counts,
     cpus,
     detaching,
+    devices,
     door,
     elements,
     features,
     files,
     loading,
+    namespaces,
     netns,
     observe,
     records,
@@ -134,6 +137,22 @@ class Linux:
     def aliases(self, directory: model.PinDir) -> dict[str, str]:
         """Every symbolic link below a directory with its target."""
         return self._pins.aliases(directory)
+
+    def interfaces_of(self, ref: model.InterfaceRef) -> tuple[model.InterfaceRef, ...]:
+        """The interfaces that a caller's words mean."""
+        return devices.meant(ref)
+
+    def namespace_of(self, words: str) -> str:
+        """The network namespace that a caller's words mean."""
+        return namespaces.meant(words)
+
+    def namespace_lost(self, stored: str) -> str:
+        """What is to be told of a stored network namespace."""
+        return namespaces.lost(stored)
+
+    def cgroup_of(self, words: str) -> str:
+        """The cgroup that a caller's words mean."""
+        return cgroups.meant(words)
 
     def interface(self, ref: model.InterfaceRef) -> model.Interface:
         """Find an interface."""

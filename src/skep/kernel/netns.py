@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from skep import errors, model
-from skep.kernel import abi, refused, sys
+from skep.kernel import abi, namespaces, refused, sys
 
 _Answer = TypeVar("_Answer")
 _SIOCGIFMTU: Final = 0x8921  # linux/sockios.h
@@ -39,16 +39,19 @@ def elsewhere(action: Callable[[], _Answer]) -> _Answer:
 
 
 def inside(path: str | None, action: Callable[[], _Answer]) -> _Answer:
-    """Run ``action`` in the network namespace at ``path``; None: in the daemon's, on the caller's thread.
+    """Run ``action`` in the network namespace at ``path`` (or as ``namespaces`` stores it); None: in the daemon's, on
+    the caller's thread.
 
     ``NotFound``: there is no network namespace at ``path``.
     """
     if path is None:
         return action()
 
+    place = namespaces.path_of(path)
+
     def moved() -> _Answer:
         try:
-            with sys.held(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)) as fd:
+            with sys.held(os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)) as fd:
                 sys.setns(fd, abi.CLONE_NEWNET)
         except OSError as refusal:
             raise _no_namespace(path, refusal) from refusal

@@ -19,7 +19,11 @@ class LinkState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InterfaceRef:
-    """An interface by name, in the daemon's network namespace or in the one at path ``netns``."""
+    """An interface by name, in the daemon's network namespace or in ``netns``.
+
+    As a caller gives it, the name may be any words that ``kernel.door.Kernel.interfaces_of`` takes and ``netns`` what
+    ``namespace_of`` takes. As it is stored: the interface's own name, and a path or "pid:123@INODE".
+    """
 
     name: str
     netns: str | None = None

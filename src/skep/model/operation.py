@@ -34,11 +34,16 @@ class Unload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attach:
-    """Attach a loaded program; ``attachment`` is the dataclass of one file in ``hooks/``."""
+    """Attach a loaded program; ``attachment`` is the dataclass of one file in ``hooks/``.
+
+    Its place may be in words that mean another (a name, a pattern for several interfaces, a unit), unless ``literal``:
+    then they are what bpfman takes, an interface's name and a namespace's path.
+    """
 
     program: ids.ProgramId
     attachment: object
     metadata: Mapping[str, str] = field(default_factory=dict)
+    literal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1025,6 +1025,11 @@ Global___Attachment: _TypeAlias = Attachment  # noqa: Y015
 
 @_typing.final
 class AttachRequest(_message.Message):
+    """A place may be named in words: an interface by an alternative name, by "ifindex:3" or by a shell pattern, which makes
+    a link on each that matches, all or none; a network namespace by a path, a name or "pid:123"; a cgroup by a path or a
+    systemd unit.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
@@ -1050,7 +1055,10 @@ class AttachRequest(_message.Message):
     PROGRAM_ID_FIELD_NUMBER: _builtins.int
     ATTACHMENT_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    LITERAL_FIELD_NUMBER: _builtins.int
     program_id: _builtins.int
+    literal: _builtins.bool
+    """Take an interface's name and a namespace's path as they are."""
     @_builtins.property
     def attachment(self) -> Global___Attachment: ...
     @_builtins.property
@@ -1061,10 +1069,11 @@ class AttachRequest(_message.Message):
         program_id: _builtins.int = ...,
         attachment: Global___Attachment | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        literal: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "metadata", b"metadata", "program_id", b"program_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "literal", b"literal", "metadata", b"metadata", "program_id", b"program_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,10 +1,10 @@
-"""A plan as text, one line per step: what ``--dry-run`` prints and the log tells."""
+"""Plans and operations as text: what ``--dry-run`` prints, and what the log and the history tell."""
 
 from __future__ import annotations
 
 from typing import assert_never
 
-from skep import steps
+from skep import model, steps
 
 
 def lines(plan: steps.Plan) -> tuple[str, ...]:
@@ -41,3 +41,21 @@ def describe(step: steps.Step) -> str:
             return f"read what {step.counts} counted"
         case _:
             assert_never(step)
+
+
+def subject(op: model.Operation, done: model.Done | None) -> str:
+    """What an operation is about: "program 42", "link 7", or the object when no program came of it."""
+    match op:
+        case model.Load():
+            if done is not None:
+                return ", ".join(f"program {one.record.id}" for one in done.programs)
+            return f"object {op.source.path if isinstance(op.source, model.FileSource) else op.source.url}"
+        case model.Unload() | model.ReplaceProgram():
+            return f"program {op.program}"
+        case model.Attach():
+            made = () if done is None else done.links
+            return ", ".join(f"link {link}" for link in made) or f"program {op.program}"
+        case model.Detach() | model.UpdateLink():
+            return f"link {op.link}"
+        case model.Adopt():
+            return f"pin {op.pin}"

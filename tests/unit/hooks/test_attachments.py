@@ -35,7 +35,7 @@ ETH0 = model.InterfaceRef(name="eth0")
 PRIORITIES = st.integers(0, 2**31 - 1)
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
 WORDS = st.from_regex(r"[A-Za-z0-9_]+", fullmatch=True)
-INTERFACES = st.builds(model.InterfaceRef, name=NAMES, netns=st.none() | NAMES)
+INTERFACES = st.builds(model.InterfaceRef, name=NAMES, netns=st.none() | NAMES.map(lambda name: f"/{name}"))
 VERDICTS = st.lists(st.sampled_from(list(xdp.VERDICTS.values()))).map(tuple)
 PIDS = st.none() | st.integers(1, 2**31 - 1)
 
@@ -86,10 +86,10 @@ def test_an_attachment_survives_json(named: tuple[str, object]) -> None:
         (lambda: perf_event.PerfEventAttachment(event="cpu-clock", period=0, pid=1), "would never run"),
         (lambda: perf_event.PerfEventAttachment(event="nap", period=1, pid=1), "cpu-clock"),
         (lambda: perf_event.PerfEventAttachment(event="cpu-clock", period=1, cpu=-1), "out of range"),
-        (lambda: cgroup.CgroupAttachment(path="system.slice"), "absolute"),
+        (lambda: cgroup.CgroupAttachment(path=""), "empty"),
         (lambda: cgroup.CgroupAttachment(path="/a", order="above:1"), "before:LINK"),
         (lambda: cgroup.CgroupAttachment(path="/a", order="before:0"), "before:LINK"),
-        (lambda: netns.NetnsAttachment(netns="blue"), "absolute"),
+        (lambda: netns.NetnsAttachment(netns="run/blue"), "absolute"),
         (lambda: sockmap.SockmapAttachment(map=""), "empty"),
         (lambda: netfilter.NetfilterAttachment(family="arp", hook="input", priority=1), "ipv4, ipv6"),
         (lambda: netfilter.NetfilterAttachment(family="ipv4", hook="in", priority=1), "prerouting"),

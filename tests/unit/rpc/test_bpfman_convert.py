@@ -145,7 +145,7 @@ def test_attach_keeps_place_and_metadata(name):
     request, attachment = ATTACH[name]
 
     assert bpfman.attach(request) == model.Attach(
-        program=model.ProgramId(7), attachment=attachment, metadata={"a": "b"}
+        program=model.ProgramId(7), attachment=attachment, metadata={"a": "b"}, literal=True
     )
 
 

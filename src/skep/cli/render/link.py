@@ -36,6 +36,16 @@ def one(link: model.Link, chains: document.Chains) -> output.View:
     )
 
 
+def several(links: Sequence[model.Link], chains: document.Chains) -> output.View:
+    """``link attach`` to what a pattern matched."""
+    return output.View(
+        document=lambda: {"links": [document.full(link, chains) for link in links]},
+        items=lambda: (document.full(link, chains) for link in links),
+        names=lambda: (f"link/{link.record.id}" for link in links),
+        text=lambda wide: table.show(_table(links, chains, {}), wide=wide),
+    )
+
+
 def place(link: model.Link) -> str:
     """The attach point in one cell."""
     summary: str = hooks.by_name(link.record.hook).summary(link.record.attachment)

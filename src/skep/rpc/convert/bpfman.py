@@ -75,7 +75,7 @@ def attach(message: bpfman_pb2.AttachRequest) -> model.Attach:
     """What a client asks to attach. InvalidRequest for values out of range or no attachment, Unsupported for types
     that skep does not have yet."""
     attachment, metadata = _attachment(message.attach)
-    return model.Attach(program=model.ProgramId(message.id), attachment=attachment, metadata=metadata)
+    return model.Attach(program=model.ProgramId(message.id), attachment=attachment, metadata=metadata, literal=True)
 
 
 def list_filter(message: bpfman_pb2.ListRequest) -> model.ProgramFilter:

@@ -111,6 +111,7 @@ def pack_attach(operation: model.Attach) -> skep_pb2.AttachRequest:
         program_id=operation.program,
         attachment=attachment.pack(operation.attachment),
         metadata=operation.metadata,
+        literal=operation.literal,
     )
 
 
@@ -120,6 +121,7 @@ def unpack_attach(message: skep_pb2.AttachRequest) -> model.Attach:
         program=model.ProgramId(message.program_id),
         attachment=attachment.unpack(message.attachment),
         metadata=dict(message.metadata),
+        literal=message.literal,
     )
 
 
