@@ -16,6 +16,7 @@ class Sight:
     """What is needed to judge links: the kernel's links, our links' pins, and where links that are everywhere should
     be (``followed``)."""
 
+    door: door.Kernel
     boot: model.Boot
     kernel: Mapping[model.KernelLinkId, model.KernelLink]
     pinned: frozenset[str]
@@ -26,6 +27,7 @@ def look(kernel: door.Kernel, pins: paths.Pins, records: store.Snapshot) -> Sigh
     """One enumeration and two directory listings, however many links."""
     boot = kernel.boot()
     return Sight(
+        door=kernel,
         boot=boot,
         kernel={one.id: one for one in kernel.links()},
         pinned=frozenset((*kernel.pins(pins.directory("links")), *kernel.pins(pins.directory("chains")))),
@@ -77,8 +79,36 @@ def matches(link: model.LinkRecord, records: store.Snapshot, wanted: model.LinkF
     )
 
 
-def status(record: model.LinkRecord, chain: model.ChainRecord | None, sight: Sight) -> model.LinkStatus:
+def status(
+    record: model.LinkRecord, program: model.ProgramRecord, chain: model.ChainRecord | None, sight: Sight
+) -> model.LinkStatus:
     """State, kernel links, pins and the place in a chain; counts and TCX places are added by the caller."""
+    told = _by_kernel(record, chain, sight)
+    if told.state is model.LinkState.DEFUNCT or record.chain is not None:
+        return told
+    loss = _lost(record, program, sight)
+    return told if loss is None else replace(told, state=loss.state, reason=loss.reason)
+
+
+def _lost(record: model.LinkRecord, program: model.ProgramRecord, sight: Sight) -> model.Loss | None:
+    """What the link has lost that its kernel links do not tell."""
+    hook = hooks.by_name(record.hook)
+    whole = None if hook.expands is None else hook.expands(record.attachment)
+    if whole is not None:
+        return sight.door.lost(whole, record.process_start)
+    placing = hooks.Placing(section=program.section, function=program.attach_func or "")
+    wanted = hook.requests(record.attachment, placing)
+    spots = [one.candidates for one in wanted.spots] if isinstance(wanted, request.Several) else [wanted]
+    for candidates in spots:
+        for candidate in candidates:
+            loss = sight.door.lost(candidate.target, record.process_start)
+            if loss is not None:
+                return loss
+    return None
+
+
+def _by_kernel(record: model.LinkRecord, chain: model.ChainRecord | None, sight: Sight) -> model.LinkStatus:
+    """What the kernel links and the pins tell."""
     if record.boot_id != sight.boot.boot_id:
         return model.LinkStatus(
             state=model.LinkState.DEFUNCT, pin_present=False, reason="attached before the last reboot"
@@ -166,8 +196,8 @@ def _described(
     found = []
     for record in chosen:
         chain = None if record.chain is None else records.chains.get(record.chain)
-        state = status(record, chain, sight)
         program = records.programs[record.program]
+        state = status(record, program, chain, sight)
         found.append(
             model.Link(
                 record=record,

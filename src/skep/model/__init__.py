@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         LinkRecord,
         LinkState,
         LinkStatus,
+        Loss,
         MemberForm,
     )
     from skep.model.observed import (
@@ -138,6 +139,7 @@ __all__ = [
     "LinkState",
     "LinkStatus",
     "Load",
+    "Loss",
     "MapDump",
     "MapEntry",
     "MapField",

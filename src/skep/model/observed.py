@@ -100,7 +100,8 @@ class KernelLink:
     detail: str = ""
     """Function, tracepoint or path and offset for perf links, what it is attached to for some others; else ""."""
     defunct: bool = False
-    """Whether what it was attached to is gone (cgroup, network namespace, map); for interfaces see ``ifindex``."""
+    """Whether what it was attached to is gone (cgroup, network namespace, map, module); for interfaces see
+    ``ifindex``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2066,6 +2066,7 @@ class LinkRecord(_message.Message):
     BOOT_ID_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     PLACES_FIELD_NUMBER: _builtins.int
+    PROCESS_START_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     program: _builtins.int
     """Key of the program, not its kernel id."""
@@ -2079,6 +2080,8 @@ class LinkRecord(_message.Message):
     """Why a better mode was not taken."""
     boot_id: _builtins.str
     created_at: _builtins.float
+    process_start: _builtins.int
+    """When the process that it is for began, in clock ticks since boot; 0: for no process, or unknown."""
     @_builtins.property
     def attachment(self) -> Global___Attachment: ...
     @_builtins.property
@@ -2114,10 +2117,11 @@ class LinkRecord(_message.Message):
         boot_id: _builtins.str = ...,
         created_at: _builtins.float = ...,
         places: _abc.Iterable[_builtins.str] | None = ...,
+        process_start: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_priority", b"_priority", "attachment", b"attachment", "chain", b"chain", "mode", b"mode", "priority", b"priority"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_priority", b"_priority", "attachment", b"attachment", "boot_id", b"boot_id", "chain", b"chain", "created_at", b"created_at", "fallback", b"fallback", "hook", b"hook", "id", b"id", "ifindex", b"ifindex", "kernel_ids", b"kernel_ids", "metadata", b"metadata", "mode", b"mode", "netns", b"netns", "pins", b"pins", "places", b"places", "priority", b"priority", "program", b"program"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_priority", b"_priority", "attachment", b"attachment", "boot_id", b"boot_id", "chain", b"chain", "created_at", b"created_at", "fallback", b"fallback", "hook", b"hook", "id", b"id", "ifindex", b"ifindex", "kernel_ids", b"kernel_ids", "metadata", b"metadata", "mode", b"mode", "netns", b"netns", "pins", b"pins", "places", b"places", "priority", b"priority", "process_start", b"process_start", "program", b"program"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mode: _TypeAlias = _typing.Literal["mode"]  # noqa: Y015
     _WhichOneofArgType__mode: _TypeAlias = _typing.Literal["_mode", b"_mode"]  # noqa: Y015
