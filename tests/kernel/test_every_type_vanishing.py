@@ -32,8 +32,16 @@ def targets(name: str) -> set[type]:
     """The kinds of places of a type; asked with the example values of its options."""
     hook = hooks.by_name(name)
     attachment = hook.build({one.field: one.parse(one.example) for one in hook.options if one.example})
-    placing = hooks.Placing(section=next(iter(hook.points or hook.sections)), function="vfs_mkdir")
-    return {type(one.target) for one in hook.requests(attachment, placing)}
+    return {type(one.target) for one in candidates(name, attachment, next(iter(hook.points or hook.sections)))}
+
+
+def candidates(name: str, attachment: object, section: str) -> tuple[request.LinkRequest, ...]:
+    """What an attachment asks of the kernel, at the first of its places."""
+    hook = hooks.by_name(name)
+    whole = None if hook.expands is None else hook.expands(attachment)
+    found = () if whole is None else (whole,)
+    wanted = hook.requests(attachment, hooks.Placing(section=section, function="vfs_mkdir", found=found))
+    return wanted.spots[0].candidates if isinstance(wanted, request.Several) else wanted
 
 
 ROWS = [
@@ -103,7 +111,7 @@ def test_a_later_process_with_the_same_number_is_another(rig: Rig, name: str) ->
     link = rig.attach(program, with_fields(name, every_type.case(name).attachment(rig), {"pid": os.getpid()}))
     stored = rig.manager.link(link).record
     assert stored.process_start > 0
-    (candidate,) = hooks.by_name(name).requests(stored.attachment, hooks.Placing(section=program.record.section))
+    candidate = candidates(name, stored.attachment, program.record.section)[0]
     assert rig.kernel.lost(candidate.target, stored.process_start) is None
     assert rig.kernel.lost(candidate.target, 0) is None  # a link from before this was written down
     earlier = rig.kernel.lost(candidate.target, stored.process_start - 1)

@@ -41,7 +41,6 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         yield made
 
 
-@pytest.mark.guest
 @pytest.mark.parametrize("name", every_type.NAMES)
 def test_every_wrong_value_has_its_status(
     daemon: instance.Instance, rig: Rig, features: dict[str, model.Feature], name: str

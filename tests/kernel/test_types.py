@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from skep import errors, hooks, model
+from skep.cli.document import history
 from tests.kernel import types_rig
 from tests.kernel.type_cases import CASES, CPU
 from tests.unit.hooks import types_table
@@ -73,9 +74,7 @@ def test_the_document_tells_what_this_kernel_answers(features: dict[str, model.F
     told = types_table.measured(types_table.DOCUMENT.read_text())
     for hook in hooks.HOOKS:
         one = features[hook.name]
-        answer = (
-            "yes" if one.available else errno.errorcode.get(one.errno, str(one.errno)).replace("ENOTSUP", "EOPNOTSUPP")
-        )
+        answer = "yes" if one.available else history.errno_name(one.errno)
         assert told[hook.name][0 if refused else 1] == answer, hook.name
 
 

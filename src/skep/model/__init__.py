@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from skep.model.observed import (
         Boot,
         Feature,
+        FeatureGroup,
         HookEntry,
         Interface,
         KernelLink,
@@ -118,6 +119,7 @@ __all__ = [
     "Done",
     "Event",
     "Feature",
+    "FeatureGroup",
     "FileSource",
     "Finding",
     "ForeignProgram",

@@ -2976,6 +2976,10 @@ class Feature(_message.Message):
     ERRNO_FIELD_NUMBER: _builtins.int
     FIRST_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    LASTING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     available: _builtins.bool
     errno: _builtins.int
@@ -2983,6 +2987,16 @@ class Feature(_message.Message):
     first: _builtins.str
     """First Linux release that has it, "6.6"."""
     note: _builtins.str
+    group: _builtins.str
+    """"program type", "link" (what links can) or "kernel"."""
+    needs: _builtins.str
+    """What would make it work here: build options, a release, a policy. Empty when it is available."""
+    lasting: _builtins.str
+    """What an attachment ends with by itself ("ends with its socket"); empty where a pin holds it."""
+    @_builtins.property
+    def config(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Build options that it needs besides CONFIG_BPF_SYSCALL, without "CONFIG_"."""
+
     def __init__(
         self,
         *,
@@ -2991,10 +3005,14 @@ class Feature(_message.Message):
         errno: _builtins.int = ...,
         first: _builtins.str = ...,
         note: _builtins.str = ...,
+        group: _builtins.str = ...,
+        config: _abc.Iterable[_builtins.str] | None = ...,
+        needs: _builtins.str = ...,
+        lasting: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "errno", b"errno", "first", b"first", "name", b"name", "note", b"note"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "config", b"config", "errno", b"errno", "first", b"first", "group", b"group", "lasting", b"lasting", "name", b"name", "needs", b"needs", "note", b"note"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
