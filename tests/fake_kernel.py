@@ -63,6 +63,7 @@ class FakeKernel(fake_elements.Elements):
         self.tracepoints = {("syscalls", "sys_enter_getpid"), ("sched", "sched_switch")}
         self.gone: set[str] = set()
         self.cpus: tuple[int, ...] = (0, 1, 3)
+        self.processes = {1}
         self.files = {"/bin/probed": {"main", "work"}}
         self.objects: dict[str, bytes] = {}
         self.refuse_linked: Callable[[linked.Linked], str] = lambda one: ""
@@ -261,6 +262,12 @@ class FakeKernel(fake_elements.Elements):
     def tcx_on(self, ref: model.InterfaceRef, attach_type: int) -> tuple[model.HookEntry, ...]:
         found = self.interface(ref)
         return tuple(self._tcx.get(((found.netns, found.ifindex), attach_type), ()))
+
+    def lost(self, target: request.Target, began: int) -> model.Loss | None:
+        pid = getattr(target, "pid", None)
+        if pid is None or pid in self.processes:
+            return None
+        return model.Loss(state=model.LinkState.DEFUNCT, reason=f"process {pid} has ended")
 
     def check_target(self, target: request.Target) -> None:
         match target:

@@ -185,6 +185,8 @@ class Linked:
     taken: int
     interface: model.Interface | None = None
     refused: tuple[str, ...] = ()
+    process_start: int = 0
+    """See ``model.LinkRecord``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,11 @@ static __always_inline int mine(void)
 	SEC(section) int name(void *ctx) { if (!mine()) return 0; hit(); return refuse ? -EPERM : 0; }
 #define ALLOWING(section, name) SEC(section) int name(void *ctx) { hit(); return !refuse; }
 
+SEC("xdp") int on_xdp(void *ctx) { hit(); return refuse ? XDP_DROP : XDP_PASS; }
+SEC("tcx/ingress") int on_tcx(void *ctx) { hit(); return -1; /* TCX_NEXT */ }
+COUNTING("tracepoint/syscalls/sys_enter_getppid", on_tracepoint)
+COUNTING("uprobe", on_uprobe)
+COUNTING("uretprobe", on_uretprobe)
 COUNTING("kprobe/do_sys_openat2", on_kprobe)
 COUNTING("kretprobe", on_kretprobe)
 COUNTING("fentry/do_sys_openat2", on_fentry)

@@ -204,7 +204,7 @@ def test_a_program_beyond_the_verifiers_patience(rig: Rig) -> None:
 @pytest.mark.native  # the guest refuses nothing
 @pytest.mark.parametrize(
     ("name", "prog_type", "feature", "first"),
-    [("policy", abi.PROG_TYPE_TRACING, "fentry", "5.5"), ("watch_open", abi.PROG_TYPE_LSM, "LSM", "5.7")],
+    [("policy", abi.PROG_TYPE_TRACING, "fentry", "5.5"), ("watch_open", abi.PROG_TYPE_LSM, "lsm", "5.7")],
 )
 def test_a_type_that_policy_refuses_is_unsupported(
     rig: Rig, name: str, prog_type: int, feature: str, first: str

@@ -61,7 +61,7 @@ def test_cgroup_programs_have_the_order_that_is_asked_for(rig: Rig) -> None:
     later = rig.load("on_egress")
     rig.attach(later, cgroup.CgroupAttachment(path=rig.cgroup(), order=f"after:{first}"))
     assert running(rig) == [ids[1], ids[2], ids[0], later.record.id, ids[3]]
-    with pytest.raises(errors.Conflict, match="its pin is not there"):
+    with pytest.raises(errors.NotFound, match="no link 999"):
         rig.attach(rig.load("on_egress"), cgroup.CgroupAttachment(path=rig.cgroup(), order="before:999"))
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from skep import model
 from skep.hooks import (
     aimed,
     cgroup,
@@ -18,7 +19,11 @@ from skep.hooks import (
     perf_event,
     raw_tracepoint,
     sockmap,
+    tcx,
+    tracepoint,
+    uprobe,
     uprobe_multi,
+    xdp,
 )
 from tests.kernel import kernel_rig, members, types_rig
 from tests.kernel.types_rig import Rig
@@ -89,6 +94,11 @@ def flowed(rig: Rig) -> bool:
     return rig.hits() > before
 
 
+def near(rig: Rig) -> model.InterfaceRef:
+    """The interface of the rig's network that programs are attached to."""
+    return model.InterfaceRef(name=rig.network().near, netns=rig.network().path)
+
+
 def refused_mkdir(rig: Rig) -> bool:
     """Whether this process may not make a directory."""
     try:
@@ -102,6 +112,19 @@ def refused_mkdir(rig: Rig) -> bool:
 CPU = min(os.sched_getaffinity(0))
 MINE = {"only_tgid": os.getpid()}
 CASES = {
+    "xdp": Case(program="on_xdp", hook="xdp", effect=flowed,
+                attachment=lambda rig: xdp.XdpAttachment(interface=near(rig), priority=50)),
+    "tcx": Case(program="on_tcx", hook="tcx", effect=flowed,
+                attachment=lambda rig: tcx.TcxAttachment(
+                    interface=near(rig), direction=tcx.Direction.INGRESS, priority=50)),
+    "tracepoint": Case(program="on_tracepoint", hook="tracepoint", values=MINE, effect=asked,
+                       attachment=lambda rig: tracepoint.TracepointAttachment(
+                           group="syscalls", name="sys_enter_getppid")),
+    "uprobe": Case(program="on_uprobe", hook="uprobe", values=MINE, effect=asked,
+                   attachment=lambda rig: uprobe.UprobeAttachment(target="libc", fn_name="getppid")),
+    "uretprobe": Case(program="on_uretprobe", hook="uretprobe", effect=asked,
+                      attachment=lambda rig: uprobe.UprobeAttachment(
+                          target="libc", fn_name="getppid", pid=os.getpid())),
     "kprobe": Case(program="on_kprobe", hook="kprobe", values=MINE, effect=opened,
                    attachment=lambda rig: kprobe.KprobeAttachment(fn_name="do_sys_openat2")),
     "kprobe-offset": Case(program="on_kprobe", hook="kprobe", values=MINE, effect=opened,

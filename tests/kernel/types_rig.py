@@ -61,6 +61,11 @@ class Rig:
             subprocess.run([*self._network.enter, "sh", "-c", enable], check=True)
         return self._network
 
+    def finally_(self, tidy: Callable[[], object]) -> None:
+        """Do something when the rig goes, before its networks do."""
+        self.network()
+        self._networks.callback(tidy)
+
     def close(self) -> None:
         self._networks.close()
         for path in self._groups:
@@ -89,6 +94,9 @@ class Rig:
 
     def detach(self, link: model.LinkId) -> None:
         self.manager.run(ROOT, model.Detach(link=link))
+
+    def unload(self, program: model.Program) -> None:
+        self.manager.run(ROOT, model.Unload(program=program.record.id))
 
     def check(self, program: model.Program, attachment: object) -> None:
         """Look for the place without attaching there."""

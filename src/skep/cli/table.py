@@ -9,8 +9,8 @@ import dataclasses
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 GAP = "  "
 LONGEST_WORD = 18
@@ -31,6 +31,8 @@ class Column:
     style: str = ""
     spare: int = 0
     folds: bool = False
+    styles: Mapping[str, str] = field(default_factory=dict)
+    """Rich's word for cells of a certain text; "" is for all others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +113,17 @@ def renderable(table: Table, width: int) -> object:
         )  # fmt: skip
     for row in fitting.rows:
         cells = zip(row, fitting.columns, strict=True)
-        made.add_row(*(Text(_spaced(cell) if narrow and column.folds else cell) for cell, column in cells))
+        made.add_row(
+            *(
+                Text(_spaced(cell) if narrow and column.folds else cell, style=_style(column, cell))
+                for cell, column in cells
+            )
+        )
     return made
+
+
+def _style(column: Column, cell: str) -> str:
+    return column.styles.get(cell, column.styles.get("", ""))
 
 
 def _widths(table: Table, width: int) -> list[int]:

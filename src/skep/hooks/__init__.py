@@ -101,6 +101,14 @@ def by_name(name: str) -> Hook[Any]:  # Any: see HOOKS
     )
 
 
+def loaded_as(prog_type: int, attach_type: int) -> tuple[Hook[Any], ...]:  # Any: see HOOKS
+    """The types whose programs are loaded with these numbers; several where only the attachment tells them apart, or
+    where nothing is known of the attach type."""
+    family = tuple(hook for hook in HOOKS if hook.prog_type == prog_type)
+    exact = (hook for hook in family if attach_type in (*hook.points.values(), hook.expected_attach_type))
+    return tuple(exact) or family
+
+
 def declarable() -> tuple[model.HookName, ...]:
     """Every name a caller may declare."""
     names: dict[model.HookName, None] = {}
@@ -153,5 +161,5 @@ def has_frags(section: str) -> bool:
 
 __all__ = [
     "HOOKS", "Hook", "Option", "Ordering", "Placing", "by_name", "declarable", "from_section", "has_frags",
-    "is_foreign", "is_sleepable",
+    "is_foreign", "is_sleepable", "loaded_as",
 ]  # fmt: skip

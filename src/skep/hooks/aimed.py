@@ -39,6 +39,7 @@ def hook_of(
     doc: str,
     prog_type: int = BPF_PROG_TYPE_TRACING,
     bpfman: int | None = None,
+    config: tuple[str, ...] = ("DEBUG_INFO_BTF",),
     target: Callable[..., request.LoadedTarget | request.IteratorTarget] = request.LoadedTarget,
 ) -> hook.Hook[AimedAttachment]:
     """A type whose target is fixed at load: there is nothing to say when it is attached."""
@@ -68,6 +69,7 @@ def hook_of(
         expected_attach_type=attach_type,
         aimed=True,
         complete=complete,
+        config=config,
     )
 
 

@@ -52,6 +52,7 @@ def hook_of(
     sections: tuple[str, ...] = (),
     attach_type: int = 0,
     aimed: bool = False,
+    config: tuple[str, ...] = ("CGROUP_BPF",),
 ) -> hook.Hook[CgroupAttachment]:
     """A type of the family: ``points`` where its sections differ in the attach type, else ``sections``."""
 
@@ -79,6 +80,7 @@ def hook_of(
         aimed=aimed,
         swaps=True,
         anchor=_anchor,
+        config=config,
         first=first,
         doc=doc,
         options=OPTIONS,

@@ -11,6 +11,7 @@ HOOK = aimed.hook_of(
     bpfman=5,
     sections=("fentry",),
     attach_type=BPF_TRACE_FENTRY,
+    config=("DEBUG_INFO_BTF", "FUNCTION_TRACER", "DYNAMIC_FTRACE_WITH_DIRECT_CALLS"),
     first="5.5",
     doc="Runs when the kernel enters a function, with its arguments; the function is chosen at load.",
 )

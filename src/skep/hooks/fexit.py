@@ -11,6 +11,7 @@ HOOK = aimed.hook_of(
     bpfman=6,
     sections=("fexit",),
     attach_type=BPF_TRACE_FEXIT,
+    config=("DEBUG_INFO_BTF", "FUNCTION_TRACER", "DYNAMIC_FTRACE_WITH_DIRECT_CALLS"),
     first="5.5",
     doc="Runs when the kernel leaves a function, with its result; the function is chosen at load.",
 )

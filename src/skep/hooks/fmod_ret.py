@@ -10,6 +10,7 @@ HOOK = aimed.hook_of(
     "fmod_ret",
     sections=("fmod_ret",),
     attach_type=BPF_MODIFY_RETURN,
+    config=("DEBUG_INFO_BTF", "FUNCTION_TRACER", "DYNAMIC_FTRACE_WITH_DIRECT_CALLS"),
     first="5.7",
     doc="Runs before a kernel function and may answer in its place; the function is chosen at load.",
 )

@@ -112,6 +112,10 @@ class Hook(Generic[A]):
     this attachment has none."""
     follows: bool = False
     """Whether the places that the target stands for come and go under a link (processors), which is then partial."""
+    config: tuple[str, ...] = ()
+    """Build options that the kernel needs besides CONFIG_BPF_SYSCALL, without their prefix ("KPROBE_EVENTS")."""
+    lasting: str = ""
+    """What an attachment ends with where no pin holds it ("ends with its socket"), else ""."""
 
     def accepts(self, declared: model.HookName) -> bool:
         """Whether a program of this type may be declared as ``declared``."""

@@ -68,6 +68,7 @@ HOOK = hook.Hook(
     build=build,
     requests=requests,
     summary=summary,
+    config=("BPF_EVENTS", "KPROBE_EVENTS"),
     first="5.15",
     doc="Runs when the kernel reaches a function or an instruction of its own.",
     options=(

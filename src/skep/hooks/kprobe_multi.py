@@ -54,6 +54,7 @@ HOOK = hook.Hook(
     requests=_requests,
     summary=_summary,
     expected_attach_type=BPF_TRACE_KPROBE_MULTI,
+    config=("BPF_EVENTS", "FPROBE"),
     first="5.18",
     doc="Runs when the kernel reaches, or leaves, any of many functions.",
     options=(

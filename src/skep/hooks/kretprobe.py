@@ -21,6 +21,7 @@ HOOK = hook.Hook(
     build=kprobe.build,
     requests=requests,
     summary=kprobe.summary,
+    config=("BPF_EVENTS", "KPROBE_EVENTS"),
     first="5.15",
     doc="Runs when a kernel function returns.",
     options=(kprobe.FUNCTION,),

@@ -13,6 +13,7 @@ HOOK = aimed.hook_of(
     prog_type=BPF_PROG_TYPE_LSM,
     sections=("lsm",),
     attach_type=BPF_LSM_MAC,
+    config=("DEBUG_INFO_BTF", "BPF_LSM"),
     first="5.7",
     doc="Runs at a security hook of the kernel and may refuse the operation; the hook is chosen at load.",
 )

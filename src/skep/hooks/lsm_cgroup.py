@@ -13,6 +13,7 @@ HOOK = cgroup.hook_of(
     sections=("lsm_cgroup",),
     attach_type=BPF_LSM_CGROUP,
     aimed=True,
+    config=("CGROUP_BPF", "BPF_LSM", "DEBUG_INFO_BTF"),
     first="6.0",
     doc="Runs at a security hook for a cgroup's processes and may refuse the operation; the hook is chosen at load.",
 )

@@ -94,6 +94,7 @@ HOOK = hook.Hook(
     requests=_requests,
     summary=_summary,
     expected_attach_type=BPF_NETFILTER,
+    config=("NETFILTER_BPF_LINK",),
     first="6.4",
     doc="Runs on packets at a hook of the kernel's packet filter, and may drop them.",
     options=(

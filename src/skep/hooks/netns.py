@@ -40,6 +40,7 @@ def hook_of(
         summary=summary,
         expected_attach_type=attach_type,
         swaps=True,
+        config=("NET",),
         first=first,
         doc=doc,
         options=(NETNS,),

@@ -136,6 +136,7 @@ HOOK = hook.Hook(
     follows=True,
     summary=_summary,
     expected_attach_type=0,
+    config=("BPF_EVENTS",),
     first="5.15",
     doc="Runs when a clock or counter of a process, a processor or every processor has advanced by a period.",
     options=(

@@ -47,6 +47,7 @@ HOOK = hook.Hook(
     build=_build,
     requests=_requests,
     summary=_summary,
+    config=("BPF_EVENTS",),
     first="4.17",
     doc="Runs at one of the kernel's marked places, with the arguments as the kernel has them.",
     options=(

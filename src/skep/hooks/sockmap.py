@@ -21,7 +21,13 @@ class SockmapAttachment:
 
 
 def hook_of(
-    name: str, *, prog_type: int, doc: str, points: Mapping[str, int] | None = None, attach_type: int = 0
+    name: str,
+    *,
+    prog_type: int,
+    doc: str,
+    points: Mapping[str, int] | None = None,
+    attach_type: int = 0,
+    config: tuple[str, ...] = ("NET_SOCK_MSG",),
 ) -> hook.Hook[SockmapAttachment]:
     """A type of the family."""
 
@@ -42,6 +48,7 @@ def hook_of(
         points=points or {},
         expected_attach_type=attach_type,
         swaps=True,
+        config=config,
         first="6.10",
         doc=doc,
         options=(

@@ -93,6 +93,7 @@ HOOK = hook.Hook(
     summary=_summary,
     ordering=hook.Ordering.ANCHORED,
     interface=_interface,
+    config=("NET_XGRESS",),
     first="6.6",
     doc="Runs on every packet that enters or leaves an interface, after the driver; the kernel keeps the order.",
     options=(

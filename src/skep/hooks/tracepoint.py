@@ -76,6 +76,7 @@ HOOK = hook.Hook(
     build=_build,
     requests=requests,
     summary=_summary,
+    config=("BPF_EVENTS",),
     first="5.15",
     doc="Runs whenever the kernel passes one of its marked places, such as a context switch.",
     options=(

@@ -140,6 +140,7 @@ HOOK = hook.Hook(
     build=build,
     requests=requests,
     summary=summary,
+    config=("BPF_EVENTS", "UPROBE_EVENTS"),
     first="5.15",
     doc="Runs when a process reaches a function or an instruction of a file.",
     options=OPTIONS,

@@ -87,6 +87,7 @@ HOOK = hook.Hook(
     requests=_requests,
     summary=_summary,
     expected_attach_type=BPF_TRACE_UPROBE_MULTI,
+    config=("BPF_EVENTS", "UPROBES"),
     first="6.6",
     doc="Runs when a process reaches, or leaves, any of many places of a file.",
     options=(

@@ -21,6 +21,7 @@ HOOK = hook.Hook(
     build=uprobe.build,
     requests=requests,
     summary=uprobe.summary,
+    config=("BPF_EVENTS", "UPROBE_EVENTS"),
     first="5.15",
     doc="Runs when a function of a file returns.",
     options=uprobe.OPTIONS,

@@ -135,6 +135,7 @@ HOOK = hook.Hook(
     expected_attach_type=BPF_XDP,
     frags_flag=BPF_F_XDP_HAS_FRAGS,
     interface=_interface,
+    config=("NET",),
     first="5.9",
     doc="Runs on every packet that an interface receives, before the network stack; several programs form a chain.",
     options=(

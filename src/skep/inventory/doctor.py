@@ -79,7 +79,7 @@ def _links(records: store.Snapshot, sight: links.Sight) -> Iterator[model.Findin
         if record.boot_id != sight.boot.boot_id:
             continue  # told with its program
         chain = None if record.chain is None else records.chains.get(record.chain)
-        state = links.status(record, chain, sight)
+        state = links.status(record, program, chain, sight)
         if state.state is not model.LinkState.ATTACHED:
             yield model.Finding(
                 kind=f"{state.state} link",

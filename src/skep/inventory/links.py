@@ -16,6 +16,7 @@ class Sight:
     """What is needed to judge links: the kernel's links, our links' pins, where links that are everywhere should be
     (``followed``), and what became of the processes that namespaces were named by (``lost``)."""
 
+    door: door.Kernel
     boot: model.Boot
     kernel: Mapping[model.KernelLinkId, model.KernelLink]
     pinned: frozenset[str]
@@ -28,6 +29,7 @@ def look(kernel: door.Kernel, pins: paths.Pins, records: store.Snapshot) -> Sigh
     boot = kernel.boot()
     ours = [record for record in records.links.values() if record.boot_id == boot.boot_id]
     return Sight(
+        door=kernel,
         boot=boot,
         kernel={one.id: one for one in kernel.links()},
         pinned=frozenset((*kernel.pins(pins.directory("links")), *kernel.pins(pins.directory("chains")))),
@@ -84,14 +86,38 @@ def matches(link: model.LinkRecord, records: store.Snapshot, wanted: model.LinkF
     )
 
 
-def status(record: model.LinkRecord, chain: model.ChainRecord | None, sight: Sight) -> model.LinkStatus:
+def status(
+    record: model.LinkRecord, program: model.ProgramRecord, chain: model.ChainRecord | None, sight: Sight
+) -> model.LinkStatus:
     """State, kernel links, pins and the place in a chain; counts and TCX places are added by the caller."""
-    seen = _status(record, chain, sight)
-    lost = sight.lost.get(record.id, "")
-    return replace(seen, reason="; ".join(filter(None, (seen.reason, lost)))) if lost else seen
+    told = _by_kernel(record, chain, sight)
+    if told.state is not model.LinkState.DEFUNCT and record.chain is None:
+        loss = _lost(record, program, sight)
+        if loss is not None:
+            told = replace(told, state=loss.state, reason=loss.reason)
+    namespace = sight.lost.get(record.id, "")
+    return replace(told, reason="; ".join(filter(None, (told.reason, namespace)))) if namespace else told
 
 
-def _status(record: model.LinkRecord, chain: model.ChainRecord | None, sight: Sight) -> model.LinkStatus:
+def _lost(record: model.LinkRecord, program: model.ProgramRecord, sight: Sight) -> model.Loss | None:
+    """What the link has lost that its kernel links do not tell."""
+    hook = hooks.by_name(record.hook)
+    whole = None if hook.expands is None else hook.expands(record.attachment)
+    if whole is not None:
+        return sight.door.lost(whole, record.process_start)
+    placing = hooks.Placing(section=program.section, function=program.attach_func or "")
+    wanted = hook.requests(record.attachment, placing)
+    spots = [one.candidates for one in wanted.spots] if isinstance(wanted, request.Several) else [wanted]
+    for candidates in spots:
+        for candidate in candidates:
+            loss = sight.door.lost(candidate.target, record.process_start)
+            if loss is not None:
+                return loss
+    return None
+
+
+def _by_kernel(record: model.LinkRecord, chain: model.ChainRecord | None, sight: Sight) -> model.LinkStatus:
+    """What the kernel links and the pins tell."""
     if record.boot_id != sight.boot.boot_id:
         return model.LinkStatus(
             state=model.LinkState.DEFUNCT, pin_present=False, reason="attached before the last reboot"
@@ -179,8 +205,8 @@ def _described(
     found = []
     for record in chosen:
         chain = None if record.chain is None else records.chains.get(record.chain)
-        state = status(record, chain, sight)
         program = records.programs[record.program]
+        state = status(record, program, chain, sight)
         found.append(
             model.Link(
                 record=record,

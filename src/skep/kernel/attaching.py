@@ -30,7 +30,13 @@ def attach(
             with sys.held(link_fd):
                 kernel = observe.link(link_fd)
                 pins.pin(link_fd, pin)
-            return steps.Linked(kernel=kernel, taken=taken, interface=interface, refused=tuple(notes))
+            return steps.Linked(
+                kernel=kernel,
+                taken=taken,
+                interface=interface,
+                refused=tuple(notes),
+                process_start=targets.process_start(candidate.target),
+            )
     if last is None:
         raise errors.Broken("nothing to attach by", why="the request has no candidates")
     if len(notes) > 1:

@@ -109,6 +109,12 @@ class Kernel(Protocol):
         """What a target stands for here and now: a target for each processor, say; else itself. What
         ``check_target`` raises."""
 
+    def lost(self, target: request.Target, began: int) -> model.Loss | None:
+        """What a link has lost of its target (a process, a namespace's name), as far as the link itself does not tell.
+
+        ``began``: ``process_start`` of its record.
+        """
+
     def map_at(self, caller: model.Caller, path: str) -> model.MapId:
         """The map pinned at any path, opened with the caller's rights. NotFound, Denied, InvalidRequest."""
 

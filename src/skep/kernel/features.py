@@ -9,12 +9,13 @@ import ctypes
 import errno
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from skep import errors, hooks, model
 from skep.bytecode import insn
-from skep.kernel import abi, perf, sys
+from skep.hooks import kprobe_multi, uprobe_multi
+from skep.kernel import abi, facts, needs, perf, sys
 
 _RETURN: Final = insn.encode((insn.mov32_imm(0, 0), insn.EXIT_INSN))
 _LOOPBACK: Final = 1  # ifindex of lo in every network namespace
@@ -36,12 +37,34 @@ class _Probe:
     name: str
     first: str
     attempt: Callable[[], str]
+    group: model.FeatureGroup
+    config: tuple[str, ...] = ()
+    lasting: str = ""
 
 
 def probe() -> tuple[model.Feature, ...]:
     """Run every probe; a few milliseconds in all."""
-    types = (_Probe(name=hook.name, first=hook.first, attempt=_attempt(hook)) for hook in hooks.HOOKS)
+    types = (
+        _Probe(
+            name=hook.name,
+            first=hook.first,
+            attempt=_attempt(hook),
+            group=model.FeatureGroup.TYPE,
+            config=hook.config,
+            lasting=hook.lasting,
+        )
+        for hook in hooks.HOOKS
+    )
     return tuple(_run(one) for one in (*types, *_OTHERS))
+
+
+def loads(prog_type: int, attach_type: int) -> bool:
+    """Whether the kernel has a kind of program at all: its verifier looks at one, whatever it then says."""
+    try:
+        _reaches_verifier(prog_type, attach_type)()
+    except (_Missing, OSError):
+        return False
+    return True
 
 
 def _attempt(hook: hooks.Hook[Any]) -> Callable[[], str]:  # Any: see hooks.HOOKS
@@ -50,32 +73,39 @@ def _attempt(hook: hooks.Hook[Any]) -> Callable[[], str]:  # Any: see hooks.HOOK
     if own is not None:
         return own
     attach_type = next(iter(hook.points.values()), hook.expected_attach_type)
+    if hook.attachment in _TAILS:
+        return _multi(attach_type, _TAILS[hook.attachment])
     if hook.aimed:
         return _reaches_verifier(hook.prog_type, attach_type)
     return _links(hook.prog_type, attach_type)
 
 
 def _run(one: _Probe) -> model.Feature:
+    asked = model.Feature(
+        name=one.name, available=True, first=one.first, group=one.group, config=one.config, lasting=one.lasting
+    )
     try:
-        return model.Feature(name=one.name, available=True, first=one.first, note=one.attempt())
+        return replace(asked, note=one.attempt())
     except _Missing as missing:
         code, note = missing.errno, missing.note
     except errors.Unsupported as missing:
         code, note = missing.errno, missing.why
     except OSError as refusal:
         code, note = refusal.errno or 0, ""
-    return model.Feature(name=one.name, available=False, errno=code, first=one.first, note=note)
+    return replace(
+        asked, available=False, errno=code, note=note, needs=needs.told(code, ("BPF_SYSCALL", *one.config), one.first)
+    )
 
 
-def _load(prog_type: int, attach_type: int = 0, flags: int = 0) -> tuple[int | OSError, str]:
+def _load(prog_type: int, attach_type: int = 0, flags: int = 0, code: bytes = _RETURN) -> tuple[int | OSError, str]:
     """Try to load a two-instruction program: its descriptor or the refusal, and the verifier's log."""
-    insns = ctypes.create_string_buffer(_RETURN, len(_RETURN))
+    insns = ctypes.create_string_buffer(code, len(code))
     licence = ctypes.create_string_buffer(b"GPL")
     log = ctypes.create_string_buffer(4096)
     attr = ctypes.create_string_buffer(abi.ATTR_PROG_LOAD.size)
     abi.ATTR_PROG_LOAD.pack_into(
         attr, 0,
-        prog_type, len(_RETURN) // insn.SIZE, ctypes.addressof(insns), ctypes.addressof(licence), 1, len(log),
+        prog_type, len(code) // insn.SIZE, ctypes.addressof(insns), ctypes.addressof(licence), 1, len(log),
         ctypes.addressof(log), 0, flags, b"skep_probe", 0, attach_type, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     )  # fmt: skip
     try:
@@ -108,7 +138,7 @@ def _reaches_verifier(prog_type: int, attach_type: int = 0) -> Callable[[], str]
         if not isinstance(result, OSError):
             os.close(result)
         elif not log:
-            raise _Missing(result.errno or 0, "refused before the verifier looks: policy, or not built in")
+            raise _Missing(result.errno or 0, "refused before the verifier looked")
         return ""
 
     return attempt
@@ -184,18 +214,33 @@ def _pmu(name: str) -> Callable[[], str]:
 
 
 def _multi(attach_type: int, tail: bytes) -> Callable[[], str]:
-    """Whether a multi link gets as far as looking at its (useless) arguments."""
+    """Whether a multi link gets as far as looking at its (useless) arguments: EFAULT, where EINVAL says that the
+    kernel does not know the kind."""
 
     def attempt() -> str:
         def link(program: int) -> str:
             try:
                 os.close(sys.link_create(program, 0, attach_type, 0, tail))
             except OSError as refusal:
-                if refusal.errno in (errno.EOPNOTSUPP, abi.ENOTSUPP, errno.EPERM):
+                if refusal.errno != errno.EFAULT:
                     raise
             return ""
 
         return _with_program(abi.PROG_TYPE_KPROBE, attach_type, link)
+
+    return attempt
+
+
+def _calls(helper: int) -> Callable[[], str]:
+    """Whether programs of type kprobe may call a helper, which takes their context."""
+
+    def attempt() -> str:
+        code = insn.encode((insn.call_helper(helper), insn.EXIT_INSN))
+        result, log = _load(abi.PROG_TYPE_KPROBE, code=code)
+        if isinstance(result, OSError):
+            raise _Missing(result.errno or 0, log.rpartition("processed")[0].strip().rpartition("\n")[2])
+        os.close(result)
+        return ""
 
     return attempt
 
@@ -214,8 +259,12 @@ def _enumeration() -> str:
     return ""
 
 
-_BOGUS_SYMBOL: Final = b"\0" * 4 + (1).to_bytes(4, "little") + b"\0" * 24  # flags, count; null pointers
-_BOGUS_PATH: Final = b"\0" * 32 + (1).to_bytes(4, "little") + b"\0" * 12  # null pointers; count, flags, pid
+_NOWHERE: Final = 1  # an address that is never mapped, and not null
+_TAILS: Final[Mapping[type, bytes]] = {
+    kprobe_multi.KprobeMultiAttachment: abi.TAIL_KPROBE_MULTI.pack(0, 1, _NOWHERE, 0, 0),
+    uprobe_multi.UprobeMultiAttachment: abi.TAIL_UPROBE_MULTI.pack(_NOWHERE, _NOWHERE, 0, 0, 1, 0, 0),
+}
+"""The arguments of links to many places, by their attachment; none of them can be read."""
 
 _OWN: Final[Mapping[str, Callable[[], str]]] = {
     "xdp": _loads(abi.PROG_TYPE_XDP, abi.XDP),
@@ -225,19 +274,35 @@ _OWN: Final[Mapping[str, Callable[[], str]]] = {
     "uretprobe": _pmu("uprobe"),
     "kprobe": _pmu("kprobe"),
     "kretprobe": _pmu("kprobe"),
-    "kprobe_multi": _multi(abi.TRACE_KPROBE_MULTI, _BOGUS_SYMBOL),
-    "uprobe_multi": _multi(abi.TRACE_UPROBE_MULTI, _BOGUS_PATH),
     "raw_tracepoint": _loads(abi.PROG_TYPE_RAW_TRACEPOINT),
     "perf_event": _loads(abi.PROG_TYPE_PERF_EVENT),
 }
 """Program types whose probe is their own; ``_attempt`` does for the others."""
 
+_BPF_GET_ATTACH_COOKIE: Final = 174  # enum bpf_func_id
+_RINGBUF, _USER_RINGBUF, _ARENA = 27, 31, 33  # enum bpf_map_type
+_F_MMAPABLE: Final = 1 << 10
+_TYPE, _LINK, _KERNEL = model.FeatureGroup.TYPE, model.FeatureGroup.LINK, model.FeatureGroup.KERNEL
 _OTHERS: Final = (
-    _Probe(name="xdp-frags", first="5.18", attempt=_loads(abi.PROG_TYPE_XDP, abi.XDP, abi.F_XDP_HAS_FRAGS)),
-    _Probe(name="tc", first="4.1", attempt=_loads(abi.PROG_TYPE_SCHED_CLS)),
-    _Probe(name="netkit", first="6.7", attempt=_ordered_hook(abi.NETKIT_PRIMARY, (errno.ENOENT, errno.ENXIO))),
-    _Probe(name="freplace", first="5.6", attempt=_reaches_verifier(abi.PROG_TYPE_EXT)),
-    _Probe(name="btf", first="5.4", attempt=_vmlinux_btf),
-    _Probe(name="list-all", first="4.13", attempt=_enumeration),
-)
+    _Probe(group=_TYPE, name="tc", first="4.1", attempt=_loads(abi.PROG_TYPE_SCHED_CLS), config=("NET_CLS_BPF",)),
+    _Probe(group=_TYPE, name="netkit", first="6.7",
+           attempt=_ordered_hook(abi.NETKIT_PRIMARY, (errno.ENOENT, errno.ENXIO)), config=("NETKIT",)),
+    _Probe(group=_TYPE, name="freplace", first="5.6", attempt=_reaches_verifier(abi.PROG_TYPE_EXT),
+           config=("DEBUG_INFO_BTF",)),
+    _Probe(group=_LINK, name="xdp-frags", first="5.18",
+           attempt=_loads(abi.PROG_TYPE_XDP, abi.XDP, abi.F_XDP_HAS_FRAGS)),
+    _Probe(group=_LINK, name="link-update", first="5.7", attempt=facts.LINK_UPDATE),
+    _Probe(group=_LINK, name="link-detach", first="5.9", attempt=facts.LINK_DETACH),
+    _Probe(group=_LINK, name="perf-links", first="5.15", attempt=_perf_links, config=("BPF_EVENTS",)),
+    _Probe(group=_LINK, name="bpf-cookie", first="5.15", attempt=_calls(_BPF_GET_ATTACH_COOKIE),
+           config=("BPF_EVENTS",)),
+    _Probe(group=_LINK, name="cgroup-order", first="6.16", attempt=facts.cgroup_order, config=("CGROUP_BPF",)),
+    _Probe(group=_KERNEL, name="btf", first="5.4", attempt=_vmlinux_btf, config=("DEBUG_INFO_BTF",)),
+    _Probe(group=_KERNEL, name="module-btf", first="5.11", attempt=facts.modules_with_types,
+           config=("DEBUG_INFO_BTF_MODULES",)),
+    _Probe(group=_KERNEL, name="list-all", first="4.13", attempt=_enumeration),
+    _Probe(group=_KERNEL, name="ring-buffer", first="5.8", attempt=facts.creates(_RINGBUF, 0, 0, 4096)),
+    _Probe(group=_KERNEL, name="user-ring-buffer", first="6.1", attempt=facts.creates(_USER_RINGBUF, 0, 0, 4096)),
+    _Probe(group=_KERNEL, name="arena", first="6.9", attempt=facts.creates(_ARENA, 0, 0, 1, _F_MMAPABLE)),
+)  # fmt: skip
 """What is no program type of ``hooks``."""

@@ -174,6 +174,10 @@ class Linux:
         """What a target stands for here and now."""
         return targets.expand(target)
 
+    def lost(self, target: request.Target, began: int) -> model.Loss | None:
+        """What a link has lost of its target."""
+        return targets.lost(target, began)
+
     def map_at(self, caller: model.Caller, path: str) -> model.MapId:
         """The map at a pin that a caller names."""
         return elements.at(caller, path)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from skep import errors, model, steps
 from skep.bytecode import elf, relocated
-from skep.kernel import bpffs, functions, observe, refused, sys, verifier, worker_client
+from skep.kernel import bpffs, features, functions, observe, refused, sys, verifier, worker_client
 
 _TAIL: Final = 1000  # characters
 
@@ -248,14 +248,17 @@ def _refused_load(wanted: steps.ObjectLoad, code: int, messages: str, log: str) 
     if log:
         if code == errno.ENOSPC:  # the log was longer than its buffer, which hides the verifier's own answer
             code = errno.E2BIG if "too large" in log[-_TAIL:] else errno.EINVAL
-        return verifier.refusal(program.name, program.prog_type, code, log)
+        return verifier.refusal(program.name, program.prog_type, program.expected_attach_type, code, log)
     complaint = _complaint(messages)
     if program.attach_func is not None and code in (errno.ESRCH, errno.ENOENT):
         return _no_function(program.attach_func, program.name, code)
     if "map '" in complaint and "failed to create" in complaint:
         return refused.general(complaint, OSError(code, ""), do="check its type, sizes and flags")
-    if f"prog '{program.name}': BPF program load failed" in messages or code == errno.EPERM:
-        return verifier.refusal(program.name, program.prog_type, code, "")
+    failed = f"prog '{program.name}': BPF program load failed" in messages
+    if failed and code == errno.EINVAL and not features.loads(program.prog_type, program.expected_attach_type):
+        return refused.program_type(program.name, program.prog_type, program.expected_attach_type, code)
+    if failed or code == errno.EPERM:
+        return verifier.refusal(program.name, program.prog_type, program.expected_attach_type, code, "")
     return errors.Rejected(
         "the object cannot be loaded",
         why=complaint or refused.explain(code),

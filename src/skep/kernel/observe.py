@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 from skep import model
 from skep.bytecode.relocated import FuncInfo
-from skep.kernel import abi, refused, sys
+from skep.kernel import abi, modules, refused, sys
 
 _Value = TypeVar("_Value")
 _TEXT: Final = 256  # bytes for a name or path that a link tells
@@ -136,7 +136,7 @@ class Links:
                 count = int.from_bytes(self._info.buffer.raw[abi.LINK_INFO_UPROBE_COUNT_AT :][:4], "little")
                 attach_type, detail = abi.TRACE_UPROBE_MULTI, f"{count} places" if count else ""
             case abi.LINK_TYPE_PERF_EVENT:
-                attach_type, detail = abi.PERF_EVENT, self._perf_detail(fd)
+                attach_type, (detail, defunct) = abi.PERF_EVENT, self._perf_detail(fd)
         return model.KernelLink(
             id=id_,
             type=type_,
@@ -147,21 +147,22 @@ class Links:
             defunct=defunct,
         )
 
-    def _perf_detail(self, fd: int) -> str:
+    def _perf_detail(self, fd: int) -> tuple[str, bool]:
+        """What the event is, and whether it can never happen again."""
         self._name.raw = bytes(_TEXT)
         try:
             words = abi.LINK_INFO.unpack_from(self._named.read(fd))[3:]
         except OSError:
-            return ""  # before 6.6, or an event of a kind that tells no name
-        kind, offset = words[0], words[5]
+            return "", False  # before 6.6, or an event of a kind that tells no name
+        kind, offset, address = words[0], words[5], words[6]
         name = self._name.value.decode(errors="replace")
         match kind:
             case abi.PERF_UPROBE | abi.PERF_URETPROBE:
-                return f"{name}+{offset:#x}"
+                return f"{name}+{offset:#x}", False
             case abi.PERF_KPROBE | abi.PERF_KRETPROBE:
-                return f"{name}+{offset:#x}" if offset else name
+                return (f"{name}+{offset:#x}" if offset else name), modules.is_unloaded(address)
             case _:
-                return name
+                return name, False
 
 
 def ids(command: int) -> Iterator[int]:

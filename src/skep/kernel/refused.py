@@ -6,22 +6,11 @@ import errno
 import os
 from typing import Final
 
-from skep import errors
-from skep.kernel import abi
+from skep import errors, hooks
+from skep.kernel import abi, needs
 
 _FULL: Final = (errno.ENOSPC, errno.ENOMEM, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.E2BIG)
 _UNSUPPORTED: Final = (errno.EOPNOTSUPP, errno.ENOSYS, abi.ENOTSUPP)
-
-PROGRAM_TYPES: Final = {
-    abi.PROG_TYPE_KPROBE: ("kprobe and uprobe programs", "4.1"),
-    abi.PROG_TYPE_SCHED_CLS: ("tc programs", "4.1"),
-    abi.PROG_TYPE_TRACEPOINT: ("tracepoint programs", "4.7"),
-    abi.PROG_TYPE_XDP: ("XDP programs", "4.8"),
-    abi.PROG_TYPE_TRACING: ("tracing programs (fentry, fexit, fmod_ret)", "5.5"),
-    abi.PROG_TYPE_EXT: ("extension programs (freplace)", "5.6"),
-    abi.PROG_TYPE_LSM: ("BPF LSM programs", "5.7"),
-}
-"""Program type -> what it is called, first Linux release."""
 
 
 def number(code: int) -> str:
@@ -56,21 +45,31 @@ def general(what: str, refused: OSError, *, feature: str = "", first: str = "", 
     return errors.Rejected(what, why=why, do=do or "see the kernel's log (dmesg)", errno=code)
 
 
-def program_type(name: str, prog_type: int, code: int) -> errors.SkepError:
-    """EPERM with an empty verifier log: the kernel's policy or our capabilities refuse the whole type.
+def program_type(name: str, prog_type: int, attach_type: int, code: int) -> errors.SkepError:
+    """A load that was refused before the verifier looked: the kernel lacks the type, or its policy or our capabilities
+    forbid it.
 
     libbpf's own hint here ("try raising ulimit -l") is wrong since Linux 5.11 and is never shown.
     """
-    known, first = PROGRAM_TYPES.get(prog_type, (f"programs of type {prog_type}", ""))
+    known = hooks.loaded_as(prog_type, attach_type)
+    types = ", ".join(one.name for one in known) or f"type {prog_type}"
+    options = known[0].config if known else ()
+    first = min((one.first for one in known), key=_release, default="")
+    since = f" (Linux has them since {first})" if first else ""
+    needed = needs.told(code, ("BPF_SYSCALL", *options), first)
     return errors.Unsupported(
         f"program {name!r} cannot be loaded",
-        feature=known,
+        feature=f"{types} programs",
         first=first,
-        why=f"this kernel refuses {known}: {explain(code)}, before the verifier looked at it"
-        + (f" (Linux has them since {first})" if first else ""),
-        do="check the kernel's lockdown and security policy, and that skep has CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
+        why=f"{types} programs are not supported here: the kernel refuses them with {explain(code)}, before the "
+        f"verifier looked at it{since}",
+        do=f"this needs {needed}; 'skep feature' tells more" if needed else "see 'skep feature'",
         errno=code,
     )
+
+
+def _release(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in text.split("."))
 
 
 def listing(what: str, refused: OSError) -> errors.SkepError:

@@ -56,12 +56,12 @@ def reason(log: str) -> str:
     return " / ".join(words[-_SHOWN:])
 
 
-def refusal(name: str, prog_type: int, code: int, log: str) -> errors.SkepError:
+def refusal(name: str, prog_type: int, attach_type: int, code: int, log: str) -> errors.SkepError:
     """The error for a refused load, from its errno and log."""
     what = f"program {name!r} was refused by the verifier"
     if not log.strip():
         if code == errno.EPERM:
-            return refused.program_type(name, prog_type, code)
+            return refused.program_type(name, prog_type, attach_type, code)
         if code == errno.EINVAL:
             return errors.Rejected(
                 f"program {name!r} cannot be loaded",
@@ -117,4 +117,4 @@ def _load(image: Image, btf_fd: int) -> int:
                 continue
             if again.errno != errno.ENOSPC:
                 code = again.errno or code
-        raise refusal(image.name, image.prog_type, code, log.value.decode(errors="replace"))
+        raise refusal(image.name, image.prog_type, image.expected_attach_type, code, log.value.decode(errors="replace"))

@@ -53,9 +53,20 @@ class LinkRecord:
     mode: observed.XdpMode | None = None
     fallback: str = ""
     """Why a candidate before the one in use was not taken ("drv: EOPNOTSUPP"), "" when the first was."""
+    process_start: int = 0
+    """When the process that the link is for began, in clock ticks since boot: a later one may have its number. 0:
+    unknown, or the link is for no process."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     boot_id: str
     created_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What a link has lost that its kernel link does not tell: PARTIAL when it may still run, else DEFUNCT; why."""
+
+    state: LinkState
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,7 +100,8 @@ class KernelLink:
     detail: str = ""
     """Function, tracepoint or path and offset for perf links, what it is attached to for some others; else ""."""
     defunct: bool = False
-    """Whether what it was attached to is gone (cgroup, network namespace, map); for interfaces see ``ifindex``."""
+    """Whether what it was attached to is gone (cgroup, network namespace, map, module); for interfaces see
+    ``ifindex``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +132,22 @@ class Feature:
     first: str = ""
     """First Linux release that has it, "6.6"."""
     note: str = ""
+    group: str = ""
+    """What kind of thing it is: a value of ``FeatureGroup``."""
+    config: tuple[str, ...] = ()
+    """Build options that it needs besides CONFIG_BPF_SYSCALL, without their prefix."""
+    needs: str = ""
+    """What would make it work here, "" where it does."""
+    lasting: str = ""
+    """What an attachment ends with by itself, "" for one that a pin holds."""
+
+
+class FeatureGroup(enum.StrEnum):
+    """Under which heading a feature is told: what is attached, what links can, what maps and types there are."""
+
+    TYPE = "program type"
+    LINK = "link"
+    KERNEL = "kernel"
 
 
 class XdpMode(enum.StrEnum):

@@ -2075,6 +2075,7 @@ class LinkRecord(_message.Message):
     BOOT_ID_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     PLACES_FIELD_NUMBER: _builtins.int
+    PROCESS_START_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     program: _builtins.int
     """Key of the program, not its kernel id."""
@@ -2088,6 +2089,8 @@ class LinkRecord(_message.Message):
     """Why a better mode was not taken."""
     boot_id: _builtins.str
     created_at: _builtins.float
+    process_start: _builtins.int
+    """When the process that it is for began, in clock ticks since boot; 0: for no process, or unknown."""
     @_builtins.property
     def attachment(self) -> Global___Attachment: ...
     @_builtins.property
@@ -2123,10 +2126,11 @@ class LinkRecord(_message.Message):
         boot_id: _builtins.str = ...,
         created_at: _builtins.float = ...,
         places: _abc.Iterable[_builtins.str] | None = ...,
+        process_start: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_priority", b"_priority", "attachment", b"attachment", "chain", b"chain", "mode", b"mode", "priority", b"priority"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_priority", b"_priority", "attachment", b"attachment", "boot_id", b"boot_id", "chain", b"chain", "created_at", b"created_at", "fallback", b"fallback", "hook", b"hook", "id", b"id", "ifindex", b"ifindex", "kernel_ids", b"kernel_ids", "metadata", b"metadata", "mode", b"mode", "netns", b"netns", "pins", b"pins", "places", b"places", "priority", b"priority", "program", b"program"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_priority", b"_priority", "attachment", b"attachment", "boot_id", b"boot_id", "chain", b"chain", "created_at", b"created_at", "fallback", b"fallback", "hook", b"hook", "id", b"id", "ifindex", b"ifindex", "kernel_ids", b"kernel_ids", "metadata", b"metadata", "mode", b"mode", "netns", b"netns", "pins", b"pins", "places", b"places", "priority", b"priority", "process_start", b"process_start", "program", b"program"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mode: _TypeAlias = _typing.Literal["mode"]  # noqa: Y015
     _WhichOneofArgType__mode: _TypeAlias = _typing.Literal["_mode", b"_mode"]  # noqa: Y015
@@ -2981,6 +2985,10 @@ class Feature(_message.Message):
     ERRNO_FIELD_NUMBER: _builtins.int
     FIRST_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    LASTING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     available: _builtins.bool
     errno: _builtins.int
@@ -2988,6 +2996,16 @@ class Feature(_message.Message):
     first: _builtins.str
     """First Linux release that has it, "6.6"."""
     note: _builtins.str
+    group: _builtins.str
+    """"program type", "link" (what links can) or "kernel"."""
+    needs: _builtins.str
+    """What would make it work here: build options, a release, a policy. Empty when it is available."""
+    lasting: _builtins.str
+    """What an attachment ends with by itself ("ends with its socket"); empty where a pin holds it."""
+    @_builtins.property
+    def config(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Build options that it needs besides CONFIG_BPF_SYSCALL, without "CONFIG_"."""
+
     def __init__(
         self,
         *,
@@ -2996,10 +3014,14 @@ class Feature(_message.Message):
         errno: _builtins.int = ...,
         first: _builtins.str = ...,
         note: _builtins.str = ...,
+        group: _builtins.str = ...,
+        config: _abc.Iterable[_builtins.str] | None = ...,
+        needs: _builtins.str = ...,
+        lasting: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "errno", b"errno", "first", b"first", "name", b"name", "note", b"note"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "config", b"config", "errno", b"errno", "first", b"first", "group", b"group", "lasting", b"lasting", "name", b"name", "needs", b"needs", "note", b"note"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -73,6 +73,7 @@ def _single(
             ifindex=ifindex,
             priority=getattr(attachment, "priority", None) if hook.ordering is not hooks.Ordering.NONE else None,
             fallback="; ".join(made.refused(results)),
+            process_start=made.process_start(results),
             metadata=operation.metadata,
             boot_id=fresh.boot.boot_id,
             created_at=fresh.now,
@@ -93,7 +94,9 @@ def _placing(
     anchor = None
     if wished is not None:
         place, beside = wished
-        anchor = request.Anchor(place=place, link=None if beside is None else fresh.pins.link(beside))
+        anchor = request.Anchor(
+            place=place, link=None if beside is None else fresh.pins.link(find.link(world, beside).id)
+        )
     return hooks.Placing(
         anchor=anchor,
         section=program.section,

@@ -29,6 +29,10 @@ class Places:
         """Why candidates before those in use were not taken, each reason once."""
         return tuple(dict.fromkeys(one for pin in self.pins for one in results.links[pin].refused))
 
+    def process_start(self, results: steps.Results) -> int:
+        """When the process began that the link is for; see ``model.LinkRecord``."""
+        return max((results.links[pin].process_start for pin in self.pins), default=0)
+
 
 def make(
     link: model.LinkId, program: model.ProgramPin, wanted: request.Requests, pins: paths.Pins, *, waiting: bool = False

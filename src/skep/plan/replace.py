@@ -196,7 +196,12 @@ class _Moves:
     def links(self, results: steps.Results) -> tuple[model.LinkRecord, ...]:
         """The records of the renewed links."""
         return tuple(
-            dataclasses.replace(link, kernel_ids=waiting.kernel_ids(results), places=waiting.labels)
+            dataclasses.replace(
+                link,
+                kernel_ids=waiting.kernel_ids(results),
+                places=waiting.labels,
+                process_start=waiting.process_start(results),
+            )
             for link, waiting in self.renewed
         )
 

@@ -99,6 +99,7 @@ def link_row(record: model.LinkRecord) -> Row:
         "places": list(record.places),
         "chain": None if chain is None else [chain.type, chain.netns, chain.ifindex],
         "fallback": record.fallback,
+        "process_start": record.process_start,
         "metadata": dict(record.metadata),
     }
     return (
@@ -125,6 +126,7 @@ def link_record(row: Row) -> model.LinkRecord:
         priority=priority,
         mode=None if mode is None else model.XdpMode(mode),
         fallback=detail["fallback"],
+        process_start=detail.get("process_start", 0),  # an older skep did not write it
         metadata=detail["metadata"],
         boot_id=boot_id,
         created_at=created_at,

@@ -218,8 +218,18 @@ FINDING = model.Finding(
     adoptable=True,
 )
 FEATURES = (
-    model.Feature(name="tcx", available=True, first="6.6"),
-    model.Feature(name="kprobe", available=False, errno=22, first="4.1", note="not built in"),
+    model.Feature(name="tcx", available=True, first="6.6", group="program type", config=("NET_XGRESS",)),
+    model.Feature(
+        name="kprobe",
+        available=False,
+        errno=95,
+        first="4.1",
+        note="not built in",
+        group="program type",
+        needs="a kernel built with CONFIG_KPROBES",
+        lasting="ends with its socket",
+    ),
+    model.Feature(name="link-update", available=True, first="5.7", group="link"),
 )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from skep import errors, model
-from skep.cli import exit, output
+from skep.cli import exit, output, table
 from skep.hooks import tcx, tracepoint, uprobe, xdp
 from tests.unit.cli import fake
 
@@ -559,11 +559,36 @@ def test_adopt_all_takes_what_doctor_calls_adoptable(run, skep) -> None:
 
 
 def test_features(run) -> None:
-    text = run("feature").out
-    assert "EINVAL" in text
+    assert run("feature").out.splitlines() == [
+        "PROGRAM TYPE  HERE        SINCE  NEEDS                               NOTE",
+        "tcx           yes         6.6    -                                   -",
+        "kprobe        EOPNOTSUPP  4.1    a kernel built with CONFIG_KPROBES  ends with its socket; not built in",
+        "",
+        "LINKS AND ORDER  HERE  SINCE  NEEDS  NOTE",
+        "link-update      yes   5.7    -      -",
+    ]
     assert run("feature", "tcx", "-o", "json").json == {
-        "features": [{"name": "tcx", "available": True, "errno": 0, "first": "6.6", "note": ""}]
-    }
+        "features": [
+            {
+                "name": "tcx", "available": True, "errno": 0, "first": "6.6", "note": "", "group": "program type",
+                "errno_name": "", "config": ["CONFIG_NET_XGRESS"], "needs": "", "lasting": "",
+            }
+        ]
+    }  # fmt: skip
+    assert run("feature", "--missing", "-o", "name").out == "feature/kprobe\n"
+    assert run("feature", "*t*", "-o", "name").out == "feature/tcx\nfeature/link-update\n"
+
+
+def test_an_answer_has_its_colour(run) -> None:
+    from rich.console import Console
+
+    columns = (table.Column(title="HERE", styles={"yes": "green", "": "red"}),)
+    shown = table.renderable(table.Table(columns=columns, rows=(("yes",), ("EPERM",))), 40)
+    console = Console(force_terminal=True, width=40, color_system="standard")
+    with console.capture() as captured:
+        console.print(shown)
+    assert "\x1b[32myes" in captured.get()
+    assert "\x1b[31mEPERM" in captured.get()
 
 
 def test_no_colour_reaches_a_pipe(run) -> None:

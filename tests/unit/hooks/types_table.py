@@ -1,9 +1,20 @@
 """The table of docs/types.md, made from ``hooks.HOOKS``: ``python -m tests.unit.hooks.types_table`` writes it anew.
 
-What two kernels answered is measured and cannot be derived: those two columns are kept as they are in the document.
+What two kernels answered is measured and cannot be derived. Those two columns are kept, unless the answers are given:
+
+    python -m tests.guest.features >here.json
+    scripts/guest python -m tests.guest.features >guest.json
+    python -m tests.unit.hooks.types_table here.json guest.json
+
+``tests/kernel/test_types.py`` compares them with the kernel that it runs on, this machine's and the guest's.
 """
 
 from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 from skep import hooks
 from tests.unit.house import source_tree
@@ -14,11 +25,14 @@ HEAD = ("Type", "Sections", "Attached to", "Since Linux", "6.18, locked down", "
 UNKNOWN = "?"
 
 
-def made(text: str) -> str:
-    """A document with its table as it should be."""
+def made(text: str, *tried: Mapping[str, str]) -> str:
+    """A document with its table as it should be; ``tried``: type -> answer, for each of the two kernels."""
     before, rest = text.split(BEGIN)
     old, after = rest.split(END)
     answers = measured(old)
+    if tried:
+        here, guest = tried
+        answers = {name: (here[name], guest[name]) for name in here}
     lines = [HEAD, tuple("---" for _ in HEAD), *(_row(hook.name, answers.get(hook.name)) for hook in hooks.HOOKS)]
     return before + BEGIN + "".join(f"| {' | '.join(cells)} |\n" for cells in lines) + END + after
 
@@ -41,5 +55,11 @@ def _needed(row: hooks.Option) -> bool:
     return row.required and row.field != "priority"
 
 
+def recorded(path: str) -> Mapping[str, str]:
+    """The answers in what ``skep feature -o json`` printed."""
+    found = json.loads(Path(path).read_text())["features"]
+    return {one["name"]: "yes" if one["available"] else one["errno_name"] for one in found}
+
+
 if __name__ == "__main__":
-    DOCUMENT.write_text(made(DOCUMENT.read_text()))
+    DOCUMENT.write_text(made(DOCUMENT.read_text(), *map(recorded, sys.argv[1:])))

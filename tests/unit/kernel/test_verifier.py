@@ -44,7 +44,7 @@ def test_an_empty_log_has_no_reason(log: str) -> None:
     ],
 )
 def test_a_refusal_says_who_must_act(code: int, log: str, kind: type[errors.SkepError]) -> None:
-    error = verifier.refusal("p", 28, code, log)
+    error = verifier.refusal("p", 28, 0, code, log)
     assert type(error) is kind
     assert (error.errno, error.log) == (code, log)
     assert error.why

@@ -66,6 +66,7 @@ def link(id: int = 1, key: int = 1, **changes: object) -> model.LinkRecord:
         "priority": 50,
         "mode": model.XdpMode.SKB,
         "fallback": "drv: EOPNOTSUPP",
+        "process_start": 123456,
         "metadata": {"a": "b"},
         "boot_id": "a-boot",
         "created_at": 1700000002.0,

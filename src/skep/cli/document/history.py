@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from skep import model
 from skep.cli import when
 
@@ -37,6 +39,13 @@ def finding(finding: model.Finding) -> dict[str, object]:
     }
 
 
+def errno_name(code: int) -> str:
+    """ "EPERM"; "" for 0. Of two names for one number the one that kernels use."""
+    if code == errno.EOPNOTSUPP:
+        return "EOPNOTSUPP"
+    return errno.errorcode.get(code, str(code)) if code else ""
+
+
 def feature(feature: model.Feature) -> dict[str, object]:
     """One thing this kernel can or cannot."""
     return {
@@ -45,4 +54,9 @@ def feature(feature: model.Feature) -> dict[str, object]:
         "errno": feature.errno,
         "first": feature.first,
         "note": feature.note,
+        "group": feature.group,
+        "errno_name": errno_name(feature.errno),
+        "config": [f"CONFIG_{one}" for one in feature.config],
+        "needs": feature.needs,
+        "lasting": feature.lasting,
     }

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from skep import model
 from skep.hooks import request
-from skep.kernel import bpffs
+from skep.kernel import bpffs, process
 from skep.kernel.targets import events, group, interface, multi, netfilter, network, sockmap, tracing
 from skep.kernel.targets.place import NextPlease, Place
 
@@ -48,4 +48,25 @@ def create(pins: bpffs.Bpffs, program: int, candidate: request.LinkRequest) -> t
     return PLACES[type(candidate.target)].create(pins, program, candidate, candidate.target)
 
 
-__all__ = ["PLACES", "NextPlease", "Place", "check", "create", "expand"]
+def process_start(target: request.Target) -> int:
+    """When the process began that a target is for, in clock ticks since boot; 0 for targets of none."""
+    pid = _pid(target)
+    return 0 if pid is None else process.start(pid)
+
+
+def lost(target: request.Target, began: int) -> model.Loss | None:
+    """What a link to ``target`` has lost of it, as far as its kernel link does not tell; ``began``: its process."""
+    pid = _pid(target)
+    if pid is not None and (found := process.lost(pid, began)) is not None:
+        return found
+    own = PLACES[type(target)].lost
+    return None if own is None else own(target)
+
+
+def _pid(target: request.Target) -> int | None:
+    """The process that a link is for: every target that has one calls it ``pid``."""
+    pid: int | None = getattr(target, "pid", None)
+    return pid
+
+
+__all__ = ["PLACES", "NextPlease", "Place", "check", "create", "expand", "lost", "process_start"]

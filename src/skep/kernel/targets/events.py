@@ -47,6 +47,13 @@ def _perf_refused(what: str, refusal: OSError) -> errors.SkepError:
             errno=code,
             do="attach it to a tracepoint that has these fields, or change the program",
         )
+    if code == errno.EEXIST:
+        return errors.AlreadyExists(
+            f"cannot attach to {what}",
+            why="this program is there already",
+            do="load it once more to attach it twice",
+            errno=code,
+        )
     if code == errno.E2BIG:
         return errors.Exhausted(
             f"cannot attach to {what}", why="64 programs are there already", errno=code, do="detach some"

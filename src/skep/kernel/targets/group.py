@@ -11,21 +11,25 @@ from skep.hooks import request
 from skep.kernel import abi, bpffs, refused, sys, tcx
 from skep.kernel.targets.place import Made, Place
 
+_SEE: Final = "see `findmnt -t cgroup2` and the directories below"
+
 
 def _open(path: str) -> int:
     """The directory of a cgroup. ``NotFound``; ``InvalidRequest`` for a directory that is none of version 2."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as refusal:
-        raise refused.general(f"no cgroup at {path}", refusal) from refusal
+        if refusal.errno == errno.ENOTDIR:
+            raise _no_cgroup(path, "it is not a directory") from refusal
+        raise refused.general(f"no cgroup at {path}", refusal, do=_SEE) from refusal
     if sys.filesystem_type(fd) != abi.CGROUP2_SUPER_MAGIC:
         os.close(fd)
-        raise errors.InvalidRequest(
-            f"{path} is not a cgroup",
-            why="the directory is not in a cgroup2 file system",
-            do="see `findmnt -t cgroup2`",
-        )
+        raise _no_cgroup(path, "the directory is not in a cgroup2 file system")
     return fd
+
+
+def _no_cgroup(path: str, why: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(f"{path} is not a cgroup", why=why, do=_SEE)
 
 
 def _check(target: request.CgroupTarget) -> None:

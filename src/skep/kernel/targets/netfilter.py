@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import Final
 
-from skep import errors
+from skep import errors, model
 from skep.hooks import request
 from skep.kernel import abi, bpffs, netns, refused, sys
 from skep.kernel.targets.place import Made, Place
@@ -41,4 +42,15 @@ def _create(pins: bpffs.Bpffs, program: int, candidate: request.LinkRequest, tar
         raise refused.general(what, refusal, feature="netfilter links", first="6.4") from refusal
 
 
-PLACE: Final = Place(check=_check, create=_create)
+def _lost(target: request.NetfilterTarget) -> model.Loss | None:
+    """The link itself keeps its namespace alive (bpf_nf_link_attach in net/netfilter/nf_bpf_link.c takes a reference),
+    so it runs on for whoever is still in there when the namespace's name is gone."""
+    if target.netns is None or os.path.exists(target.netns):
+        return None
+    return model.Loss(
+        state=model.LinkState.PARTIAL,
+        reason=f"{target.netns} was deleted; only this link, or a process in it, keeps the network namespace alive",
+    )
+
+
+PLACE: Final = Place(check=_check, create=_create, lost=_lost)

@@ -20,11 +20,14 @@ class Place(Generic[T]):
     """``check`` raises when the target is not there; ``create`` makes a link from a program's descriptor.
 
     ``expand``: what a target stands for, where that may be several; it raises what ``check`` raises.
+    ``lost`` tells what a link has lost of its target where the kernel's link info does not (processes: see ``lost`` of
+    the package).
     """
 
     check: Callable[[T], None]
     create: Callable[[bpffs.Bpffs, int, request.LinkRequest, T], Made]
     expand: Callable[[T], tuple[request.Target, ...]] | None = None
+    lost: Callable[[T], model.Loss | None] | None = None
 
 
 class NextPlease(Exception):

@@ -8,7 +8,7 @@ from typing import Final
 
 from skep import errors
 from skep.hooks import request
-from skep.kernel import bpffs, observe, refused, sys
+from skep.kernel import abi, bpffs, observe, refused, sys
 from skep.kernel.targets.place import Made, Place
 
 _SOCKETS: Final = (15, 18)  # BPF_MAP_TYPE_SOCKMAP, BPF_MAP_TYPE_SOCKHASH; linux/bpf.h
@@ -18,6 +18,8 @@ def _open(pin: str) -> int:
     try:
         fd = sys.obj_get(pin)
     except OSError as refusal:
+        if refusal.errno == errno.EACCES and not _in_bpffs(pin):
+            raise _no_sockets(pin) from refusal  # what BPF_OBJ_GET says of any file of another file system
         raise refused.general(f"no map at {pin}", refusal) from refusal
     try:
         if observe.Maps().read(fd).type in _SOCKETS:
@@ -25,7 +27,19 @@ def _open(pin: str) -> int:
     except OSError:
         pass  # not a map at all
     os.close(fd)
-    raise errors.InvalidRequest(f"{pin} is not a map of sockets", do="name the pin of a SOCKMAP or SOCKHASH")
+    raise _no_sockets(pin)
+
+
+def _in_bpffs(path: str) -> bool:
+    try:
+        with sys.held(os.open(path, os.O_PATH | os.O_CLOEXEC)) as fd:
+            return sys.filesystem_type(fd) == abi.BPF_FS_MAGIC
+    except OSError:
+        return False
+
+
+def _no_sockets(pin: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(f"{pin} is not a map of sockets", do="name the pin of a SOCKMAP or SOCKHASH")
 
 
 def _check(target: request.MapTarget) -> None:

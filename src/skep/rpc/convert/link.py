@@ -134,6 +134,7 @@ def _pack_record(record: model.LinkRecord) -> skep_pb2.LinkRecord:
         metadata=record.metadata,
         boot_id=record.boot_id,
         created_at=record.created_at,
+        process_start=record.process_start,
     )
 
 
@@ -154,6 +155,7 @@ def _unpack_record(message: skep_pb2.LinkRecord) -> model.LinkRecord:
         fallback=message.fallback,
         metadata=dict(message.metadata),
         boot_id=message.boot_id,
+        process_start=message.process_start,
         created_at=message.created_at,
     )
 

@@ -196,6 +196,10 @@ def pack_feature(feature: model.Feature) -> skep_pb2.Feature:
         errno=feature.errno,
         first=feature.first,
         note=feature.note,
+        group=feature.group,
+        config=feature.config,
+        needs=feature.needs,
+        lasting=feature.lasting,
     )
 
 
@@ -207,4 +211,8 @@ def unpack_feature(message: skep_pb2.Feature) -> model.Feature:
         errno=message.errno,
         first=message.first,
         note=message.note,
+        group=message.group,
+        config=tuple(message.config),
+        needs=message.needs,
+        lasting=message.lasting,
     )
