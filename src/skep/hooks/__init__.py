@@ -29,6 +29,7 @@ from skep.hooks import (
     sk_msg,
     sk_skb,
     sockops,
+    struct_ops,
     tcx,
     tp_btf,
     tracepoint,
@@ -70,6 +71,7 @@ HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
     flow_dissector.HOOK,
     sk_msg.HOOK,
     sk_skb.HOOK,
+    struct_ops.HOOK,
 )
 
 _ELSEWHERE = ("xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap")
@@ -78,7 +80,7 @@ _ELSEWHERE = ("xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap"
 _FOREIGN = (
     "ksyscall", "kretsyscall", "kprobe.session", "uprobe.session", "usdt", "raw_tp.w", "raw_tracepoint.w", "freplace",
     "syscall", "cgroup", "cgroup_", "socket", "sk_reuseport", "sk_reuseport_", "sk_skb", "lirc_mode2",
-    "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local", "struct_ops", "netkit",
+    "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local", "netkit",
 )  # fmt: skip
 """Section names of types that skep does not have: libbpf's ``section_defs`` (src/libbpf.c) less those in ``HOOKS``."""
 

@@ -57,6 +57,7 @@ class Placing:
     ``fallback``: whether generic XDP may stand in where the driver refuses. ``section``: the program's ELF section;
     ``function``: the kernel function it was loaded for, "" for types whose place is chosen when they are attached.
     ``found``: what the target that ``Hook.expands`` names stands for on this machine now.
+    ``table``: the struct_ops map that the program is part of.
     """
 
     anchor: request.Anchor | None = None
@@ -65,6 +66,7 @@ class Placing:
     section: str = ""
     function: str = ""
     found: tuple[request.Target, ...] = ()
+    table: request.StructOpsTarget | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from skep import errors, hooks, model, paths, store
@@ -20,6 +20,8 @@ class Sight:
     kernel: Mapping[model.KernelLinkId, model.KernelLink]
     pinned: frozenset[str]
     followed: Mapping[model.LinkId, tuple[str, ...]] = field(default_factory=dict)
+    at: Callable[[model.LinkPin], model.KernelLink | None]
+    """What is at a pin; for what has no link in the kernel, and so no id."""
 
 
 def look(kernel: door.Kernel, pins: paths.Pins, records: store.Snapshot) -> Sight:
@@ -34,6 +36,7 @@ def look(kernel: door.Kernel, pins: paths.Pins, records: store.Snapshot) -> Sigh
             for record in records.links.values()
             if record.places and record.boot_id == boot.boot_id and hooks.by_name(record.hook).follows
         },
+        at=kernel.link,
     )
 
 
@@ -97,7 +100,10 @@ def status(record: model.LinkRecord, chain: model.ChainRecord | None, sight: Sig
             return model.LinkStatus(
                 state=model.LinkState.DEFUNCT, pin_present=False, reason="its interface was deleted"
             )
-    found = tuple(sight.kernel[id] for id in expected if id in sight.kernel)
+    if any(expected):
+        found = tuple(sight.kernel[id] for id in expected if id in sight.kernel)
+    else:
+        found = tuple(one for pin in pins if (one := sight.at(pin)) is not None)
     on_interface = hooks.by_name(record.hook).interface is not None
     # A link whose device was deleted, or that was detached from outside, stays as a husk with interface number 0.
     alive = [one for one in found if not one.defunct and (one.ifindex or not on_interface)]

@@ -200,6 +200,19 @@ def _multi(attach_type: int, tail: bytes) -> Callable[[], str]:
     return attempt
 
 
+def _struct_ops_links() -> str:
+    """A map of no known type with the flag: ENOTSUPP comes after the flags were looked at, EINVAL is about them."""
+    attr = abi.ATTR_STRUCT_OPS_CREATE.pack(
+        abi.MAP_TYPE_STRUCT_OPS, 4, 256, 1, abi.F_LINK_MAP, b"skep_probe", _NO_STRUCT_OPS
+    )
+    try:
+        os.close(sys.bpf(abi.MAP_CREATE, attr))
+    except OSError as refusal:
+        if refusal.errno != abi.ENOTSUPP:
+            raise
+    return ""
+
+
 def _vmlinux_btf() -> str:
     return f"{os.stat('/sys/kernel/btf/vmlinux').st_size} bytes"
 
@@ -215,6 +228,7 @@ def _enumeration() -> str:
 
 
 _BOGUS_SYMBOL: Final = b"\0" * 4 + (1).to_bytes(4, "little") + b"\0" * 24  # flags, count; null pointers
+_NO_STRUCT_OPS: Final = 1  # a type id of the kernel: a number, never the struct of a struct_ops
 _BOGUS_PATH: Final = b"\0" * 32 + (1).to_bytes(4, "little") + b"\0" * 12  # null pointers; count, flags, pid
 
 _OWN: Final[Mapping[str, Callable[[], str]]] = {
@@ -229,6 +243,7 @@ _OWN: Final[Mapping[str, Callable[[], str]]] = {
     "uprobe_multi": _multi(abi.TRACE_UPROBE_MULTI, _BOGUS_PATH),
     "raw_tracepoint": _loads(abi.PROG_TYPE_RAW_TRACEPOINT),
     "perf_event": _loads(abi.PROG_TYPE_PERF_EVENT),
+    "struct_ops": _reaches_verifier(abi.PROG_TYPE_STRUCT_OPS),
 }
 """Program types whose probe is their own; ``_attempt`` does for the others."""
 
@@ -237,6 +252,7 @@ _OTHERS: Final = (
     _Probe(name="tc", first="4.1", attempt=_loads(abi.PROG_TYPE_SCHED_CLS)),
     _Probe(name="netkit", first="6.7", attempt=_ordered_hook(abi.NETKIT_PRIMARY, (errno.ENOENT, errno.ENXIO))),
     _Probe(name="freplace", first="5.6", attempt=_reaches_verifier(abi.PROG_TYPE_EXT)),
+    _Probe(name="struct_ops-link", first="6.4", attempt=_struct_ops_links),
     _Probe(name="btf", first="5.4", attempt=_vmlinux_btf),
     _Probe(name="list-all", first="4.13", attempt=_enumeration),
 )

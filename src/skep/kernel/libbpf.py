@@ -72,6 +72,7 @@ class Library:
         declare("bpf_map__value_size", _u32, _pointer)
         declare("bpf_map__max_entries", _u32, _pointer)
         declare("bpf_map__map_flags", _u32, _pointer)
+        declare("bpf_map__set_map_flags", _int, _pointer, _u32)
         declare("bpf_map__is_internal", ctypes.c_bool, _pointer)
         declare("bpf_map__initial_value", _pointer, _pointer, _pointer)
         declare("bpf_map__reuse_fd", _int, _pointer, _int)
@@ -166,6 +167,10 @@ class Object:
     def reuse(self, map_: int, fd: int) -> None:
         """Use an existing map in place of a new one; libbpf keeps a descriptor of its own."""
         _check(self._lib.bpf_map__reuse_fd(map_, fd))
+
+    def add_flags(self, map_: int, flags: int) -> None:
+        """Make a map with more flags than the object gives it."""
+        _check(self._lib.bpf_map__set_map_flags(map_, self._lib.bpf_map__map_flags(map_) | flags))
 
     def definition(self, map_: int) -> dict[str, int]:
         """What the object says a map is like."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from skep import errors, model, steps
-from skep.bytecode import elf, relocated
+from skep.bytecode import elf, relocated, struct_ops
 from skep.kernel import bpffs, functions, observe, refused, sys, verifier, worker_client
 
 _TAIL: Final = 1000  # characters
@@ -77,7 +77,9 @@ def _refuse_patched(patches: Sequence[steps.Patch], reused: Mapping[str, _Reused
 def _request(
     wanted: steps.ObjectLoad, reused: Mapping[str, _Reused]
 ) -> tuple[dict[str, Any], tuple[bytes, ...], list[int]]:
-    blobs = [wanted.object]
+    flags = {one.name: one.flags for one in wanted.maps if one.flags}
+    linked = any(more & struct_ops.BPF_F_LINK for more in flags.values())
+    blobs = [struct_ops.unlinked(wanted.object) if linked else wanted.object]
     patches: list[dict[str, object]] = []
     for patch in wanted.patches:
         patches.append({"section": patch.section, "offset": patch.offset, "blob": len(blobs)})
@@ -105,7 +107,7 @@ def _request(
         }
         reuse.append({"name": name, "fd": len(fds), "definition": definition})
         fds.append(one.fd)
-    return {"programs": programs, "patches": patches, "reuse": reuse}, tuple(blobs), fds
+    return {"programs": programs, "patches": patches, "reuse": reuse, "flags": flags}, tuple(blobs), fds
 
 
 class _Made:

@@ -103,6 +103,10 @@ def _prepare(opened: libbpf.Object, request: dict[str, Any], blobs: tuple[bytes,
             raise _Refused("target", refused.errno or 0, name=name, target=one["attach_func"]) from refused
     for map_ in opened.maps.values():
         opened.forget_pin(map_)
+    for name, flags in request["flags"].items():
+        if name not in opened.maps:
+            raise _Refused("map", errno.ENOENT, name=name, known=list(opened.maps))
+        opened.add_flags(opened.maps[name], flags)
     for patch in request["patches"]:
         target = opened.maps.get(patch["section"])
         if target is None:

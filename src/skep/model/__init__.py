@@ -67,6 +67,7 @@ if TYPE_CHECKING:
         KernelMap,
         KernelProgram,
         MapView,
+        Registration,
         XdpMode,
     )
     from skep.model.operation import (
@@ -169,6 +170,7 @@ __all__ = [
     "ProgramRecord",
     "ProgramSpec",
     "ProgramStatus",
+    "Registration",
     "ReplaceProgram",
     "SetKey",
     "Source",

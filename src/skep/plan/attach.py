@@ -10,8 +10,8 @@ from typing import Any
 
 from skep import errors, hooks, model, steps
 from skep.chain import codes, order, verdict
-from skep.hooks import request, tcx, xdp
-from skep.plan import chains, find, places
+from skep.hooks import request, struct_ops, tcx, xdp
+from skep.plan import chains, find, places, tables
 from skep.plan.world import Fresh, World
 
 
@@ -31,6 +31,10 @@ def plan(operation: model.Attach, world: World, fresh: Fresh) -> steps.Plan:
             return _chain(operation, attachment, record, world, fresh)
         case tcx.TcxAttachment() as attachment:
             return _anchored(operation, attachment, record, world, fresh)
+        case struct_ops.StructOpsAttachment() as attachment:
+            table = tables.target(attachment, record, world, fresh)
+            placing = hooks.Placing(section=record.section, table=table)
+            return _single(operation, hook, placing, record, fresh, model.IfIndex(0), model.NetnsInode(0))
         case _:
             return _single(
                 operation,

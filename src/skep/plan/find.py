@@ -75,6 +75,11 @@ def alive(link: model.KernelLink | None, hook: hooks.Hook[Any]) -> bool:
     return link is not None and not link.defunct and (hook.interface is None or link.ifindex != 0)
 
 
+def is_linkless(record: model.LinkRecord) -> bool:
+    """Whether the kernel has no link for it: a struct_ops map, which stands for itself."""
+    return bool(record.kernel_ids) and not any(record.kernel_ids)
+
+
 def xdp_chain(interface: model.Interface) -> model.ChainKey:
     """The place of an interface's XDP chain."""
     return model.ChainKey(type="xdp", netns=interface.netns, ifindex=interface.ifindex)

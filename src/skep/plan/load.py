@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skep import errors, model, steps
-from skep.plan import objects, sets
+from skep.plan import objects, sets, tables
 from skep.plan.world import Fresh, World
 
 
@@ -12,6 +12,7 @@ def plan(operation: model.Load, world: World, fresh: Fresh) -> steps.Plan:
     Conflict (type mismatch), Unsupported (type), InvalidRequest (variables, map owner)."""
     opened = objects.read(operation.object)
     wanted = objects.wanted(opened, operation.programs)
+    tables.check_whole(opened, wanted)
     patches = objects.patches(opened, operation.global_data)
     owner = None if operation.map_owner is None else _owner(operation.map_owner, world, fresh)
     lent = {} if owner is None else sets.maps_of(owner, world, fresh.pins)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from skep import hooks, model, paths
-from skep.hooks import request, tcx, xdp
+from skep.hooks import request, struct_ops, tcx, xdp
 from skep.plan import find, notes
 from skep.plan.world import Fresh, World
 
@@ -30,6 +30,8 @@ class Need:
     """Interface and attach type -> ``World.tcx_on``."""
     targets: tuple[request.Target, ...] = ()
     """-> ``World.found``."""
+    registrations: bool = False
+    """Whether to list struct_ops without a link -> ``World.registrations``."""
     shared: bool = False
     """Whether to list the shared pins -> ``World.shared``."""
 
@@ -56,7 +58,7 @@ def of(operation: model.Operation, records: World, fresh: Fresh, seen: model.Int
         case model.Detach():
             return _leaving(records, (find.link(records, operation.link),), fresh.pins)
         case model.UpdateLink():
-            return _update(find.link(records, operation.link), records, fresh)
+            return _update(operation, find.link(records, operation.link), records, fresh)
         case model.Unload():
             record = find.program(records, fresh, operation.program)
             return _leaving(records, find.links_of(records, record.key), fresh.pins)
@@ -105,6 +107,8 @@ def _attach(operation: model.Attach, records: World, fresh: Fresh, seen: model.I
                 programs=(record.pin,),
                 tcx=(attachment.interface, attachment.attach_type),
             )
+        case struct_ops.StructOpsAttachment():
+            return Need(programs=(record.pin,), objects=(record.object,))
         case _:
             hook = hooks.by_name(record.hook)
             mine = isinstance(operation.attachment, hook.attachment)  # refused by the planner where it is not
@@ -116,8 +120,11 @@ def _targets(hook: hooks.Hook[Any], attachment: object) -> tuple[request.Target,
     return () if target is None else (target,)
 
 
-def _update(link: model.LinkRecord, records: World, fresh: Fresh) -> Need:
+def _update(operation: model.UpdateLink, link: model.LinkRecord, records: World, fresh: Fresh) -> Need:
     around = _links(records, (link,), fresh.pins)
+    if operation.program is not None:
+        record = find.program(records, fresh, operation.program)
+        return replace(around, programs=(record.pin,), objects=(record.object,))
     if not isinstance(link.attachment, tcx.TcxAttachment):
         return around
     siblings = find.tcx_links(records, link.netns, link.ifindex, link.attachment.direction)
@@ -146,4 +153,8 @@ def _leaving(records: World, links: tuple[model.LinkRecord, ...], pins: paths.Pi
     gone = {link.id for link in links}
     chains = [records.chains[link.chain] for link in links if link.chain is not None and link.chain in records.chains]
     stay = {member.program for chain in chains for member in chain.members if member.link not in gone}
-    return replace(around, members=tuple(key for key in around.members if key in stay))
+    return replace(
+        around,
+        members=tuple(key for key in around.members if key in stay),
+        registrations=any(find.is_linkless(link) for link in links),
+    )

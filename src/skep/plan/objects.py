@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skep import errors, hooks, model, steps
-from skep.bytecode import elf, maps, programs, variables
+from skep.bytecode import elf, maps, programs, struct_ops, variables
 from skep.bytecode.recent import OBJECTS, recent
 
 BPF_F_SLEEPABLE = 1 << 4
@@ -60,6 +60,11 @@ class Opened:
                     do="rename the map in the program",
                 )
         return found
+
+    @functools.cached_property
+    def tables(self) -> tuple[struct_ops.Table, ...]:
+        """The object's struct_ops, which libbpf makes maps of too."""
+        return struct_ops.tables(self.elf)
 
 
 @recent(OBJECTS)

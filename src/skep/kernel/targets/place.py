@@ -20,11 +20,13 @@ class Place(Generic[T]):
     """``check`` raises when the target is not there; ``create`` makes a link from a program's descriptor.
 
     ``expand``: what a target stands for, where that may be several; it raises what ``check`` raises.
+    ``start``: what is to be done when that is pinned; for what has no link, and stays in the kernel if nobody knows it.
     """
 
     check: Callable[[T], None]
     create: Callable[[bpffs.Bpffs, int, request.LinkRequest, T], Made]
     expand: Callable[[T], tuple[request.Target, ...]] | None = None
+    start: Callable[[bpffs.Bpffs, int, T], None] | None = None
 
 
 class NextPlease(Exception):
