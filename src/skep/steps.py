@@ -53,6 +53,8 @@ class ProgramLoad:
     expected_attach_type: int = 0
     prog_flags: int = 0
     attach_func: str | None = None
+    attach_program: model.ProgramId | None = None
+    """Whose function ``attach_func`` is; None: the kernel's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

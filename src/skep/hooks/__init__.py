@@ -16,6 +16,7 @@ from skep.hooks import (
     fexit,
     flow_dissector,
     fmod_ret,
+    freplace,
     iter,
     kprobe,
     kprobe_multi,
@@ -72,15 +73,16 @@ HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
     sk_msg.HOOK,
     sk_skb.HOOK,
     struct_ops.HOOK,
+    freplace.HOOK,
 )
 
 _ELSEWHERE = ("xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap")
 """XDP programs for map entries: the kernel refuses them on an interface (BPF_XDP_DEVMAP, BPF_XDP_CPUMAP)."""
 
 _FOREIGN = (
-    "ksyscall", "kretsyscall", "kprobe.session", "uprobe.session", "usdt", "raw_tp.w", "raw_tracepoint.w", "freplace",
-    "syscall", "cgroup", "cgroup_", "socket", "sk_reuseport", "sk_reuseport_", "sk_skb", "lirc_mode2",
-    "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local", "netkit",
+    "ksyscall", "kretsyscall", "kprobe.session", "uprobe.session", "usdt", "raw_tp.w", "raw_tracepoint.w",
+    "syscall", "cgroup", "cgroup_", "socket", "sk_reuseport", "sk_reuseport_", "sk_skb", "lirc_mode2", "lwt_in",
+    "lwt_out", "lwt_xmit", "lwt_seg6local", "netkit",
 )  # fmt: skip
 """Section names of types that skep does not have: libbpf's ``section_defs`` (src/libbpf.c) less those in ``HOOKS``."""
 

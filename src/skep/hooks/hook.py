@@ -100,6 +100,8 @@ class Hook(Generic[A]):
     """Section name -> ``enum bpf_attach_type``, for a type whose programs differ in it."""
     aimed: bool = False
     """Whether the kernel wants the target (a function, an LSM hook) when the program is loaded."""
+    aim: Callable[[str, str | None], str] | None = None
+    """Section and the caller's word -> the target, where that is not a name out of one of them."""
     swaps: bool = False
     """Whether BPF_LINK_UPDATE changes the program of such a link."""
     anchor: Callable[[A], tuple[request.Place, model.LinkId | None] | None] | None = None
@@ -140,6 +142,8 @@ class Hook(Generic[A]):
         """
         if not self.aimed:
             return named
+        if self.aim is not None:
+            return self.aim(section, named)
         told = named or section.partition("/")[2]
         if not told:
             raise errors.InvalidRequest(

@@ -251,7 +251,6 @@ _OTHERS: Final = (
     _Probe(name="xdp-frags", first="5.18", attempt=_loads(abi.PROG_TYPE_XDP, abi.XDP, abi.F_XDP_HAS_FRAGS)),
     _Probe(name="tc", first="4.1", attempt=_loads(abi.PROG_TYPE_SCHED_CLS)),
     _Probe(name="netkit", first="6.7", attempt=_ordered_hook(abi.NETKIT_PRIMARY, (errno.ENOENT, errno.ENXIO))),
-    _Probe(name="freplace", first="5.6", attempt=_reaches_verifier(abi.PROG_TYPE_EXT)),
     _Probe(name="struct_ops-link", first="6.4", attempt=_struct_ops_links),
     _Probe(name="btf", first="5.4", attempt=_vmlinux_btf),
     _Probe(name="list-all", first="4.13", attempt=_enumeration),

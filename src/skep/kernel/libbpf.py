@@ -152,8 +152,13 @@ class Object:
         """Do not load a program."""
         _check(self._lib.bpf_program__set_autoload(program, False))
 
-    def want(self, program: int, type_: int, attach_type: int, flags: int, attach_func: str | None) -> None:
-        """Load a program as this type. 0 keeps the attach type, flags are added to those of its section."""
+    def want(
+        self, program: int, type_: int, attach_type: int, flags: int, attach_func: str | None, attach_program: int
+    ) -> None:
+        """Load a program as this type. 0 keeps the attach type, flags are added to those of its section.
+
+        ``attach_func`` is the kernel's function, or with a descriptor ``attach_program`` (not 0) that program's.
+        """
         _check(self._lib.bpf_program__set_autoload(program, True))
         _check(self._lib.bpf_program__set_type(program, type_))
         _check(self._lib.bpf_program__set_log_buf(program, self._log, LOG_BYTES))
@@ -162,7 +167,7 @@ class Object:
         if flags:
             _check(self._lib.bpf_program__set_flags(program, self._lib.bpf_program__flags(program) | flags))
         if attach_func is not None:
-            _check(self._lib.bpf_program__set_attach_target(program, 0, attach_func.encode()))
+            _check(self._lib.bpf_program__set_attach_target(program, attach_program, attach_func.encode()))
 
     def reuse(self, map_: int, fd: int) -> None:
         """Use an existing map in place of a new one; libbpf keeps a descriptor of its own."""

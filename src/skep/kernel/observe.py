@@ -120,6 +120,8 @@ class Links:
                 ifindex, attach_type = words[0], words[1]
             case abi.LINK_TYPE_TRACING:
                 attach_type = words[0]
+                if not attach_type and words[1]:  # an extension: target_obj_id is a program's
+                    detail = f"program {words[1]}"
             case abi.LINK_TYPE_NETNS:
                 attach_type, defunct = words[1], not words[0]
                 detail = f"network namespace {words[0]}" if words[0] else ""

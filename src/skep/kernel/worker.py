@@ -98,7 +98,8 @@ def _prepare(opened: libbpf.Object, request: dict[str, Any], blobs: tuple[bytes,
             continue
         one = wanted[name]
         try:
-            opened.want(program, one["type"], one["attach_type"], one["flags"], one["attach_func"])
+            beside = 0 if one["attach_program"] is None else fds[one["attach_program"]]
+            opened.want(program, one["type"], one["attach_type"], one["flags"], one["attach_func"], beside)
         except OSError as refused:
             raise _Refused("target", refused.errno or 0, name=name, target=one["attach_func"]) from refused
     for map_ in opened.maps.values():
