@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from skep import errors, hooks, model, paths, store
-from skep.hooks import request, tcx
+from skep.hooks import request
 from skep.inventory import chains
 from skep.kernel import door
 
@@ -186,10 +186,10 @@ def _described(
 
 
 def tcx_positions(kernel: door.Kernel, links: list[model.LinkRecord], sight: Sight) -> Mapping[model.LinkId, int]:
-    """The places of TCX links among all programs on their hooks, foreign ones included; each hook is asked once."""
+    """The places of TCX and netkit links among all programs on their lists, foreign ones too; each is asked once."""
     hooks_of: dict[tuple[model.InterfaceRef, int], list[model.LinkRecord]] = {}
     for record in links:
-        if isinstance(record.attachment, tcx.TcxAttachment) and record.boot_id == sight.boot.boot_id:
+        if isinstance(record.attachment, hooks.LISTS) and record.boot_id == sight.boot.boot_id:
             place = (record.attachment.interface, record.attachment.attach_type)
             hooks_of.setdefault(place, []).append(record)
     positions: dict[model.LinkId, int] = {}

@@ -59,6 +59,7 @@ TCX_INGRESS: Final = 46  # 6.6
 TCX_EGRESS: Final = 47  # 6.6
 TRACE_UPROBE_MULTI: Final = 48  # 6.6
 NETKIT_PRIMARY: Final = 54  # 6.7
+NETKIT_PEER: Final = 55
 
 # ---- enum bpf_link_type, linux/bpf.h
 LINK_TYPE_TRACING: Final = 2

@@ -234,6 +234,7 @@ _BOGUS_PATH: Final = b"\0" * 32 + (1).to_bytes(4, "little") + b"\0" * 12  # null
 _OWN: Final[Mapping[str, Callable[[], str]]] = {
     "xdp": _loads(abi.PROG_TYPE_XDP, abi.XDP),
     "tcx": _ordered_hook(abi.TCX_INGRESS, (errno.ENOENT,)),
+    "netkit": _ordered_hook(abi.NETKIT_PRIMARY, (errno.ENOENT, errno.ENXIO)),
     "tracepoint": _tracepoints,
     "uprobe": _pmu("uprobe"),
     "uretprobe": _pmu("uprobe"),
@@ -250,7 +251,6 @@ _OWN: Final[Mapping[str, Callable[[], str]]] = {
 _OTHERS: Final = (
     _Probe(name="xdp-frags", first="5.18", attempt=_loads(abi.PROG_TYPE_XDP, abi.XDP, abi.F_XDP_HAS_FRAGS)),
     _Probe(name="tc", first="4.1", attempt=_loads(abi.PROG_TYPE_SCHED_CLS)),
-    _Probe(name="netkit", first="6.7", attempt=_ordered_hook(abi.NETKIT_PRIMARY, (errno.ENOENT, errno.ENXIO))),
     _Probe(name="struct_ops-link", first="6.4", attempt=_struct_ops_links),
     _Probe(name="btf", first="5.4", attempt=_vmlinux_btf),
     _Probe(name="list-all", first="4.13", attempt=_enumeration),

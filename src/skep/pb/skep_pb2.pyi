@@ -946,6 +946,40 @@ class SockmapAttachment(_message.Message):
 Global___SockmapAttachment: _TypeAlias = SockmapAttachment  # noqa: Y015
 
 @_typing.final
+class NetkitAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERFACE_FIELD_NUMBER: _builtins.int
+    NETNS_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    interface: _builtins.str
+    """The pair's primary device, for both sides."""
+    netns: _builtins.str
+    """Path of a network namespace; absent: the daemon's own."""
+    side: _builtins.str
+    """"primary" or "peer": whose packets."""
+    priority: _builtins.int
+    """0 to 2^31-1; lower runs first."""
+    def __init__(
+        self,
+        *,
+        interface: _builtins.str = ...,
+        netns: _builtins.str | None = ...,
+        side: _builtins.str = ...,
+        priority: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "netns", b"netns"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "interface", b"interface", "netns", b"netns", "priority", b"priority", "side", b"side"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__netns: _TypeAlias = _typing.Literal["netns"]  # noqa: Y015
+    _WhichOneofArgType__netns: _TypeAlias = _typing.Literal["_netns", b"_netns"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__netns) -> _WhichOneofReturnType__netns | None: ...
+
+Global___NetkitAttachment: _TypeAlias = NetkitAttachment  # noqa: Y015
+
+@_typing.final
 class StructOpsAttachment(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -988,6 +1022,7 @@ class Attachment(_message.Message):
     NETFILTER_FIELD_NUMBER: _builtins.int
     SOCKMAP_FIELD_NUMBER: _builtins.int
     STRUCT_OPS_FIELD_NUMBER: _builtins.int
+    NETKIT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def xdp(self) -> Global___XdpAttachment: ...
     @_builtins.property
@@ -1018,6 +1053,8 @@ class Attachment(_message.Message):
     def sockmap(self) -> Global___SockmapAttachment: ...
     @_builtins.property
     def struct_ops(self) -> Global___StructOpsAttachment: ...
+    @_builtins.property
+    def netkit(self) -> Global___NetkitAttachment: ...
     def __init__(
         self,
         *,
@@ -1036,12 +1073,13 @@ class Attachment(_message.Message):
         netfilter: Global___NetfilterAttachment | None = ...,
         sockmap: Global___SockmapAttachment | None = ...,
         struct_ops: Global___StructOpsAttachment | None = ...,
+        netkit: Global___NetkitAttachment | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netkit", b"netkit", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netkit", b"netkit", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe", "kprobe", "aimed", "raw_tracepoint", "perf_event", "kprobe_multi", "uprobe_multi", "cgroup", "netns", "netfilter", "sockmap", "struct_ops"]  # noqa: Y015
+    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe", "kprobe", "aimed", "raw_tracepoint", "perf_event", "kprobe_multi", "uprobe_multi", "cgroup", "netns", "netfilter", "sockmap", "struct_ops", "netkit"]  # noqa: Y015
     _WhichOneofArgType_attachment: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_attachment) -> _WhichOneofReturnType_attachment | None: ...
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from skep import hooks, model, paths
-from skep.hooks import request, struct_ops, tcx, xdp
+from skep.hooks import netkit, request, struct_ops, tcx, xdp
 from skep.plan import find, notes
 from skep.plan.world import Fresh, World
 
@@ -39,7 +39,9 @@ class Need:
 def interface(operation: model.Operation) -> model.InterfaceRef | None:
     """The interface to look up before anything else -> ``World.interface``; and for XDP also -> ``World.xdp_on``."""
     match operation:
-        case model.Attach(attachment=xdp.XdpAttachment() | tcx.TcxAttachment() as attachment):
+        case model.Attach(
+            attachment=xdp.XdpAttachment() | tcx.TcxAttachment() | netkit.NetkitAttachment() as attachment
+        ):
             return attachment.interface
         case _:
             return None
@@ -99,9 +101,9 @@ def _attach(operation: model.Attach, records: World, fresh: Fresh, seen: model.I
             chain = records.chains.get(key)
             members = tuple(member.program for member in chain.members) if chain is not None else ()
             return Need(links=(fresh.pins.chain_link(key),), programs=(record.pin,), members=(record.key, *members))
-        case tcx.TcxAttachment() as attachment:
+        case tcx.TcxAttachment() | netkit.NetkitAttachment() as attachment:
             assert seen is not None
-            siblings = find.tcx_links(records, seen.netns, seen.ifindex, attachment.direction)
+            siblings = find.tcx_links(records, seen.netns, seen.ifindex, attachment.attach_type)
             return Need(
                 links=tuple(pin for link in siblings for pin in link.pins),
                 programs=(record.pin,),
@@ -125,9 +127,9 @@ def _update(operation: model.UpdateLink, link: model.LinkRecord, records: World,
     if operation.program is not None:
         record = find.program(records, fresh, operation.program)
         return replace(around, programs=(record.pin,), objects=(record.object,))
-    if not isinstance(link.attachment, tcx.TcxAttachment):
+    if not isinstance(link.attachment, hooks.LISTS):
         return around
-    siblings = find.tcx_links(records, link.netns, link.ifindex, link.attachment.direction)
+    siblings = find.tcx_links(records, link.netns, link.ifindex, link.attachment.attach_type)
     return Need(
         links=tuple(pin for sibling in siblings for pin in sibling.pins),
         members=(link.program,),

@@ -10,7 +10,7 @@ import dataclasses
 
 from skep import errors, hooks, model, steps
 from skep.chain import codes, verdict
-from skep.hooks import struct_ops, tcx, xdp
+from skep.hooks import netkit, request, struct_ops, tcx, xdp
 from skep.plan import attach, chains, find, tables
 from skep.plan.world import Fresh, World
 
@@ -30,7 +30,7 @@ def plan(operation: model.UpdateLink, world: World, fresh: Fresh) -> steps.Plan:
     match record.attachment:
         case xdp.XdpAttachment() as attachment:
             return _chain(operation, attachment, record, world, fresh)
-        case tcx.TcxAttachment() as attachment:
+        case tcx.TcxAttachment() | netkit.NetkitAttachment() as attachment:
             return _anchored(operation, attachment, record, world, fresh)
         case _:
             raise errors.InvalidRequest(
@@ -158,7 +158,7 @@ def _table(
 
 def _anchored(
     operation: model.UpdateLink,
-    attachment: tcx.TcxAttachment,
+    attachment: hooks.InList,
     record: model.LinkRecord,
     world: World,
     fresh: Fresh,
@@ -166,14 +166,14 @@ def _anchored(
     if operation.proceed_on is not None:
         raise errors.InvalidRequest(
             f"link {record.id} has no proceed-on set",
-            why="under TCX a program goes on by returning TCX_NEXT (-1)",
+            why="here a program goes on by returning TCX_NEXT (-1)",
             do="change its priority instead, or the program",
         )
     if operation.priority is None or operation.priority == attachment.priority:
         return _unchanged()
     wanted = dataclasses.replace(attachment, priority=operation.priority)
     updated = dataclasses.replace(record, attachment=wanted, priority=wanted.priority)
-    live = attach.own_order(world, fresh, record.netns, record.ifindex, attachment.direction)
+    live = attach.own_order(world, fresh, record.netns, record.ifindex, attachment.attach_type)
     if all(link.id != record.id for link in live):
         raise _dead(record)
     if _in_order(live, updated):
@@ -204,8 +204,8 @@ def _move(
         )
     others = tuple(link for link in live if link.id != record.id)
     placing = hooks.Placing(anchor=attach.anchor(others, updated.priority or 0))
-    assert isinstance(updated.attachment, tcx.TcxAttachment)
-    candidates = tcx.requests(updated.attachment, placing)
+    candidates = hooks.by_name(updated.hook).requests(updated.attachment, placing)
+    assert not isinstance(candidates, request.Several)
     copy = fresh.pins.program_copy(program.key, program.generation)
     waiting = fresh.pins.link_copy(record.id)
     (pin,) = record.pins
