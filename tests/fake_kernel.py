@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skep import errors, model, steps
-from skep.bytecode import elf, insn, maps, relocated
+from skep.bytecode import elf, insn, maps, relocated, struct_ops
 from skep.chain import codes, counts, linked
 from skep.hooks import request
 from tests import fake_elements
@@ -295,6 +295,15 @@ class FakeKernel(fake_elements.Elements):
             return tuple(dataclasses.replace(target, cpu=cpu) for cpu in self.cpus)
         return (target,)
 
+    def kernel_types(self) -> bytes:
+        return b""
+
+    def registrations(self) -> tuple[model.Registration, ...]:
+        return ()
+
+    def unregister(self, map: model.MapId) -> None:
+        self._may_fail("unregister")
+
     def read_counts(self, counts: model.MapPin) -> tuple[int, ...]:
         self._may_fail("read_counts")
         found = self._at(counts, "map")
@@ -323,6 +332,7 @@ class FakeKernel(fake_elements.Elements):
         opened = elf.parse(load.object)
         definitions = {one.name: _info(one) for one in maps.maps(opened)}
         definitions.update({one.name: _data(one) for one in maps.data_sections(opened)})
+        definitions.update({one.name: _table(one) for one in struct_ops.tables(opened)})
         for one in load.maps:
             wanted = definitions[one.name]
             if one.reuse is not None and (found := self.map(one.reuse)) is not None:
@@ -470,6 +480,19 @@ class FakeKernel(fake_elements.Elements):
         if found.program != self._need(old, "program"):
             raise errors.Conflict("another program is attached", errno=EPERM)
         self._replace(found, model.ProgramId(self._need(new, "program")))
+
+    def move_table(self, link: model.LinkPin, old: model.MapPin, new: request.StructOpsTarget) -> None:
+        self._may_fail("move_table")
+        self._need(old, "map")
+        self._need(new.map, "map")
+        self._links[model.KernelLinkId(self._need(link, "link"))].detail = str(new.map)
+
+    def point_table(self, link: model.LinkPin, map: model.MapPin) -> None:
+        self._may_fail("point_table")
+        found = self._at(link, "link")
+        if found is not None:
+            self._need(map, "map")
+            self._links[model.KernelLinkId(found)].detail = str(map)
 
     def settle(self) -> None:
         self._may_fail("settle")
@@ -625,6 +648,12 @@ def _info(declared: maps.Map) -> model.KernelMap:
         value_size=declared.value_size,
         max_entries=declared.max_entries,
         flags=declared.flags,
+    )
+
+
+def _table(table: struct_ops.Table) -> model.KernelMap:
+    return model.KernelMap(
+        id=model.MapId(0), type=26, name=table.name[:15], key_size=4, value_size=256, max_entries=1, flags=0
     )
 
 

@@ -128,6 +128,8 @@ def _do(step: steps.Step, kernel: door.Kernel, made: _Made) -> None:
             except errors.SkepError as error:
                 _add_hint(error, step.hint)
                 raise
+        case steps.MoveTable():
+            kernel.move_table(step.link, step.old, step.new)
         case steps.ReadCounts():
             kernel.settle()
             made.counts[step.counts] = kernel.read_counts(step.counts)
@@ -232,6 +234,8 @@ def _act(action: steps.Finish, kernel: door.Kernel, store: Journal, operation: m
             seen = kernel.link(action.pin) if action.only is not None else None
             if seen is None or seen.id == action.only:
                 kernel.detach(action.pin)
+        case steps.Unregister():
+            kernel.unregister(action.map)
         case steps.Unpin():
             kernel.unpin(action.pin)
         case steps.RemoveDirectory():
@@ -242,6 +246,8 @@ def _act(action: steps.Finish, kernel: door.Kernel, store: Journal, operation: m
                 kernel.rename(action.old, action.new)
         case steps.PointLink():
             kernel.point(action.link, action.program)
+        case steps.PointTable():
+            kernel.point_table(action.link, action.map)
         case steps.Alias():
             kernel.alias(action.path, action.target)
         case steps.RemoveAlias():

@@ -24,12 +24,14 @@ class MapLoad:
     ``pins`` are all pins of the map made or reused, the first its own; a pin equal to ``reuse`` is not made again.
     ``reuse`` maps are compared (type, key, value, entries, flags) before use: libbpf does not. ``reuse_if_present``:
     take the map at ``reuse`` when there is one, else create and pin it there (LIBBPF_PIN_BY_NAME).
+    ``flags`` are added to the object's own (``linux/bpf.h``).
     """
 
     name: str
     pins: tuple[model.MapPin, ...]
     reuse: model.MapPin | None = None
     reuse_if_present: bool = False
+    flags: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class ProgramLoad:
     expected_attach_type: int = 0
     prog_flags: int = 0
     attach_func: str | None = None
+    attach_program: model.ProgramId | None = None
+    """Whose function ``attach_func`` is; None: the kernel's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +154,16 @@ class ReadCounts:
     counts: model.MapPin
 
 
-Step = MakeDirectory | LoadObject | LoadLinked | LoadMember | CreateLink | SwapLink | ReadCounts
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveTable:
+    """BPF_LINK_UPDATE of a struct_ops link to another map, atomically (Linux 6.4). Undo: back to ``old``."""
+
+    link: model.LinkPin
+    old: model.MapPin
+    new: request.StructOpsTarget
+
+
+Step = MakeDirectory | LoadObject | LoadLinked | LoadMember | CreateLink | SwapLink | MoveTable | ReadCounts
 
 
 # ---------------------------------------------------------------- results
@@ -268,6 +281,14 @@ class PointLink:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PointTable:
+    """BPF_LINK_UPDATE of a struct_ops link to a map that was registered before, whatever it has now."""
+
+    link: model.LinkPin
+    map: model.MapPin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alias:
     """Make (or remake) the symbolic link ``path`` -> ``target``."""
 
@@ -294,7 +315,25 @@ class Absorb:
     links: tuple[model.LinkId, ...]
 
 
-Finish = DetachLink | Unpin | RemoveDirectory | RenamePin | PointLink | Alias | RemoveAlias | Absorb
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unregister:
+    """Take back a struct_ops without a link, whose pin somebody removed; fine when it is gone."""
+
+    map: model.MapId
+
+
+Finish = (
+    DetachLink
+    | Unregister
+    | Unpin
+    | RemoveDirectory
+    | RenamePin
+    | PointLink
+    | PointTable
+    | Alias
+    | RemoveAlias
+    | Absorb
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

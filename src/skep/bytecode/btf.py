@@ -271,6 +271,11 @@ def references(one: Type) -> list[int]:
     return [type_id for type_id in found if type_id]
 
 
+def one(words: bytes, name: Callable[[int], str]) -> Type:
+    """The first of the types in ``words``; ``name`` tells the string at an offset."""
+    return next(iter(_parse_types(words, name)))
+
+
 def _parse_types(words: bytes, name: Callable[[int], str]) -> Iterable[Type]:
     at = 0
     while at < len(words):

@@ -94,12 +94,20 @@ def get(current: session.Session, link_id: int, form: output.Format) -> None:
 @click.command(
     "update",
     cls=lazy.Command,
-    help="Change a link's priority or proceed-on set in one atomic swap: no packet passes without the chain.",
-    examples="skep link update 7 --priority 10\nskep link update 7 --proceed-on pass,drop --dry-run",
+    help="Change a link in one atomic swap: its priority or proceed-on set, or the struct_ops that it registers.",
+    examples="skep link update 7 --priority 10\nskep link update 7 --proceed-on pass,drop --dry-run\n"
+    "skep link update 8 --to-program 124",
 )
 @click.argument("link_id", metavar="LINK", type=option.LINK_ID)
 @click.option("-p", "--priority", default=None, metavar="PRIORITY", help="New place; smaller runs earlier.")
 @click.option("--proceed-on", multiple=True, metavar="VERDICT,…", help="Verdicts after which the next program runs.")
+@click.option(
+    "--to-program",
+    default=None,
+    type=option.PROGRAM_ID,
+    metavar="PROGRAM",
+    help="Of struct_ops: the program whose table is registered in the place of this one.",
+)
 @option.dry_run
 @output.option
 @click.pass_obj
@@ -108,18 +116,20 @@ def update(
     link_id: int,
     priority: str | None,
     proceed_on: tuple[str, ...],
+    to_program: int | None,
     dry_run: bool,
     form: output.Format,
 ) -> None:
     """Change a link."""
-    if priority is None and not proceed_on:
-        raise click.UsageError("nothing to change: give --priority or --proceed-on")
+    if priority is None and not proceed_on and to_program is None:
+        raise click.UsageError("nothing to change: give --priority, --proceed-on or --to-program")
     from skep.hooks import valid, xdp
 
     op = model.UpdateLink(
         link=model.LinkId(link_id),
         priority=None if priority is None else valid.priority(valid.parse_int(priority)),
         proceed_on=None if not proceed_on else xdp.parse_proceed_on(",".join(proceed_on)),
+        program=None if to_program is None else model.ProgramId(to_program),
     )
     with current.open() as skep:
         if dry_run:

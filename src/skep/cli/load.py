@@ -54,6 +54,12 @@ LOAD = lazy.Group(
     help="Value of a global variable: NAME=HEX, bytes as in memory, or NAME:u32=NUMBER; may be repeated.",
 )
 @click.option("--map-owner-id", type=option.PROGRAM_ID, metavar="PROGRAM", help="Use this program's maps.")
+@click.option("--target-program", type=option.PROGRAM_ID, metavar="PROGRAM", help="Of freplace: the program to change.")
+@click.option(
+    "--target-function",
+    metavar="FUNCTION",
+    help="Of freplace: the global function to replace (default: the one in the section's name).",
+)
 @option.dry_run
 @option.verifier_log
 @output.option
@@ -66,6 +72,8 @@ def file(
     metadata: tuple[str, ...],
     global_data: tuple[str, ...],
     map_owner_id: int | None,
+    target_program: int | None,
+    target_function: str | None,
     dry_run: bool,
     form: output.Format,
 ) -> None:
@@ -78,6 +86,7 @@ def file(
         metadata=metadata,
         global_data=global_data,
         map_owner_id=map_owner_id,
+        target=value.target(target_program, target_function),
         dry_run=dry_run,
         form=form,
     )
@@ -94,6 +103,7 @@ def load_file(
     map_owner_id: int | None,
     dry_run: bool,
     form: output.Format,
+    target: str | None = None,
 ) -> None:
     """Parse, read, load and print."""
     labels = value.metadata(metadata)
@@ -102,7 +112,7 @@ def load_file(
     op = model.Load(
         object=objectfile.read(path),
         source=objectfile.source(path),
-        programs=value.programs(programs),
+        programs=value.aimed(value.programs(programs), target),
         metadata=labels,
         global_data=value.global_data(global_data),
         map_owner=None if map_owner_id is None else model.ProgramId(map_owner_id),

@@ -58,6 +58,33 @@ def _program(word: str) -> model.ProgramSpec:
     return model.ProgramSpec(name=parts[1], hook=hook, attach_func=parts[2] if len(parts) == 3 else None)
 
 
+def target(program: int | None, function: str | None) -> str | None:
+    """What an extension replaces: --target-program and --target-function as one word. ``InvalidRequest``."""
+    if program is None:
+        if function is not None:
+            raise errors.InvalidRequest(
+                "--target-function needs --target-program",
+                why="it names a function of that program",
+                do="for functions of the kernel write TYPE:NAME:FUNCTION",
+            )
+        return None
+    return f"{program}/{function or ''}"
+
+
+def aimed(specs: tuple[model.ProgramSpec, ...], target: str | None) -> tuple[model.ProgramSpec, ...]:
+    """The programs, those of type freplace with ``target`` as what they replace. ``InvalidRequest``."""
+    if target is None:
+        return specs
+    for spec in specs:
+        if spec.hook not in (None, "freplace") or spec.attach_func is not None:
+            raise errors.InvalidRequest(
+                f"--target-program is not for {spec.name}",
+                why="it has a target already" if spec.attach_func is not None else f"it is declared as {spec.hook}",
+                do="load it by itself",
+            )
+    return tuple(model.ProgramSpec(name=one.name, hook=one.hook, attach_func=target) for one in specs)
+
+
 def hook_name(text: str) -> model.HookName:
     """A program type that may be declared ("xdp", "tc", "uretprobe"), in any case. ``InvalidRequest``."""
     name = text.strip().lower()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from skep import errors, model
-from skep.bytecode import btf
+from skep.bytecode import btf, kernel_types
 from skep.inventory import maps
 from skep.inventory import seen as looking
 from skep.kernel import door
@@ -121,6 +121,13 @@ def types(kernel: door.Kernel, seen: looking.Seen, one: model.MapView) -> declar
     if found.btf_id and (found.key_type_id or found.value_type_id):
         own = parsed(kernel, found.btf_id)
         return declared.Types(btf=own, key=found.key_type_id, value=found.value_type_id, origin="the map")
+    if found.kernel_value_type_id:
+        try:
+            part, value = kernel_types.part(kernel.kernel_types(), found.kernel_value_type_id)
+        except errors.BadObject:
+            part, value = btf.Btf(()), 0
+        if value and part.size_of(value) == found.value_size:
+            return declared.Types(btf=part, key=0, value=value, origin="the kernel")
     for program in _users(seen, found.id):
         theirs = parsed(kernel, program.btf_id)
         ids = declared.find(theirs, found.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from skep import errors, model
 from skep.hooks import (
@@ -16,6 +16,7 @@ from skep.hooks import (
     fexit,
     flow_dissector,
     fmod_ret,
+    freplace,
     iter,
     kprobe,
     kprobe_multi,
@@ -23,12 +24,14 @@ from skep.hooks import (
     lsm,
     lsm_cgroup,
     netfilter,
+    netkit,
     perf_event,
     raw_tracepoint,
     sk_lookup,
     sk_msg,
     sk_skb,
     sockops,
+    struct_ops,
     tcx,
     tp_btf,
     tracepoint,
@@ -42,6 +45,7 @@ from skep.hooks.hook import Hook, Option, Ordering, Placing
 HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
     xdp.HOOK,
     tcx.HOOK,
+    netkit.HOOK,
     tracepoint.HOOK,
     uprobe.HOOK,
     uretprobe.HOOK,
@@ -70,17 +74,23 @@ HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
     flow_dissector.HOOK,
     sk_msg.HOOK,
     sk_skb.HOOK,
+    struct_ops.HOOK,
+    freplace.HOOK,
 )
 
 _ELSEWHERE = ("xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap")
 """XDP programs for map entries: the kernel refuses them on an interface (BPF_XDP_DEVMAP, BPF_XDP_CPUMAP)."""
 
 _FOREIGN = (
-    "ksyscall", "kretsyscall", "kprobe.session", "uprobe.session", "usdt", "raw_tp.w", "raw_tracepoint.w", "freplace",
-    "syscall", "cgroup", "cgroup_", "socket", "sk_reuseport", "sk_reuseport_", "sk_skb", "lirc_mode2",
-    "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local", "struct_ops", "netkit",
+    "ksyscall", "kretsyscall", "kprobe.session", "uprobe.session", "usdt", "raw_tp.w", "raw_tracepoint.w",
+    "syscall", "cgroup", "cgroup_", "socket", "sk_reuseport", "sk_reuseport_", "sk_skb", "lirc_mode2", "lwt_in",
+    "lwt_out", "lwt_xmit", "lwt_seg6local",
 )  # fmt: skip
 """Section names of types that skep does not have: libbpf's ``section_defs`` (src/libbpf.c) less those in ``HOOKS``."""
+
+LISTS = (tcx.TcxAttachment, netkit.NetkitAttachment)
+"""Attachments to a list that the kernel keeps for an interface (TCX, netkit): both have the same fields but for one."""
+InList: TypeAlias = tcx.TcxAttachment | netkit.NetkitAttachment
 
 _BY_NAME = {hook.name: hook for hook in HOOKS}
 
@@ -160,6 +170,6 @@ def has_frags(section: str) -> bool:
 
 
 __all__ = [
-    "HOOKS", "Hook", "Option", "Ordering", "Placing", "by_name", "declarable", "from_section", "has_frags",
-    "is_foreign", "is_sleepable", "loaded_as",
+    "HOOKS", "LISTS", "Hook", "InList", "Option", "Ordering", "Placing", "by_name", "declarable", "from_section",
+    "has_frags", "is_foreign", "is_sleepable", "loaded_as",
 ]  # fmt: skip

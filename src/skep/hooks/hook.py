@@ -57,6 +57,7 @@ class Placing:
     ``fallback``: whether generic XDP may stand in where the driver refuses. ``section``: the program's ELF section;
     ``function``: the kernel function it was loaded for, "" for types whose place is chosen when they are attached.
     ``found``: what the target that ``Hook.expands`` names stands for on this machine now.
+    ``table``: the struct_ops map that the program is part of.
     """
 
     anchor: request.Anchor | None = None
@@ -65,6 +66,7 @@ class Placing:
     section: str = ""
     function: str = ""
     found: tuple[request.Target, ...] = ()
+    table: request.StructOpsTarget | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,8 @@ class Hook(Generic[A]):
     """Section name -> ``enum bpf_attach_type``, for a type whose programs differ in it."""
     aimed: bool = False
     """Whether the kernel wants the target (a function, an LSM hook) when the program is loaded."""
+    aim: Callable[[str, str | None], str] | None = None
+    """Section and the caller's word -> the target, where that is not a name out of one of them."""
     swaps: bool = False
     """Whether BPF_LINK_UPDATE changes the program of such a link."""
     anchor: Callable[[A], tuple[request.Place, model.LinkId | None] | None] | None = None
@@ -142,6 +146,8 @@ class Hook(Generic[A]):
         """
         if not self.aimed:
             return named
+        if self.aim is not None:
+            return self.aim(section, named)
         told = named or section.partition("/")[2]
         if not told:
             raise errors.InvalidRequest(

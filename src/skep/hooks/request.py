@@ -173,6 +173,32 @@ class MapTarget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StructOpsMember:
+    """A member of a kernel struct: its bytes, or the program that stands there."""
+
+    name: str
+    data: bytes = b""
+    program: model.ProgramPin | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StructOpsTarget:
+    """A struct_ops map, which is filled with ``members`` and given to the kernel.
+
+    ``linked``: by a link (Linux 6.4); else it is registered as soon as it is written, until its element is deleted.
+    """
+
+    name: str
+    type: str = ""
+    map: model.MapPin = model.MapPin("")
+    linked: bool = False
+    members: tuple[StructOpsMember, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.name}" if self.type else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedTarget:
     """What the program was loaded for; the kernel knows it. ``name`` is for people."""
 
@@ -196,6 +222,7 @@ Target = (
     | NetnsTarget
     | NetfilterTarget
     | MapTarget
+    | StructOpsTarget
     | LoadedTarget
 )
 """Every kind of place; ``str`` tells a place to people. ``kernel.targets`` has one entry for each."""

@@ -43,6 +43,11 @@ class TcxAttachment:
         """``enum bpf_attach_type`` of the direction."""
         return ATTACH_TYPES[self.direction]
 
+    @property
+    def where(self) -> str:
+        """Which of the interface's lists, for people."""
+        return self.direction.value
+
 
 def parse_direction(text: str) -> Direction:
     """ "ingress" or "egress"."""

@@ -20,6 +20,7 @@ def examine(kernel: door.Kernel, remembered: store.Store, pins: paths.Pins) -> t
         *_links(sight.records, links_sight),
         *_foreign(kernel, sight),
         *_unknown_pins(kernel, sight, links_sight),
+        *_registrations(kernel, sight),
         *_aliases(kernel, sight),
     )
 
@@ -144,6 +145,33 @@ def _unknown_pins(kernel: door.Kernel, sight: seen.Seen, links_sight: links.Sigh
         owners = {pin.removeprefix(f"{top}/").split("/", 1)[0] for pin in kernel.pins(top)}
         for owner in sorted(owners - used):
             yield _unknown(f"{top}/{owner}", f"map set {owner}", adoptable=False)
+
+
+def _registrations(kernel: door.Kernel, sight: seen.Seen) -> Iterator[model.Finding]:
+    """struct_ops of our programs that are registered without a link, and that no pin of ours leads back to."""
+    ours = {one.id: one for one in sight.records.programs.values() if sight.status(one).kernel is not None}
+    for one in kernel.registrations():
+        keys = {ours[id].key for id in one.programs if id in ours}
+        if not keys:
+            continue
+        links = [
+            link
+            for link in sight.records.links.values()
+            if link.program in keys and getattr(link.attachment, "map", "")[:15] == one.name
+        ]
+        if any(kernel.link(pin) is not None for link in links for pin in link.pins):
+            continue
+        remedy = (
+            f"detach it with 'skep link detach {links[0].id}', which finds it without its pin"
+            if links
+            else f"take it back with 'bpftool struct_ops unregister id {one.map}'"
+        )
+        yield model.Finding(
+            kind="registration without pin",
+            subject=f"struct_ops {one.name} (map {one.map})",
+            explanation="the kernel calls programs of skep through it, and it stays when they are unloaded",
+            remedy=remedy,
+        )
 
 
 def _link_subject(kernel: door.Kernel, pin: model.LinkPin) -> str:

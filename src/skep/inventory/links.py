@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from skep import errors, hooks, model, paths, store
-from skep.hooks import request, tcx
+from skep.hooks import request
 from skep.inventory import chains, resolve
 from skep.kernel import door
 
@@ -22,6 +22,8 @@ class Sight:
     pinned: frozenset[str]
     followed: Mapping[model.LinkId, tuple[str, ...]] = field(default_factory=dict)
     lost: Mapping[model.LinkId, str] = field(default_factory=dict)
+    at: Callable[[model.LinkPin], model.KernelLink | None]
+    """What is at a pin; for what has no link in the kernel, and so no id."""
 
 
 def look(kernel: door.Kernel, pins: paths.Pins, records: store.Snapshot) -> Sight:
@@ -43,6 +45,7 @@ def look(kernel: door.Kernel, pins: paths.Pins, records: store.Snapshot) -> Sigh
             for record in ours
             if (where := resolve.namespace_of(record.attachment)) is not None
         },
+        at=kernel.link,
     )
 
 
@@ -136,7 +139,10 @@ def _by_kernel(record: model.LinkRecord, chain: model.ChainRecord | None, sight:
             return model.LinkStatus(
                 state=model.LinkState.DEFUNCT, pin_present=False, reason="its interface was deleted"
             )
-    found = tuple(sight.kernel[id] for id in expected if id in sight.kernel)
+    if any(expected):
+        found = tuple(sight.kernel[id] for id in expected if id in sight.kernel)
+    else:
+        found = tuple(one for pin in pins if (one := sight.at(pin)) is not None)
     on_interface = hooks.by_name(record.hook).interface is not None
     # A link whose device was deleted, or that was detached from outside, stays as a husk with interface number 0.
     alive = [one for one in found if not one.defunct and (one.ifindex or not on_interface)]
@@ -219,10 +225,10 @@ def _described(
 
 
 def tcx_positions(kernel: door.Kernel, links: list[model.LinkRecord], sight: Sight) -> Mapping[model.LinkId, int]:
-    """The places of TCX links among all programs on their hooks, foreign ones included; each hook is asked once."""
+    """The places of TCX and netkit links among all programs on their lists, foreign ones too; each is asked once."""
     hooks_of: dict[tuple[model.InterfaceRef, int], list[model.LinkRecord]] = {}
     for record in links:
-        if isinstance(record.attachment, tcx.TcxAttachment) and record.boot_id == sight.boot.boot_id:
+        if isinstance(record.attachment, hooks.LISTS) and record.boot_id == sight.boot.boot_id:
             place = (record.attachment.interface, record.attachment.attach_type)
             hooks_of.setdefault(place, []).append(record)
     positions: dict[model.LinkId, int] = {}

@@ -53,6 +53,7 @@ def observe(
         shared=frozenset(map(model.MapPin, kernel.pins(fresh.pins.directory("shared"))))
         if wanted.shared
         else frozenset(),
+        registrations=kernel.registrations() if wanted.registrations else (),
         xdp_on=seen_on_xdp,
         xdp_mode=mode,
         xdp_fallback=others,

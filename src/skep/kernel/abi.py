@@ -43,6 +43,7 @@ PROG_TYPE_XDP: Final = 6
 PROG_TYPE_PERF_EVENT: Final = 7
 PROG_TYPE_RAW_TRACEPOINT: Final = 17
 PROG_TYPE_TRACING: Final = 26
+PROG_TYPE_STRUCT_OPS: Final = 27
 PROG_TYPE_EXT: Final = 28
 PROG_TYPE_LSM: Final = 29
 
@@ -52,11 +53,13 @@ LSM_MAC: Final = 27  # 5.7
 XDP: Final = 37  # 5.9
 PERF_EVENT: Final = 41  # 5.15
 TRACE_KPROBE_MULTI: Final = 42  # 5.18
+STRUCT_OPS: Final = 44  # 6.4
 NETFILTER: Final = 45  # 6.4
 TCX_INGRESS: Final = 46  # 6.6
 TCX_EGRESS: Final = 47  # 6.6
 TRACE_UPROBE_MULTI: Final = 48  # 6.6
 NETKIT_PRIMARY: Final = 54  # 6.7
+NETKIT_PEER: Final = 55
 
 # ---- enum bpf_link_type, linux/bpf.h
 LINK_TYPE_TRACING: Final = 2
@@ -65,9 +68,10 @@ LINK_TYPE_NETNS: Final = 5
 LINK_TYPE_XDP: Final = 6
 LINK_TYPE_PERF_EVENT: Final = 7
 LINK_TYPE_KPROBE_MULTI: Final = 8
+LINK_TYPE_STRUCT_OPS: Final = 9
+LINK_TYPE_NETFILTER: Final = 10
 LINK_TYPE_TCX: Final = 11
 LINK_TYPE_UPROBE_MULTI: Final = 12
-LINK_TYPE_NETFILTER: Final = 10
 LINK_TYPE_NETKIT: Final = 13
 LINK_TYPE_SOCKMAP: Final = 14
 
@@ -79,12 +83,14 @@ MAP_TYPE_ARRAY_OF_MAPS: Final = 12
 MAP_TYPE_DEVMAP: Final = 14
 MAP_TYPE_CPUMAP: Final = 16
 MAP_TYPE_DEVMAP_HASH: Final = 25
+MAP_TYPE_STRUCT_OPS: Final = 26  # 5.6
 MAP_TYPE_RINGBUF: Final = 27
 
 # ---- flags, linux/bpf.h
 F_RDONLY: Final = 1 << 3  # open_flags of BPF_MAP_GET_FD_BY_ID; a property of a descriptor, never of a map
 F_RDONLY_PROG: Final = 1 << 7  # BPF_MAP_CREATE; devmaps always report it
 F_PRESERVE_ELEMS: Final = 1 << 11  # BPF_MAP_CREATE of a perf event array; 5.10
+F_LINK_MAP: Final = 1 << 13  # BPF_F_LINK of BPF_MAP_CREATE: a struct_ops that a link registers; 6.4
 F_XDP_HAS_FRAGS: Final = 1 << 5  # BPF_PROG_LOAD; 5.18
 F_REPLACE: Final = 1 << 2  # BPF_LINK_UPDATE; 5.7
 F_BEFORE: Final = 1 << 3  # BPF_LINK_CREATE of TCX; 6.6
@@ -99,6 +105,8 @@ MAX_USED_MAPS: Final = 64  # linux/bpf_verifier.h: maps of one program
 # ---- bpf_attr of each command
 ATTR_MAP_CREATE: Final = struct.Struct("=IIIIIII16s")
 """map_type, key_size, value_size, max_entries, map_flags, inner_map_fd, numa_node, map_name"""
+ATTR_STRUCT_OPS_CREATE: Final = struct.Struct("=IIIII8x16s16xI")
+"""map_type, key_size, value_size, max_entries, map_flags, map_name, btf_vmlinux_value_type_id; 5.6"""
 ATTR_MAP_ELEM: Final = struct.Struct("=I4xQQQ")
 """map_fd, key, value, flags"""
 ATTR_MAP_BATCH: Final = struct.Struct("=QQQQIIQQ")
@@ -148,9 +156,9 @@ PROG_INFO_MAPS_AT: Final = 52
 PROG_INFO_FUNCS: Final = struct.Struct("=IQI")
 PROG_INFO_FUNCS_AT: Final = 132
 MAP_INFO_SIZE: Final = 88
-MAP_INFO: Final = struct.Struct("=IIIIII16s24xIII4xQ")
-"""type, id, key_size, value_size, max_entries, map_flags, name, btf_id, btf_key_type_id, btf_value_type_id,
-map_extra"""
+MAP_INFO: Final = struct.Struct("=IIIIII16s4xI16xIII4xQ")
+"""type, id, key_size, value_size, max_entries, map_flags, name, btf_vmlinux_value_type_id, btf_id, btf_key_type_id,
+btf_value_type_id, map_extra"""
 LINK_INFO_SIZE: Final = 80
 LINK_INFO: Final = struct.Struct("=III4xIIIIIIQ")
 """type, id, prog_id, then six words and a u64 whose meaning depends on the type"""

@@ -10,7 +10,7 @@ import errno
 
 from skep import errors, model, steps
 from skep.hooks import request
-from skep.kernel import bpffs, observe, refused, sys, targets
+from skep.kernel import bpffs, observe, refused, registration, sys, targets
 
 
 def attach(
@@ -28,8 +28,13 @@ def attach(
                 last = refusal.error
                 continue
             with sys.held(link_fd):
-                kernel = observe.link(link_fd)
                 pins.pin(link_fd, pin)
+                try:
+                    targets.start(pins, link_fd, candidate)
+                    kernel = seen(link_fd)
+                except BaseException:
+                    pins.unlink(pin)
+                    raise
             return steps.Linked(
                 kernel=kernel,
                 taken=taken,
@@ -42,6 +47,11 @@ def attach(
     if len(notes) > 1:
         last.why = "; ".join(notes)
     raise last
+
+
+def seen(fd: int) -> model.KernelLink:
+    """A link, or what stands for one."""
+    return registration.read(fd) if registration.is_linkless(fd) else observe.link(fd)
 
 
 def swap(pins: bpffs.Bpffs, link: model.LinkPin, old: model.ProgramPin | None, new: model.ProgramPin) -> bool:

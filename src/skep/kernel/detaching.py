@@ -15,7 +15,7 @@ import time
 from typing import Final
 
 from skep import model
-from skep.kernel import abi, bpffs, observe, refused, sys
+from skep.kernel import abi, bpffs, observe, refused, registration, sys
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,10 @@ def detach(pins: bpffs.Bpffs, pin: model.LinkPin) -> None:
     if fd is None:
         return
     with sys.held(fd):
+        if registration.is_linkless(fd):
+            registration.end(fd)
+            pins.unlink(pin)
+            return
         link = observe.link(fd)
         try:
             sys.link_detach(fd)

@@ -63,6 +63,9 @@ class Kernel(Protocol):
     def links(self) -> tuple[model.KernelLink, ...]:
         """Every link in the kernel, by ascending id."""
 
+    def registrations(self) -> tuple[model.Registration, ...]:
+        """Every struct_ops that is registered without a link, by ascending id of its map."""
+
     def program(self, pin: model.ProgramPin) -> model.KernelProgram | None:
         """The program at a pin, None when the pin is not there."""
 
@@ -70,7 +73,7 @@ class Kernel(Protocol):
         """The map at a pin, None when the pin is not there."""
 
     def link(self, pin: model.LinkPin) -> model.KernelLink | None:
-        """The link at a pin, None when the pin is not there."""
+        """The link at a pin, or what stands for one without link (a struct_ops map); None when there is neither."""
 
     def pins(self, directory: model.PinDir) -> tuple[str, ...]:
         """Every pin and symbolic link below a directory, absolute and sorted; () when the directory is missing."""
@@ -120,6 +123,9 @@ class Kernel(Protocol):
 
     def btf(self, id: int) -> bytes:
         """The BTF with an id; b"" when it is gone."""
+
+    def kernel_types(self) -> bytes:
+        """The kernel's own BTF; b"" when it was built without."""
 
     def possible_cpus(self) -> int:
         """How many values an element of a per-CPU map has."""
@@ -171,6 +177,10 @@ class Kernel(Protocol):
     def swap(self, link: model.LinkPin, old: model.ProgramPin, new: model.ProgramPin) -> None:
         """Atomic BPF_LINK_UPDATE with the old program expected; Conflict when another program is there."""
 
+    def move_table(self, link: model.LinkPin, old: model.MapPin, new: request.StructOpsTarget) -> None:
+        """Fill a struct_ops map and move a link to it from ``old``, atomically. NotFound, Rejected (another kind of
+        struct, or another name), Unsupported (this kind cannot be moved)."""
+
     def settle(self) -> None:
         """Return when every CPU has left code that ran before the call (an RCU grace period)."""
 
@@ -188,8 +198,14 @@ class Kernel(Protocol):
     def detach(self, pin: model.LinkPin) -> None:
         """Unlink the pin first, then close the last fd: synchronous. A missing pin is fine."""
 
+    def unregister(self, map: model.MapId) -> None:
+        """Take back a struct_ops without a link whose pin is gone; fine when it is gone too."""
+
     def point(self, link: model.LinkPin, program: model.ProgramPin) -> None:
         """BPF_LINK_UPDATE without an expected old program; a missing link pin is fine."""
+
+    def point_table(self, link: model.LinkPin, map: model.MapPin) -> None:
+        """Move a struct_ops link to a map that was registered before; a missing link pin is fine."""
 
     def unpin(self, pin: model.ProgramPin | model.MapPin) -> None:
         """Unlink a pin; a missing one is fine."""

@@ -245,6 +245,19 @@ def _calls(helper: int) -> Callable[[], str]:
     return attempt
 
 
+def _struct_ops_links() -> str:
+    """A map of no known type with the flag: ENOTSUPP comes after the flags were looked at, EINVAL is about them."""
+    attr = abi.ATTR_STRUCT_OPS_CREATE.pack(
+        abi.MAP_TYPE_STRUCT_OPS, 4, 256, 1, abi.F_LINK_MAP, b"skep_probe", _NO_STRUCT_OPS
+    )
+    try:
+        os.close(sys.bpf(abi.MAP_CREATE, attr))
+    except OSError as refusal:
+        if refusal.errno != abi.ENOTSUPP:
+            raise
+    return ""
+
+
 def _vmlinux_btf() -> str:
     return f"{os.stat('/sys/kernel/btf/vmlinux').st_size} bytes"
 
@@ -265,10 +278,12 @@ _TAILS: Final[Mapping[type, bytes]] = {
     uprobe_multi.UprobeMultiAttachment: abi.TAIL_UPROBE_MULTI.pack(_NOWHERE, _NOWHERE, 0, 0, 1, 0, 0),
 }
 """The arguments of links to many places, by their attachment; none of them can be read."""
+_NO_STRUCT_OPS: Final = 1  # a type id of the kernel: a number, never the struct of a struct_ops
 
 _OWN: Final[Mapping[str, Callable[[], str]]] = {
     "xdp": _loads(abi.PROG_TYPE_XDP, abi.XDP),
     "tcx": _ordered_hook(abi.TCX_INGRESS, (errno.ENOENT,)),
+    "netkit": _ordered_hook(abi.NETKIT_PRIMARY, (errno.ENOENT, errno.ENXIO)),
     "tracepoint": _tracepoints,
     "uprobe": _pmu("uprobe"),
     "uretprobe": _pmu("uprobe"),
@@ -276,6 +291,7 @@ _OWN: Final[Mapping[str, Callable[[], str]]] = {
     "kretprobe": _pmu("kprobe"),
     "raw_tracepoint": _loads(abi.PROG_TYPE_RAW_TRACEPOINT),
     "perf_event": _loads(abi.PROG_TYPE_PERF_EVENT),
+    "struct_ops": _reaches_verifier(abi.PROG_TYPE_STRUCT_OPS),
 }
 """Program types whose probe is their own; ``_attempt`` does for the others."""
 
@@ -285,14 +301,11 @@ _F_MMAPABLE: Final = 1 << 10
 _TYPE, _LINK, _KERNEL = model.FeatureGroup.TYPE, model.FeatureGroup.LINK, model.FeatureGroup.KERNEL
 _OTHERS: Final = (
     _Probe(group=_TYPE, name="tc", first="4.1", attempt=_loads(abi.PROG_TYPE_SCHED_CLS), config=("NET_CLS_BPF",)),
-    _Probe(group=_TYPE, name="netkit", first="6.7",
-           attempt=_ordered_hook(abi.NETKIT_PRIMARY, (errno.ENOENT, errno.ENXIO)), config=("NETKIT",)),
-    _Probe(group=_TYPE, name="freplace", first="5.6", attempt=_reaches_verifier(abi.PROG_TYPE_EXT),
-           config=("DEBUG_INFO_BTF",)),
     _Probe(group=_LINK, name="xdp-frags", first="5.18",
            attempt=_loads(abi.PROG_TYPE_XDP, abi.XDP, abi.F_XDP_HAS_FRAGS)),
     _Probe(group=_LINK, name="link-update", first="5.7", attempt=facts.LINK_UPDATE),
     _Probe(group=_LINK, name="link-detach", first="5.9", attempt=facts.LINK_DETACH),
+    _Probe(group=_LINK, name="struct_ops-link", first="6.4", attempt=_struct_ops_links, config=("BPF_JIT",)),
     _Probe(group=_LINK, name="perf-links", first="5.15", attempt=_perf_links, config=("BPF_EVENTS",)),
     _Probe(group=_LINK, name="bpf-cookie", first="5.15", attempt=_calls(_BPF_GET_ATTACH_COOKIE),
            config=("BPF_EVENTS",)),

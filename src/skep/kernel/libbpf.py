@@ -72,6 +72,7 @@ class Library:
         declare("bpf_map__value_size", _u32, _pointer)
         declare("bpf_map__max_entries", _u32, _pointer)
         declare("bpf_map__map_flags", _u32, _pointer)
+        declare("bpf_map__set_map_flags", _int, _pointer, _u32)
         declare("bpf_map__is_internal", ctypes.c_bool, _pointer)
         declare("bpf_map__initial_value", _pointer, _pointer, _pointer)
         declare("bpf_map__reuse_fd", _int, _pointer, _int)
@@ -151,8 +152,13 @@ class Object:
         """Do not load a program."""
         _check(self._lib.bpf_program__set_autoload(program, False))
 
-    def want(self, program: int, type_: int, attach_type: int, flags: int, attach_func: str | None) -> None:
-        """Load a program as this type. 0 keeps the attach type, flags are added to those of its section."""
+    def want(
+        self, program: int, type_: int, attach_type: int, flags: int, attach_func: str | None, attach_program: int
+    ) -> None:
+        """Load a program as this type. 0 keeps the attach type, flags are added to those of its section.
+
+        ``attach_func`` is the kernel's function, or with a descriptor ``attach_program`` (not 0) that program's.
+        """
         _check(self._lib.bpf_program__set_autoload(program, True))
         _check(self._lib.bpf_program__set_type(program, type_))
         _check(self._lib.bpf_program__set_log_buf(program, self._log, LOG_BYTES))
@@ -161,11 +167,15 @@ class Object:
         if flags:
             _check(self._lib.bpf_program__set_flags(program, self._lib.bpf_program__flags(program) | flags))
         if attach_func is not None:
-            _check(self._lib.bpf_program__set_attach_target(program, 0, attach_func.encode()))
+            _check(self._lib.bpf_program__set_attach_target(program, attach_program, attach_func.encode()))
 
     def reuse(self, map_: int, fd: int) -> None:
         """Use an existing map in place of a new one; libbpf keeps a descriptor of its own."""
         _check(self._lib.bpf_map__reuse_fd(map_, fd))
+
+    def add_flags(self, map_: int, flags: int) -> None:
+        """Make a map with more flags than the object gives it."""
+        _check(self._lib.bpf_map__set_map_flags(map_, self._lib.bpf_map__map_flags(map_) | flags))
 
     def definition(self, map_: int) -> dict[str, int]:
         """What the object says a map is like."""

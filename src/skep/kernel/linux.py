@@ -29,6 +29,7 @@ from skep.kernel import (
     observe,
     records,
     refused,
+    registration,
     settle,
     sys,
     targets,
@@ -126,9 +127,15 @@ class Linux:
         """The link at a pin, None when there is none."""
         fd = self._pins.get(pin, "bpf-link")
         if fd is None:
+            fd = self._pins.get(pin, "bpf-map")
+        if fd is None:
             return None
         with sys.held(fd):
-            return observe.link(fd)
+            return attaching.seen(fd)
+
+    def registrations(self) -> tuple[model.Registration, ...]:
+        """struct_ops that are registered without a link."""
+        return registration.every()
 
     def pins(self, directory: model.PinDir) -> tuple[str, ...]:
         """Every pin and symbolic link below a directory."""
@@ -187,6 +194,13 @@ class Linux:
         try:
             return observe.btf(id)
         except OSError:
+            return b""
+
+    def kernel_types(self) -> bytes:
+        """The kernel's own BTF."""
+        try:
+            return observe.kernel_types()
+        except errors.Unsupported:
             return b""
 
     def possible_cpus(self) -> int:
@@ -265,6 +279,10 @@ class Linux:
         if not attaching.swap(self._pins, link, old, new):
             raise errors.NotFound(f"the pin {link} is gone", do="see `skep doctor`")
 
+    def move_table(self, link: model.LinkPin, old: model.MapPin, new: request.StructOpsTarget) -> None:
+        """Atomic update of a struct_ops link."""
+        registration.move(self._pins, link, old, new)
+
     def settle(self) -> None:
         """Wait for an RCU grace period."""
         settle.settle()
@@ -285,9 +303,17 @@ class Linux:
         """Detach, unlink the pin and wait until the kernel has forgotten the link."""
         detaching.detach(self._pins, pin)
 
+    def unregister(self, map: model.MapId) -> None:
+        """Take back a struct_ops without a link, whose pin is gone."""
+        registration.end_by_id(map)
+
     def point(self, link: model.LinkPin, program: model.ProgramPin) -> None:
         """Update a link whatever it runs; a missing pin is fine."""
         attaching.swap(self._pins, link, None, program)
+
+    def point_table(self, link: model.LinkPin, map: model.MapPin) -> None:
+        """Move a struct_ops link back."""
+        registration.point(self._pins, link, map)
 
     def unpin(self, pin: model.ProgramPin | model.MapPin) -> None:
         """Unlink a pin; a missing one is fine."""

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from skep import errors, model, steps
-from skep.bytecode import elf, relocated
-from skep.kernel import bpffs, features, functions, observe, refused, sys, verifier, worker_client
+from skep.bytecode import btf, elf, relocated, struct_ops
+from skep.kernel import abi, bpffs, features, functions, observe, refused, sys, verifier, worker_client
 
 _TAIL: Final = 1000  # characters
 
@@ -22,8 +22,9 @@ def load(
     """Open, patch, relocate, load and pin one object's programs and maps; everything or nothing."""
     with contextlib.ExitStack() as stack:
         reused = _open_reused(stack, pins, wanted.maps)
+        targets = _open_targets(stack, wanted.programs)
         _refuse_patched(wanted.patches, reused)
-        request, blobs, fds = _request(wanted, reused)
+        request, blobs, fds = _request(wanted, reused, targets)
         with loader.ask(request, blobs, fds) as answer:
             if "error" in answer.head:
                 raise _explain(answer.head, wanted, reused)
@@ -64,6 +65,25 @@ def _open_reused(stack: contextlib.ExitStack, pins: bpffs.Bpffs, maps: Sequence[
     return found
 
 
+def _open_targets(stack: contextlib.ExitStack, programs: Sequence[steps.ProgramLoad]) -> dict[model.ProgramId, int]:
+    """Programs whose functions are replaced, by id."""
+    found: dict[model.ProgramId, int] = {}
+    for id_ in {one.attach_program for one in programs if one.attach_program is not None}:
+        try:
+            found[id_] = sys.fd_by_id(abi.PROG_GET_FD_BY_ID, id_)
+        except OSError as refusal:
+            if refusal.errno == errno.ENOENT:
+                raise errors.NotFound(
+                    f"no program {id_} whose function could be replaced",
+                    why="the kernel has none with this id",
+                    do="see 'skep program list --all'",
+                    errno=errno.ENOENT,
+                ) from refusal
+            raise refused.listing("programs", refusal) from refusal
+        stack.callback(os.close, found[id_])
+    return found
+
+
 def _refuse_patched(patches: Sequence[steps.Patch], reused: Mapping[str, _Reused]) -> None:
     for patch in patches:
         if patch.section in reused:
@@ -75,9 +95,11 @@ def _refuse_patched(patches: Sequence[steps.Patch], reused: Mapping[str, _Reused
 
 
 def _request(
-    wanted: steps.ObjectLoad, reused: Mapping[str, _Reused]
+    wanted: steps.ObjectLoad, reused: Mapping[str, _Reused], targets: Mapping[model.ProgramId, int]
 ) -> tuple[dict[str, Any], tuple[bytes, ...], list[int]]:
-    blobs = [wanted.object]
+    flags = {one.name: one.flags for one in wanted.maps if one.flags}
+    linked = any(more & struct_ops.BPF_F_LINK for more in flags.values())
+    blobs = [struct_ops.unlinked(wanted.object) if linked else wanted.object]
     patches: list[dict[str, object]] = []
     for patch in wanted.patches:
         patches.append({"section": patch.section, "offset": patch.offset, "blob": len(blobs)})
@@ -89,11 +111,12 @@ def _request(
             "attach_type": program.expected_attach_type,
             "flags": program.prog_flags,
             "attach_func": program.attach_func,
+            "attach_program": None if program.attach_program is None else list(targets).index(program.attach_program),
         }
         for program in wanted.programs
     ]
     reuse: list[dict[str, object]] = []
-    fds: list[int] = []
+    fds = list(targets.values())
     for name, one in reused.items():
         kernel = one.kernel
         definition = {
@@ -105,7 +128,7 @@ def _request(
         }
         reuse.append({"name": name, "fd": len(fds), "definition": definition})
         fds.append(one.fd)
-    return {"programs": programs, "patches": patches, "reuse": reuse}, tuple(blobs), fds
+    return {"programs": programs, "patches": patches, "reuse": reuse, "flags": flags}, tuple(blobs), fds
 
 
 class _Made:
@@ -208,7 +231,11 @@ def _explain(head: Mapping[str, Any], wanted: steps.ObjectLoad, reused: Mapping[
                 do="" if near else "it has " + (", ".join(known) or "none"),
             )
         case "target":
-            return _no_function(str(error.get("target")), str(error.get("name")), code)
+            name = str(error.get("name"))
+            missed = next((one.attach_program for one in wanted.programs if one.name == name), None)
+            if missed is not None:
+                return _no_target(str(error.get("target")), name, missed, code)
+            return _no_function(str(error.get("target")), name, code)
         case "patch":
             return errors.InvalidRequest(
                 f"global data cannot be set in section {error.get('section')}",
@@ -274,6 +301,24 @@ def _no_function(target: str, program: str, code: int) -> errors.SkepError:
         why="the kernel's BTF has no such function",
         do="see `bpftool btf dump file /sys/kernel/btf/vmlinux format raw`",
         errno=code,
+    )
+
+
+def _no_target(target: str, program: str, id_: model.ProgramId, code: int) -> errors.SkepError:
+    """Another program's function that is not there."""
+    what = f"program {program!r} cannot replace {target!r} of program {id_}"
+    names: list[str] = []
+    with contextlib.suppress(OSError, errors.SkepError):
+        there = observe.program_by_id(id_)
+        types = btf.parse(observe.btf(there.btf_id)) if there is not None and there.btf_id else btf.Btf(())
+        names = [one.name for one in types.types if one.kind is btf.Kind.FUNC]
+    if not names:
+        return errors.Conflict(
+            what, why="it has no BTF, which tells its functions", do="compile it with clang -g and load it", errno=code
+        )
+    near = errors.near_misses(target, names)
+    return errors.NotFound(
+        what, why=f"its functions are {', '.join(names)}", near=near, do="" if near else "name one of those", errno=code
     )
 
 

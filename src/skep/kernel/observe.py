@@ -80,8 +80,8 @@ class Maps:
 
     def read(self, fd: int) -> model.KernelMap:
         """One map, without its memory and whether it is frozen."""
-        type_, id_, key, value, entries, flags, name, btf, key_type, value_type, extra = abi.MAP_INFO.unpack_from(
-            self._info.read(fd)
+        type_, id_, key, value, entries, flags, name, kernel_type, btf, key_type, value_type, extra = (
+            abi.MAP_INFO.unpack_from(self._info.read(fd))
         )
         return model.KernelMap(
             id=id_,
@@ -95,6 +95,7 @@ class Maps:
             map_extra=extra,
             key_type_id=key_type,
             value_type_id=value_type,
+            kernel_value_type_id=kernel_type,
         )
 
 
@@ -119,6 +120,8 @@ class Links:
                 ifindex, attach_type = words[0], words[1]
             case abi.LINK_TYPE_TRACING:
                 attach_type = words[0]
+                if not attach_type and words[1]:  # an extension: target_obj_id is a program's
+                    detail = f"program {words[1]}"
             case abi.LINK_TYPE_NETNS:
                 attach_type, defunct = words[1], not words[0]
                 detail = f"network namespace {words[0]}" if words[0] else ""
@@ -128,6 +131,9 @@ class Links:
             case abi.LINK_TYPE_CGROUP:
                 attach_type, defunct = words[2], not (words[0] or words[1])
                 detail = f"cgroup {words[0] | words[1] << 32}" if not defunct else ""
+            case abi.LINK_TYPE_STRUCT_OPS:
+                attach_type, defunct = abi.STRUCT_OPS, not words[0]
+                detail = f"map {words[0]}" if words[0] else ""
             case abi.LINK_TYPE_NETFILTER:
                 attach_type = abi.NETFILTER
             case abi.LINK_TYPE_KPROBE_MULTI:
@@ -260,6 +266,15 @@ def btf(id_: int) -> bytes:
         data = ctypes.create_string_buffer(size)
         _Info(abi.BTF_INFO.size, abi.BTF_INFO.pack(ctypes.addressof(data), size, 0, 0, 0, 0)).read(fd)
         return data.raw
+
+
+def kernel_types() -> bytes:
+    """The kernel's own BTF. ``Unsupported`` when it was built without."""
+    try:
+        with open("/sys/kernel/btf/vmlinux", "rb") as file:
+            return file.read()
+    except OSError as missing:
+        raise refused.unsupported_btf(missing) from missing
 
 
 def _all(what: str, next_id: int, by_id: int, read: Callable[[int], _Value]) -> tuple[_Value, ...]:

@@ -72,6 +72,18 @@ def _release(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in text.split("."))
 
 
+def unsupported_btf(refused: OSError) -> errors.Unsupported:
+    """The kernel's BTF is not there."""
+    return errors.Unsupported(
+        "the kernel does not tell its types",
+        feature="BTF of the kernel",
+        first="5.4",
+        why=f"/sys/kernel/btf/vmlinux: {explain(refused.errno or 0)}",
+        do="use a kernel with CONFIG_DEBUG_INFO_BTF",
+        errno=refused.errno or 0,
+    )
+
+
 def listing(what: str, refused: OSError) -> errors.SkepError:
     """A walk over ids was refused."""
     if refused.errno == errno.EPERM:

@@ -1,4 +1,4 @@
-"""Ordered hooks of an interface (TCX; Linux 6.6): what runs there and where a new link goes."""
+"""Ordered hooks of an interface (TCX, Linux 6.6; netkit, 6.7): what runs there and where a new link goes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from skep import errors, model
 from skep.hooks import request
 from skep.kernel import abi, bpffs, netns, refused, sys
 
+LISTS: Final = {
+    abi.TCX_INGRESS: ("TCX", "6.6"),
+    abi.TCX_EGRESS: ("TCX", "6.6"),
+    abi.NETKIT_PRIMARY: ("netkit", "6.7"),
+    abi.NETKIT_PEER: ("netkit", "6.7"),
+}
+"""Attach type -> what the list belongs to, and the first Linux release that has it."""
 _SIDES: Final = {request.Place.BEFORE: abi.F_BEFORE, request.Place.AFTER: abi.F_AFTER}
 
 
@@ -23,8 +30,10 @@ def on(ref: model.InterfaceRef, attach_type: int) -> tuple[model.HookEntry, ...]
             if refusal.errno == errno.ENOENT:  # no program has been there yet
                 return ()
             if refusal.errno == errno.EINVAL:
-                raise unsupported(ref, errno.EINVAL) from refusal
-            raise refused.general(f"cannot read the TCX hook of {ref.name}", refusal) from refusal
+                raise unsupported(ref, attach_type, errno.EINVAL) from refusal
+            if (other := not_here(ref, attach_type, refusal.errno or 0)) is not None:
+                raise other from refusal
+            raise refused.general(f"cannot read the {LISTS[attach_type][0]} hook of {ref.name}", refusal) from refusal
         return tuple(
             model.HookEntry(program_id=model.ProgramId(program), link_id=model.KernelLinkId(link))
             for program, link in zip(programs, links, strict=True)
@@ -62,16 +71,35 @@ def known(ifindex: int, attach_type: int) -> bool:
     return True
 
 
-def unsupported(ref: model.InterfaceRef, code: int) -> errors.Unsupported:
-    """The error for a kernel without TCX."""
+def unsupported(ref: model.InterfaceRef, attach_type: int, code: int) -> errors.Unsupported:
+    """The error for a kernel without such lists."""
+    name, first = LISTS[attach_type]
     return errors.Unsupported(
-        f"{ref.name} has no TCX hook",
-        feature="TCX",
-        first="6.6",
-        why=refused.explain(code),
+        f"{ref.name} has no {name} hook",
+        feature=name,
+        first=first,
+        why=f"{refused.explain(code)}: this kernel has no {name}",
         errno=code,
-        do="use a newer kernel",
+        do="use a kernel that has it; see 'skep feature'",
     )
+
+
+def not_here(ref: model.InterfaceRef, attach_type: int, code: int) -> errors.SkepError | None:
+    """The error for a netkit program on another device, or on the end that may not have it; None for other refusals."""
+    if attach_type not in (abi.NETKIT_PRIMARY, abi.NETKIT_PEER):
+        return None
+    match code:
+        case errno.ENXIO:
+            return errors.InvalidRequest(
+                f"{ref.name} is no netkit device", do="name one, or use tcx, which every interface has"
+            )
+        case errno.EACCES:
+            return errors.InvalidRequest(
+                f"{ref.name} is the peer of a netkit pair",
+                why="programs of both sides are attached at the primary device",
+                do="name the other end, with SIDE peer for what this one sends",
+            )
+    return None
 
 
 def _create(program: int, ifindex: int, wanted: request.LinkRequest, flags: int, anchor: int) -> int:

@@ -98,11 +98,16 @@ def _prepare(opened: libbpf.Object, request: dict[str, Any], blobs: tuple[bytes,
             continue
         one = wanted[name]
         try:
-            opened.want(program, one["type"], one["attach_type"], one["flags"], one["attach_func"])
+            beside = 0 if one["attach_program"] is None else fds[one["attach_program"]]
+            opened.want(program, one["type"], one["attach_type"], one["flags"], one["attach_func"], beside)
         except OSError as refused:
             raise _Refused("target", refused.errno or 0, name=name, target=one["attach_func"]) from refused
     for map_ in opened.maps.values():
         opened.forget_pin(map_)
+    for name, flags in request["flags"].items():
+        if name not in opened.maps:
+            raise _Refused("map", errno.ENOENT, name=name, known=list(opened.maps))
+        opened.add_flags(opened.maps[name], flags)
     for patch in request["patches"]:
         target = opened.maps.get(patch["section"])
         if target is None:

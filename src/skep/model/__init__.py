@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         KernelMap,
         KernelProgram,
         MapView,
+        Registration,
         XdpMode,
     )
     from skep.model.operation import (
@@ -173,6 +174,7 @@ __all__ = [
     "ProgramRecord",
     "ProgramSpec",
     "ProgramStatus",
+    "Registration",
     "ReplaceProgram",
     "SetKey",
     "Source",

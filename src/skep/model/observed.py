@@ -64,6 +64,8 @@ class KernelMap:
     key_type_id: int = 0
     """In the map's BTF; 0: unknown."""
     value_type_id: int = 0
+    kernel_value_type_id: int = 0
+    """Type of the values in the kernel's own BTF: of a struct_ops map; else 0."""
 
     def difference(self, other: KernelMap) -> tuple[str, ...]:
         """Why ``other`` cannot stand in for this map, as "value size 4 against 8" clauses; empty when it can."""
@@ -102,6 +104,16 @@ class KernelLink:
     defunct: bool = False
     """Whether what it was attached to is gone (cgroup, network namespace, map, module); for interfaces see
     ``ifindex``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A struct_ops map that is registered without a link, and the programs in it."""
+
+    map: ids.MapId
+    name: str
+    """At most 15 characters: the kernel truncates."""
+    programs: tuple[ids.ProgramId, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,11 +55,15 @@ class Detach:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateLink:
-    """Change a link's order or proceed-on set (verdict codes) in one atomic swap; None leaves a value alone."""
+    """Change a link's order or proceed-on set (verdict codes) in one atomic swap; None leaves a value alone.
+
+    ``program``: of struct_ops, the one whose table takes the place of the present one.
+    """
 
     link: ids.LinkId
     priority: int | None = None
     proceed_on: tuple[int, ...] | None = None
+    program: ids.ProgramId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -946,6 +946,60 @@ class SockmapAttachment(_message.Message):
 Global___SockmapAttachment: _TypeAlias = SockmapAttachment  # noqa: Y015
 
 @_typing.final
+class NetkitAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERFACE_FIELD_NUMBER: _builtins.int
+    NETNS_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    interface: _builtins.str
+    """The pair's primary device, for both sides."""
+    netns: _builtins.str
+    """Path of a network namespace; absent: the daemon's own."""
+    side: _builtins.str
+    """"primary" or "peer": whose packets."""
+    priority: _builtins.int
+    """0 to 2^31-1; lower runs first."""
+    def __init__(
+        self,
+        *,
+        interface: _builtins.str = ...,
+        netns: _builtins.str | None = ...,
+        side: _builtins.str = ...,
+        priority: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "netns", b"netns"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "interface", b"interface", "netns", b"netns", "priority", b"priority", "side", b"side"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__netns: _TypeAlias = _typing.Literal["netns"]  # noqa: Y015
+    _WhichOneofArgType__netns: _TypeAlias = _typing.Literal["_netns", b"_netns"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__netns) -> _WhichOneofReturnType__netns | None: ...
+
+Global___NetkitAttachment: _TypeAlias = NetkitAttachment  # noqa: Y015
+
+@_typing.final
+class StructOpsAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAP_FIELD_NUMBER: _builtins.int
+    map: _builtins.str
+    """Variable of the object's .struct_ops or .struct_ops.link; empty: the only one that the program is part of."""
+    def __init__(
+        self,
+        *,
+        map: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["map", b"map"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StructOpsAttachment: _TypeAlias = StructOpsAttachment  # noqa: Y015
+
+@_typing.final
 class Attachment(_message.Message):
     """One place to attach to: one message for each kind of place. The program's type says the rest. New kinds get the next
     number; a message is named like the dataclass in skep.hooks, and its fields like that one's.
@@ -967,6 +1021,8 @@ class Attachment(_message.Message):
     NETNS_FIELD_NUMBER: _builtins.int
     NETFILTER_FIELD_NUMBER: _builtins.int
     SOCKMAP_FIELD_NUMBER: _builtins.int
+    STRUCT_OPS_FIELD_NUMBER: _builtins.int
+    NETKIT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def xdp(self) -> Global___XdpAttachment: ...
     @_builtins.property
@@ -995,6 +1051,10 @@ class Attachment(_message.Message):
     def netfilter(self) -> Global___NetfilterAttachment: ...
     @_builtins.property
     def sockmap(self) -> Global___SockmapAttachment: ...
+    @_builtins.property
+    def struct_ops(self) -> Global___StructOpsAttachment: ...
+    @_builtins.property
+    def netkit(self) -> Global___NetkitAttachment: ...
     def __init__(
         self,
         *,
@@ -1012,12 +1072,14 @@ class Attachment(_message.Message):
         netns: Global___NetnsAttachment | None = ...,
         netfilter: Global___NetfilterAttachment | None = ...,
         sockmap: Global___SockmapAttachment | None = ...,
+        struct_ops: Global___StructOpsAttachment | None = ...,
+        netkit: Global___NetkitAttachment | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "sockmap", b"sockmap", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netkit", b"netkit", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "sockmap", b"sockmap", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netkit", b"netkit", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe", "kprobe", "aimed", "raw_tracepoint", "perf_event", "kprobe_multi", "uprobe_multi", "cgroup", "netns", "netfilter", "sockmap"]  # noqa: Y015
+    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe", "kprobe", "aimed", "raw_tracepoint", "perf_event", "kprobe_multi", "uprobe_multi", "cgroup", "netns", "netfilter", "sockmap", "struct_ops", "netkit"]  # noqa: Y015
     _WhichOneofArgType_attachment: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_attachment) -> _WhichOneofReturnType_attachment | None: ...
 
@@ -1127,9 +1189,12 @@ class UpdateLinkRequest(_message.Message):
     LINK_ID_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     PROCEED_ON_FIELD_NUMBER: _builtins.int
+    PROGRAM_ID_FIELD_NUMBER: _builtins.int
     link_id: _builtins.int
     priority: _builtins.int
     """Absent: leave alone."""
+    program_id: _builtins.int
+    """Of struct_ops: the program whose table takes the place of the present one. Absent: leave alone."""
     @_builtins.property
     def proceed_on(self) -> Global___Verdicts:
         """Absent: leave alone."""
@@ -1140,14 +1205,20 @@ class UpdateLinkRequest(_message.Message):
         link_id: _builtins.int = ...,
         priority: _builtins.int | None = ...,
         proceed_on: Global___Verdicts | None = ...,
+        program_id: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "priority", b"priority", "proceed_on", b"proceed_on"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "_program_id", b"_program_id", "priority", b"priority", "proceed_on", b"proceed_on", "program_id", b"program_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "link_id", b"link_id", "priority", b"priority", "proceed_on", b"proceed_on"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_priority", b"_priority", "_program_id", b"_program_id", "link_id", b"link_id", "priority", b"priority", "proceed_on", b"proceed_on", "program_id", b"program_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
     _WhichOneofArgType__priority: _TypeAlias = _typing.Literal["_priority", b"_priority"]  # noqa: Y015
+    _WhichOneofReturnType__program_id: _TypeAlias = _typing.Literal["program_id"]  # noqa: Y015
+    _WhichOneofArgType__program_id: _TypeAlias = _typing.Literal["_program_id", b"_program_id"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__priority) -> _WhichOneofReturnType__priority | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__program_id) -> _WhichOneofReturnType__program_id | None: ...
 
 Global___UpdateLinkRequest: _TypeAlias = UpdateLinkRequest  # noqa: Y015
 
@@ -2607,6 +2678,7 @@ class KernelMap(_message.Message):
     FROZEN_FIELD_NUMBER: _builtins.int
     KEY_TYPE_ID_FIELD_NUMBER: _builtins.int
     VALUE_TYPE_ID_FIELD_NUMBER: _builtins.int
+    KERNEL_VALUE_TYPE_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     type: _builtins.int
     """enum bpf_map_type."""
@@ -2622,6 +2694,8 @@ class KernelMap(_message.Message):
     key_type_id: _builtins.int
     """In the BTF with btf_id; 0: unknown."""
     value_type_id: _builtins.int
+    kernel_value_type_id: _builtins.int
+    """Type of a struct_ops map's value in the kernel's own BTF; else 0."""
     def __init__(
         self,
         *,
@@ -2638,10 +2712,11 @@ class KernelMap(_message.Message):
         frozen: _builtins.bool = ...,
         key_type_id: _builtins.int = ...,
         value_type_id: _builtins.int = ...,
+        kernel_value_type_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["btf_id", b"btf_id", "flags", b"flags", "frozen", b"frozen", "id", b"id", "key_size", b"key_size", "key_type_id", b"key_type_id", "map_extra", b"map_extra", "max_entries", b"max_entries", "memlock_bytes", b"memlock_bytes", "name", b"name", "type", b"type", "value_size", b"value_size", "value_type_id", b"value_type_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["btf_id", b"btf_id", "flags", b"flags", "frozen", b"frozen", "id", b"id", "kernel_value_type_id", b"kernel_value_type_id", "key_size", b"key_size", "key_type_id", b"key_type_id", "map_extra", b"map_extra", "max_entries", b"max_entries", "memlock_bytes", b"memlock_bytes", "name", b"name", "type", b"type", "value_size", b"value_size", "value_type_id", b"value_type_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from skep import errors, hooks, model, steps
 from skep.chain import codes, order, verdict
-from skep.hooks import request, tcx, xdp
-from skep.plan import chains, find, places
+from skep.hooks import netkit, request, struct_ops, tcx, xdp
+from skep.plan import chains, find, places, tables
 from skep.plan.world import Fresh, World
 
 
@@ -29,8 +29,12 @@ def plan(operation: model.Attach, world: World, fresh: Fresh) -> steps.Plan:
     match operation.attachment:
         case xdp.XdpAttachment() as attachment:
             return _chain(operation, attachment, record, world, fresh)
-        case tcx.TcxAttachment() as attachment:
-            return _anchored(operation, attachment, record, world, fresh)
+        case tcx.TcxAttachment() | netkit.NetkitAttachment() as attachment:
+            return _anchored(operation, hook, attachment, record, world, fresh)
+        case struct_ops.StructOpsAttachment() as attachment:
+            table = tables.target(attachment, record, world, fresh)
+            placing = hooks.Placing(section=record.section, table=table)
+            return _single(operation, hook, placing, record, fresh, model.IfIndex(0), model.NetnsInode(0))
         case _:
             return _single(
                 operation,
@@ -107,33 +111,34 @@ def _placing(
 
 def _anchored(
     operation: model.Attach,
-    attachment: tcx.TcxAttachment,
+    hook: hooks.Hook[Any],  # Any: the table's element type
+    attachment: hooks.InList,
     program: model.ProgramRecord,
     world: World,
     fresh: Fresh,
 ) -> steps.Plan:
     assert world.interface is not None
     netns, ifindex = world.interface.netns, world.interface.ifindex
-    live = own_order(world, fresh, netns, ifindex, attachment.direction)
+    live = own_order(world, fresh, netns, ifindex, attachment.attach_type)
     for link in live:
         if link.program == program.key:
             raise errors.AlreadyExists(
                 f"program {program.id} ({program.name}) is already attached to {attachment.interface.name} "
-                f"{attachment.direction}",
+                f"{attachment.where}",
                 why=f"link {link.id} does that",
                 do=f"detach it first with 'skep link detach {link.id}'",
             )
     placing = hooks.Placing(anchor=anchor(live, attachment.priority))
-    return _single(operation, tcx.HOOK, placing, program, fresh, ifindex, netns)
+    return _single(operation, hook, placing, program, fresh, ifindex, netns)
 
 
 def own_order(
-    world: World, fresh: Fresh, netns: model.NetnsInode, ifindex: model.IfIndex, direction: tcx.Direction
+    world: World, fresh: Fresh, netns: model.NetnsInode, ifindex: model.IfIndex, attach_type: int
 ) -> tuple[model.LinkRecord, ...]:
-    """Our live links on a TCX hook, in the order in which the kernel runs them."""
+    """Our live links on a list of an interface, in the order in which the kernel runs them."""
     position = {entry.link_id: number for number, entry in enumerate(world.tcx_on) if entry.link_id}
     live = []
-    for link in find.tcx_links(world, netns, ifindex, direction):
+    for link in find.tcx_links(world, netns, ifindex, attach_type):
         seen = world.links_at.get(link.pins[0]) if link.boot_id == fresh.boot.boot_id and link.pins else None
         if seen is not None and seen.id in position:
             live.append((position[seen.id], link))

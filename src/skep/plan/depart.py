@@ -7,11 +7,11 @@ the kernel is not asked to settle, since nobody reads its counts any more.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from skep import model, steps
-from skep.plan import chains
+from skep.plan import chains, find
 from skep.plan.world import Fresh, World
 
 
@@ -75,6 +75,7 @@ def depart(links: Sequence[model.LinkRecord], world: World, fresh: Fresh) -> Dep
         last.extend(steps.DetachLink(pin=pin) for pin in link.pins)
         if link.places:
             last.append(steps.RemoveDirectory(path=fresh.pins.link_directory(link.id)))
+    last.extend(action for link in links for action in _unpinned(link, world, fresh))
     return Departure(
         todo=tuple(made),
         revisions=tuple(revisions),
@@ -84,6 +85,19 @@ def depart(links: Sequence[model.LinkRecord], world: World, fresh: Fresh) -> Dep
         last=tuple(last),
         warnings=tuple(warning for revision in revisions for warning in revision.warnings),
     )
+
+
+def _unpinned(link: model.LinkRecord, world: World, fresh: Fresh) -> Iterator[steps.Finish]:
+    """The registration of a link that has none in the kernel, where somebody removed its pin."""
+    if not find.is_linkless(link) or link.boot_id != fresh.boot.boot_id:
+        return
+    if any(world.links_at.get(pin) is not None for pin in link.pins):
+        return
+    program = world.programs[link.program].id
+    name = getattr(link.attachment, "map", "")
+    for one in world.registrations:
+        if program in one.programs and one.name == name[:15]:
+            yield steps.Unregister(map=one.map)
 
 
 def _touched(links: Sequence[model.LinkRecord], world: World) -> tuple[model.ChainRecord, ...]:

@@ -37,6 +37,8 @@ def describe(step: steps.Step) -> str:
             return f"attach {step.program} to {target} ({labels}), pinned at {step.pin}"
         case steps.SwapLink():
             return f"swap {step.old} for {step.new} on {step.link}, atomically"
+        case steps.MoveTable():
+            return f"move {step.link} from {step.old} to {step.new.map}, atomically"
         case steps.ReadCounts():
             return f"read what {step.counts} counted"
         case _:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from skep import errors, hooks, model
-from skep.hooks import tcx
 from skep.plan.world import Fresh, World
 
 
@@ -75,21 +74,29 @@ def alive(link: model.KernelLink | None, hook: hooks.Hook[Any]) -> bool:
     return link is not None and not link.defunct and (hook.interface is None or link.ifindex != 0)
 
 
+def is_linkless(record: model.LinkRecord) -> bool:
+    """Whether the kernel has no link for it: a struct_ops map, which stands for itself."""
+    return bool(record.kernel_ids) and not any(record.kernel_ids)
+
+
 def xdp_chain(interface: model.Interface) -> model.ChainKey:
     """The place of an interface's XDP chain."""
     return model.ChainKey(type="xdp", netns=interface.netns, ifindex=interface.ifindex)
 
 
 def tcx_links(
-    world: World, netns: model.NetnsInode, ifindex: model.IfIndex, direction: tcx.Direction
+    world: World, netns: model.NetnsInode, ifindex: model.IfIndex, attach_type: int
 ) -> tuple[model.LinkRecord, ...]:
-    """Our links on one TCX hook, by id. A record of another boot is left out: interface numbers start anew."""
+    """Our links on one list of an interface (TCX, netkit), by id.
+
+    A record of another boot is left out: interface numbers start anew.
+    """
     found = []
     for id in sorted(world.links):
         record = world.links[id]
         if (
-            isinstance(record.attachment, tcx.TcxAttachment)
-            and record.attachment.direction is direction
+            isinstance(record.attachment, hooks.LISTS)
+            and record.attachment.attach_type == attach_type
             and (record.netns, record.ifindex) == (netns, ifindex)
         ):
             found.append(record)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from skep import errors, model, steps
-from skep.plan import objects, sets
+from skep import errors, hooks, model, steps
+from skep.plan import objects, sets, tables
 from skep.plan.world import Fresh, World
 
 
@@ -12,6 +12,9 @@ def plan(operation: model.Load, world: World, fresh: Fresh) -> steps.Plan:
     Conflict (type mismatch), Unsupported (type), InvalidRequest (variables, map owner)."""
     opened = objects.read(operation.object)
     wanted = objects.wanted(opened, operation.programs)
+    tables.check_whole(opened, wanted)
+    for one in wanted:
+        _check_aim(one, world, fresh)
     patches = objects.patches(opened, operation.global_data)
     owner = None if operation.map_owner is None else _owner(operation.map_owner, world, fresh)
     lent = {} if owner is None else sets.maps_of(owner, world, fresh.pins)
@@ -67,6 +70,28 @@ def plan(operation: model.Load, world: World, fresh: Fresh) -> steps.Plan:
 
     made = (*_directories(refs, fresh), step)
     return steps.Plan(steps=made, commit=commit, finish=finish)
+
+
+def _check_aim(wanted: objects.Wanted, world: World, fresh: Fresh) -> None:
+    """Raise Conflict for a function of a program that runs as a copy inside a chain: replacing it would change nothing,
+    or only until the chain's next change."""
+    target = wanted.load(model.ProgramPin("")).attach_program
+    if target is None:
+        return
+    why = ""
+    for record in world.programs.values():
+        ordering = hooks.by_name(record.hook).ordering
+        if record.id == target and record.boot_id == fresh.boot.boot_id and ordering is hooks.Ordering.LINKED:
+            why = f"{record.hook} programs of skep run as copies inside a chain"
+    for chain in world.chains.values():
+        if chain.program_id == target and chain.boot_id == fresh.boot.boot_id:
+            why = f"it is the present revision of the chain {chain.key}, which the next change replaces"
+    if why:
+        raise errors.Conflict(
+            f"{wanted.name!r} cannot replace a function of program {target}",
+            why=why,
+            do="replace the whole program with 'skep program replace', or attach another beside it",
+        )
 
 
 def aliases(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from skep import hooks, model, paths
-from skep.hooks import request, tcx, xdp
+from skep.hooks import netkit, request, struct_ops, tcx, xdp
 from skep.plan import find, notes
 from skep.plan.world import Fresh, World
 
@@ -30,6 +30,8 @@ class Need:
     """Interface and attach type -> ``World.tcx_on``."""
     targets: tuple[request.Target, ...] = ()
     """-> ``World.found``."""
+    registrations: bool = False
+    """Whether to list struct_ops without a link -> ``World.registrations``."""
     shared: bool = False
     """Whether to list the shared pins -> ``World.shared``."""
 
@@ -37,7 +39,9 @@ class Need:
 def interface(operation: model.Operation) -> model.InterfaceRef | None:
     """The interface to look up before anything else -> ``World.interface``; and for XDP also -> ``World.xdp_on``."""
     match operation:
-        case model.Attach(attachment=xdp.XdpAttachment() | tcx.TcxAttachment() as attachment):
+        case model.Attach(
+            attachment=xdp.XdpAttachment() | tcx.TcxAttachment() | netkit.NetkitAttachment() as attachment
+        ):
             return attachment.interface
         case _:
             return None
@@ -56,7 +60,7 @@ def of(operation: model.Operation, records: World, fresh: Fresh, seen: model.Int
         case model.Detach():
             return _leaving(records, (find.link(records, operation.link),), fresh.pins)
         case model.UpdateLink():
-            return _update(find.link(records, operation.link), records, fresh)
+            return _update(operation, find.link(records, operation.link), records, fresh)
         case model.Unload():
             record = find.program(records, fresh, operation.program)
             return _leaving(records, find.links_of(records, record.key), fresh.pins)
@@ -97,14 +101,16 @@ def _attach(operation: model.Attach, records: World, fresh: Fresh, seen: model.I
             chain = records.chains.get(key)
             members = tuple(member.program for member in chain.members) if chain is not None else ()
             return Need(links=(fresh.pins.chain_link(key),), programs=(record.pin,), members=(record.key, *members))
-        case tcx.TcxAttachment() as attachment:
+        case tcx.TcxAttachment() | netkit.NetkitAttachment() as attachment:
             assert seen is not None
-            siblings = find.tcx_links(records, seen.netns, seen.ifindex, attachment.direction)
+            siblings = find.tcx_links(records, seen.netns, seen.ifindex, attachment.attach_type)
             return Need(
                 links=tuple(pin for link in siblings for pin in link.pins),
                 programs=(record.pin,),
                 tcx=(attachment.interface, attachment.attach_type),
             )
+        case struct_ops.StructOpsAttachment():
+            return Need(programs=(record.pin,), objects=(record.object,))
         case _:
             hook = hooks.by_name(record.hook)
             mine = isinstance(operation.attachment, hook.attachment)  # refused by the planner where it is not
@@ -116,11 +122,14 @@ def _targets(hook: hooks.Hook[Any], attachment: object) -> tuple[request.Target,
     return () if target is None else (target,)
 
 
-def _update(link: model.LinkRecord, records: World, fresh: Fresh) -> Need:
+def _update(operation: model.UpdateLink, link: model.LinkRecord, records: World, fresh: Fresh) -> Need:
     around = _links(records, (link,), fresh.pins)
-    if not isinstance(link.attachment, tcx.TcxAttachment):
+    if operation.program is not None:
+        record = find.program(records, fresh, operation.program)
+        return replace(around, programs=(record.pin,), objects=(record.object,))
+    if not isinstance(link.attachment, hooks.LISTS):
         return around
-    siblings = find.tcx_links(records, link.netns, link.ifindex, link.attachment.direction)
+    siblings = find.tcx_links(records, link.netns, link.ifindex, link.attachment.attach_type)
     return Need(
         links=tuple(pin for sibling in siblings for pin in sibling.pins),
         members=(link.program,),
@@ -146,4 +155,8 @@ def _leaving(records: World, links: tuple[model.LinkRecord, ...], pins: paths.Pi
     gone = {link.id for link in links}
     chains = [records.chains[link.chain] for link in links if link.chain is not None and link.chain in records.chains]
     stay = {member.program for chain in chains for member in chain.members if member.link not in gone}
-    return replace(around, members=tuple(key for key in around.members if key in stay))
+    return replace(
+        around,
+        members=tuple(key for key in around.members if key in stay),
+        registrations=any(find.is_linkless(link) for link in links),
+    )

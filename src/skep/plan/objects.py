@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from skep import errors, hooks, model, steps
-from skep.bytecode import elf, maps, programs, variables
+from skep.bytecode import elf, maps, programs, struct_ops, variables
 from skep.bytecode.recent import OBJECTS, recent
+from skep.hooks import freplace
 
 BPF_F_SLEEPABLE = 1 << 4
 """Program flag (linux/bpf.h, Linux 5.10); libbpf sets it for sections it knows."""
@@ -28,6 +29,9 @@ class Wanted:
 
     def load(self, pin: model.ProgramPin) -> steps.ProgramLoad:
         """What the kernel is asked for."""
+        aim = None
+        if self.hook.name == freplace.HOOK.name and self.attach_func is not None:
+            aim = freplace.parse(self.attach_func)
         return steps.ProgramLoad(
             name=self.name,
             pin=pin,
@@ -35,7 +39,8 @@ class Wanted:
             expected_attach_type=self.hook.attach_type(self.section),
             prog_flags=(self.hook.frags_flag if hooks.has_frags(self.section) else 0)
             | (BPF_F_SLEEPABLE if hooks.is_sleepable(self.section) else 0),
-            attach_func=self.attach_func,
+            attach_func=self.attach_func if aim is None else aim.function,
+            attach_program=None if aim is None else aim.program,
         )
 
 
@@ -60,6 +65,11 @@ class Opened:
                     do="rename the map in the program",
                 )
         return found
+
+    @functools.cached_property
+    def tables(self) -> tuple[struct_ops.Table, ...]:
+        """The object's struct_ops, which libbpf makes maps of too."""
+        return struct_ops.tables(self.elf)
 
 
 @recent(OBJECTS)

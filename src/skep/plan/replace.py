@@ -10,12 +10,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from skep import errors, hooks, model, steps
 from skep.bytecode import variables
-from skep.hooks import xdp
+from skep.hooks import struct_ops, xdp
 from skep.plan import chains, find, load, objects, places, sets
 from skep.plan.world import Fresh, World
+
+_MOVE: Final = "load the new object beside it, then 'skep link update LINK --to-program NEW' moves the registration"
 
 
 def plan(operation: model.ReplaceProgram, world: World, fresh: Fresh) -> steps.Plan:
@@ -38,6 +41,12 @@ def plan(operation: model.ReplaceProgram, world: World, fresh: Fresh) -> steps.P
             f"program {record.id} ({record.name}) cannot be replaced by {wanted.name!r}",
             why=f"that is for {wanted.section}, not {record.section}",
             do="unload it and load the other",
+        )
+    if hook.name == struct_ops.HOOK.name:
+        raise errors.Conflict(
+            f"program {record.id} ({record.name}) cannot be replaced alone",
+            why="it stands in a struct_ops, whose programs are loaded together",
+            do=_MOVE,
         )
     data = _data(operation, opened, record, world)
     lent = sets.maps_of(record.set, world, fresh.pins)

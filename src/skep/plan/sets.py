@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from skep import model, paths, steps
+from skep.bytecode import struct_ops
 from skep.plan import find, objects
 from skep.plan.world import World
 
@@ -52,6 +53,11 @@ def assign(
         else:
             loads.append(steps.MapLoad(name=one.name, pins=(own,)))
             refs.append(model.MapRef(name=one.name, pin=own))
+    for table in opened.tables:
+        # The kernel takes such a map only once: it is never shared.
+        own = pins.map(key, prefix + table.name)
+        loads.append(steps.MapLoad(name=table.name, pins=(own,), flags=struct_ops.BPF_F_LINK if table.linked else 0))
+        refs.append(model.MapRef(name=table.name, pin=own))
     for number, section in enumerate(objects.sections(opened)):
         ref = kept.get(section.name)
         if ref is not None:

@@ -29,6 +29,8 @@ def undo(step: steps.Step) -> tuple[steps.Finish, ...]:
             return (steps.DetachLink(pin=step.pin),)
         case steps.SwapLink():
             return (steps.PointLink(link=step.link, program=step.old),)
+        case steps.MoveTable():
+            return (steps.PointTable(link=step.link, map=step.old),)
         case steps.ReadCounts():
             return ()
         case _:

@@ -10,8 +10,8 @@ import dataclasses
 
 from skep import errors, hooks, model, steps
 from skep.chain import codes, verdict
-from skep.hooks import tcx, xdp
-from skep.plan import attach, chains, find
+from skep.hooks import netkit, request, struct_ops, tcx, xdp
+from skep.plan import attach, chains, find, tables
 from skep.plan.world import Fresh, World
 
 
@@ -19,10 +19,18 @@ def plan(operation: model.UpdateLink, world: World, fresh: Fresh) -> steps.Plan:
     """Update ``operation.link``; a plan without steps when nothing changes. NotFound, InvalidRequest (this type has no
     such setting, value out of range), Conflict (the link no longer runs)."""
     record = find.link(world, operation.link)
+    if isinstance(record.attachment, struct_ops.StructOpsAttachment):
+        return _table(operation, record.attachment, record, world, fresh)
+    if operation.program is not None:
+        raise errors.InvalidRequest(
+            f"link {record.id} keeps its program",
+            why=f"only a struct_ops link moves to another one, and this is of type {record.hook}",
+            do=f"use 'skep program replace' for its program, or detach link {record.id} and attach the other",
+        )
     match record.attachment:
         case xdp.XdpAttachment() as attachment:
             return _chain(operation, attachment, record, world, fresh)
-        case tcx.TcxAttachment() as attachment:
+        case tcx.TcxAttachment() | netkit.NetkitAttachment() as attachment:
             return _anchored(operation, attachment, record, world, fresh)
         case _:
             raise errors.InvalidRequest(
@@ -95,12 +103,62 @@ def _same_code(left: tuple[model.ChainMember, ...], right: tuple[model.ChainMemb
     return [(one.link, one.proceed_on) for one in left] == [(one.link, one.proceed_on) for one in right]
 
 
+# ---------------------------------------------------------------- struct_ops
+
+
+def _table(
+    operation: model.UpdateLink,
+    attachment: struct_ops.StructOpsAttachment,
+    record: model.LinkRecord,
+    world: World,
+    fresh: Fresh,
+) -> steps.Plan:
+    if operation.program is None or operation.priority is not None or operation.proceed_on is not None:
+        raise errors.InvalidRequest(
+            f"link {record.id} has no priority and no proceed-on set",
+            why="it registers a struct_ops",
+            do="move it to another program's table with --to-program",
+        )
+    if find.is_linkless(record):
+        raise errors.Conflict(
+            f"link {record.id} cannot be moved",
+            why="the kernel has no link for it: its table stands in .struct_ops",
+            do='detach it and attach the other, or put tables into SEC(".struct_ops.link") (Linux 6.4)',
+        )
+    program = find.live_program(world, fresh, operation.program)
+    if program.hook != struct_ops.HOOK.name:
+        raise errors.Conflict(
+            f"link {record.id} cannot be moved to program {program.id} ({program.name})",
+            why=f"that is of type {program.hook}",
+            do="name a struct_ops program",
+        )
+    target = tables.target(struct_ops.StructOpsAttachment(), program, world, fresh)
+    if not target.linked:
+        raise errors.Conflict(
+            f"link {record.id} cannot be moved to program {program.id} ({program.name})",
+            why=f"its table {target.name!r} stands in .struct_ops, and only a link's table can take its place",
+            do='put the table into SEC(".struct_ops.link")',
+        )
+    (pin,) = record.pins
+    if not find.alive(world.links_at.get(pin), struct_ops.HOOK):
+        raise _dead(record)
+    (old,) = (ref.pin for ref in world.programs[record.program].maps if ref.name == attachment.map and not ref.internal)
+    if old == target.map:
+        return _unchanged()
+    moved = dataclasses.replace(record, program=program.key, attachment=struct_ops.StructOpsAttachment(map=target.name))
+    return steps.Plan(
+        steps=(steps.MoveTable(link=pin, old=old, new=target),),
+        commit=lambda results: steps.StoreChange(links=(moved,)),
+        finish=_nothing,
+    )
+
+
 # ---------------------------------------------------------------- TCX
 
 
 def _anchored(
     operation: model.UpdateLink,
-    attachment: tcx.TcxAttachment,
+    attachment: hooks.InList,
     record: model.LinkRecord,
     world: World,
     fresh: Fresh,
@@ -108,14 +166,14 @@ def _anchored(
     if operation.proceed_on is not None:
         raise errors.InvalidRequest(
             f"link {record.id} has no proceed-on set",
-            why="under TCX a program goes on by returning TCX_NEXT (-1)",
+            why="here a program goes on by returning TCX_NEXT (-1)",
             do="change its priority instead, or the program",
         )
     if operation.priority is None or operation.priority == attachment.priority:
         return _unchanged()
     wanted = dataclasses.replace(attachment, priority=operation.priority)
     updated = dataclasses.replace(record, attachment=wanted, priority=wanted.priority)
-    live = attach.own_order(world, fresh, record.netns, record.ifindex, attachment.direction)
+    live = attach.own_order(world, fresh, record.netns, record.ifindex, attachment.attach_type)
     if all(link.id != record.id for link in live):
         raise _dead(record)
     if _in_order(live, updated):
@@ -146,8 +204,8 @@ def _move(
         )
     others = tuple(link for link in live if link.id != record.id)
     placing = hooks.Placing(anchor=attach.anchor(others, updated.priority or 0))
-    assert isinstance(updated.attachment, tcx.TcxAttachment)
-    candidates = tcx.requests(updated.attachment, placing)
+    candidates = hooks.by_name(updated.hook).requests(updated.attachment, placing)
+    assert not isinstance(candidates, request.Several)
     copy = fresh.pins.program_copy(program.key, program.generation)
     waiting = fresh.pins.link_copy(record.id)
     (pin,) = record.pins

@@ -34,6 +34,8 @@ class World:
     """What a target that stands for several stands for now, of the targets that were looked at."""
     interface: model.Interface | None = None
     """The attachment's interface, for hooks that have one."""
+    registrations: tuple[model.Registration, ...] = ()
+    """struct_ops that are registered without a link."""
     xdp_on: tuple[model.ProgramId, ...] = ()
     """Programs that hold the interface's XDP hook, ours included."""
     tcx_on: tuple[model.HookEntry, ...] = ()

@@ -219,8 +219,8 @@ def event(row: Row) -> model.Event:
 _FINISHES: Final[Mapping[str, Callable[..., steps.Finish]]] = {
     one.__name__: one
     for one in (
-        steps.DetachLink, steps.Unpin, steps.RemoveDirectory, steps.RenamePin, steps.PointLink, steps.Alias,
-        steps.RemoveAlias, steps.Absorb,
+        steps.DetachLink, steps.Unregister, steps.Unpin, steps.RemoveDirectory, steps.RenamePin, steps.PointLink,
+        steps.PointTable, steps.Alias, steps.RemoveAlias, steps.Absorb,
     )
 }  # fmt: skip
 

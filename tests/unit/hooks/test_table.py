@@ -42,7 +42,7 @@ def test_a_section_tells_the_type(section: str, name: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("section", "foreign"),
-    [("kprobe.session/x", True), ("lwt_in/x", True), ("struct_ops/x", True), ("xdp/devmap", True),
+    [("kprobe.session/x", True), ("lwt_in/x", True), ("struct_ops/x", False), ("xdp/devmap", True),
      ("uprobe.session/x", True), ("prog", False), ("my_section", False), ("xdp", False)],
 )  # fmt: skip
 def test_sections_of_other_types_are_known_from_those_that_say_nothing(section: str, foreign: bool) -> None:

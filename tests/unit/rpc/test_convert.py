@@ -95,6 +95,7 @@ OPERATIONS = {
     **{kind.__name__: filled(kind) for kind in get_args(model.Operation)},
     "bare load": model.Load(object=b"elf", source=model.FileSource(path="/a.o"), programs=()),
     "update that changes nothing": model.UpdateLink(link=model.LinkId(1)),
+    "update to another program": model.UpdateLink(link=model.LinkId(1), program=model.ProgramId(7)),
     "update to no verdict": model.UpdateLink(link=model.LinkId(1), priority=0, proceed_on=()),
     "replace that keeps the data": model.ReplaceProgram(
         program=model.ProgramId(1), object=b"elf", source=model.FileSource(path="/a.o")

@@ -19,6 +19,8 @@ FINISHES = (
     steps.Unpin(pin=model.ProgramPin("/p/progs/1-1")),
     steps.RemoveDirectory(path=model.PinDir("/p/sets/1")),
     steps.RenamePin(old=model.LinkPin("/p/links/1_next"), new=model.LinkPin("/p/links/1")),
+    steps.Unregister(map=model.MapId(9)),
+    steps.PointTable(link=model.LinkPin("/p/links/1"), map=model.MapPin("/p/sets/1/slow")),
     steps.PointLink(link=model.LinkPin("/p/links/1"), program=model.ProgramPin("/p/progs/1-1")),
     steps.Alias(path="/p/prog_7", target="progs/1-1"),
     steps.RemoveAlias(path="/p/prog_7"),

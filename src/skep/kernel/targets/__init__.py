@@ -11,7 +11,7 @@ from typing import Any, Final
 from skep import model
 from skep.hooks import request
 from skep.kernel import bpffs, process
-from skep.kernel.targets import events, group, interface, multi, netfilter, network, sockmap, tracing
+from skep.kernel.targets import events, group, interface, multi, netfilter, network, sockmap, struct_ops, tracing
 from skep.kernel.targets.place import NextPlease, Place
 
 PLACES: Final[Mapping[type, Place[Any]]] = {  # Any: each kind of place has a type of its own
@@ -28,6 +28,7 @@ PLACES: Final[Mapping[type, Place[Any]]] = {  # Any: each kind of place has a ty
     request.NetnsTarget: network.PLACE,
     request.NetfilterTarget: netfilter.PLACE,
     request.MapTarget: sockmap.PLACE,
+    request.StructOpsTarget: struct_ops.PLACE,
     request.LoadedTarget: tracing.LOADED,
 }
 
@@ -69,4 +70,11 @@ def _pid(target: request.Target) -> int | None:
     return pid
 
 
-__all__ = ["PLACES", "NextPlease", "Place", "check", "create", "expand", "lost", "process_start"]
+def start(pins: bpffs.Bpffs, fd: int, candidate: request.LinkRequest) -> None:
+    """What a place still needs when that which ``create`` made is pinned."""
+    begin = PLACES[type(candidate.target)].start
+    if begin is not None:
+        begin(pins, fd, candidate.target)
+
+
+__all__ = ["PLACES", "NextPlease", "Place", "check", "create", "expand", "lost", "process_start", "start"]

@@ -30,7 +30,7 @@ def _create(pins: bpffs.Bpffs, program: int, candidate: request.LinkRequest, tar
 def _on_interface(pins: bpffs.Bpffs, program: int, candidate: request.LinkRequest, ref: model.InterfaceRef) -> Made:
     """Runs in the interface's namespace, where the kernel looks the index up."""
     interface = netns.here(ref)
-    ordered = candidate.attach_type in (abi.TCX_INGRESS, abi.TCX_EGRESS)
+    ordered = candidate.attach_type in tcx.LISTS
     try:
         if ordered:
             return tcx.create(pins, program, interface.ifindex, candidate), interface
@@ -40,7 +40,7 @@ def _on_interface(pins: bpffs.Bpffs, program: int, candidate: request.LinkReques
         if code == errno.ENODEV:
             raise netns.no_interface(ref) from refusal
         if ordered:
-            raise _tcx_refused(ref, interface, candidate, refusal) from refusal
+            raise _list_refused(ref, interface, candidate, refusal) from refusal
         raise _xdp_refused(ref, interface, candidate, refusal) from refusal
 
 
@@ -97,11 +97,12 @@ def _xdp_refused(
     return NextPlease(f"{refused.number(code)}{': ' + hint if hint else ''}", error)
 
 
-def _tcx_refused(
+def _list_refused(
     ref: model.InterfaceRef, interface: model.Interface, candidate: request.LinkRequest, refusal: OSError
 ) -> errors.SkepError:
     code = refusal.errno or 0
-    what = f"cannot attach to the TCX hook of {ref.name}"
+    name, first = tcx.LISTS[candidate.attach_type]
+    what = f"cannot attach to the {name} hook of {ref.name}"
     match code:
         case errno.EEXIST:
             return errors.AlreadyExists(
@@ -110,9 +111,11 @@ def _tcx_refused(
         case errno.ERANGE:
             return errors.Exhausted(what, why="64 programs are there already", do="detach one", errno=code)
         case errno.EINVAL if not tcx.known(interface.ifindex, candidate.attach_type):
-            return tcx.unsupported(ref, code)
+            return tcx.unsupported(ref, candidate.attach_type, code)
         case _:
-            return refused.general(what, refusal, feature="TCX", first="6.6")
+            if (other := tcx.not_here(ref, candidate.attach_type, code)) is not None:
+                return other
+            return refused.general(what, refusal, feature=name, first=first)
 
 
 def _xdp_here(ref: model.InterfaceRef, ifindex: int) -> tuple[model.ProgramId, ...]:

@@ -22,12 +22,14 @@ class Place(Generic[T]):
     ``expand``: what a target stands for, where that may be several; it raises what ``check`` raises.
     ``lost`` tells what a link has lost of its target where the kernel's link info does not (processes: see ``lost`` of
     the package).
+    ``start``: what is to be done when that is pinned; for what has no link, and stays in the kernel if nobody knows it.
     """
 
     check: Callable[[T], None]
     create: Callable[[bpffs.Bpffs, int, request.LinkRequest, T], Made]
     expand: Callable[[T], tuple[request.Target, ...]] | None = None
     lost: Callable[[T], model.Loss | None] | None = None
+    start: Callable[[bpffs.Bpffs, int, T], None] | None = None
 
 
 class NextPlease(Exception):

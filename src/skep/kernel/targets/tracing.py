@@ -59,6 +59,10 @@ def _no_tracepoint(name: str) -> errors.NotFound:
 def _refused(what: str, candidate: request.LinkRequest, refusal: OSError) -> errors.SkepError:
     code = refusal.errno or 0
     match code:
+        case errno.EBUSY if candidate.label == "freplace":
+            return errors.Conflict(
+                what, why="another program has taken its place already", do="detach that first", errno=code
+            )
         case errno.EBUSY | errno.EEXIST:
             return errors.AlreadyExists(
                 what, why="this program is there already", do="load it once more to attach it twice", errno=code

@@ -142,6 +142,7 @@ def pack_update(operation: model.UpdateLink) -> skep_pb2.UpdateLinkRequest:
         link_id=operation.link,
         priority=operation.priority,
         proceed_on=None if codes is None else skep_pb2.Verdicts(codes=codes),
+        program_id=operation.program,
     )
 
 
@@ -151,6 +152,7 @@ def unpack_update(message: skep_pb2.UpdateLinkRequest) -> model.UpdateLink:
         link=model.LinkId(message.link_id),
         priority=message.priority if message.HasField("priority") else None,
         proceed_on=tuple(message.proceed_on.codes) if message.HasField("proceed_on") else None,
+        program=model.ProgramId(message.program_id) if message.HasField("program_id") else None,
     )
 
 
