@@ -113,7 +113,7 @@ int returned(void *ctx)
 	return 0;
 }
 
-SEC("lwt_in")
+SEC("lirc_mode2")
 int unknown_kind(void *ctx)
 {
 	return 0;

@@ -8,6 +8,7 @@ from typing import Any
 
 from skep import errors, model
 from skep.hooks import hook, request, valid
+from skep.hooks.runs import Runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,7 @@ def hook_of(
     sections: tuple[str, ...] = (),
     attach_type: int = 0,
     aimed: bool = False,
+    runs: Runs | None = None,
 ) -> hook.Hook[CgroupAttachment]:
     """A type of the family: ``points`` where its sections differ in the attach type, else ``sections``."""
 
@@ -77,6 +79,7 @@ def hook_of(
         points=points or {},
         expected_attach_type=attach_type,
         aimed=aimed,
+        runs=runs,
         swaps=True,
         anchor=_anchor,
         first=first,

@@ -60,13 +60,17 @@ if TYPE_CHECKING:
     )
     from skep.model.observed import (
         Boot,
+        Descriptor,
         Feature,
         HookEntry,
         Interface,
         KernelLink,
         KernelMap,
         KernelProgram,
+        LocalAddress,
         MapView,
+        Socket,
+        SocketRef,
         XdpMode,
     )
     from skep.model.operation import (
@@ -96,6 +100,11 @@ if TYPE_CHECKING:
         ProgramStatus,
         Source,
     )
+    from skep.model.run import (
+        Ran,
+        ReadIterator,
+        Run,
+    )
 
 MAX_OBJECT_BYTES = 16 * 1024 * 1024
 """The largest object file that is looked at; anything larger is refused before any parser sees it."""
@@ -112,6 +121,7 @@ __all__ = [
     "ChainStatus",
     "Counts",
     "Datum",
+    "Descriptor",
     "Detach",
     "Digest",
     "Done",
@@ -138,6 +148,7 @@ __all__ = [
     "LinkState",
     "LinkStatus",
     "Load",
+    "LocalAddress",
     "MapDump",
     "MapEntry",
     "MapField",
@@ -169,15 +180,20 @@ __all__ = [
     "ProgramRecord",
     "ProgramSpec",
     "ProgramStatus",
+    "Ran",
+    "ReadIterator",
     "ReplaceProgram",
+    "Run",
     "SetKey",
+    "Socket",
+    "SocketRef",
     "Source",
     "Unload",
     "UpdateLink",
     "XdpMode",
 ]
 
-_HOMES = ("observed", "program", "link", "operation", "content")
+_HOMES = ("observed", "program", "link", "operation", "content", "run")
 """Where the names are, those that others build on first."""
 
 if not TYPE_CHECKING:  # a type checker reads the imports above, and tells a name that does not exist

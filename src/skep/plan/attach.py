@@ -10,8 +10,8 @@ from typing import Any
 
 from skep import errors, hooks, model, steps
 from skep.chain import codes, order, verdict
-from skep.hooks import request, tcx, xdp
-from skep.plan import chains, find, places
+from skep.hooks import request, socket, tcx, unattached, xdp
+from skep.plan import chains, find, places, sockets
 from skep.plan.world import Fresh, World
 
 
@@ -20,6 +20,8 @@ def plan(operation: model.Attach, world: World, fresh: Fresh) -> steps.Plan:
     chain that must be detached first), AlreadyExists (same program on the same chain or TCX hook)."""
     record = find.live_program(world, fresh, operation.program)
     hook = hooks.by_name(record.hook)
+    if hook.unattached:
+        raise unattached.refusal(hook)
     if not isinstance(operation.attachment, hook.attachment):
         raise errors.Conflict(
             f"program {record.id} ({record.name}) cannot be attached that way",
@@ -31,6 +33,8 @@ def plan(operation: model.Attach, world: World, fresh: Fresh) -> steps.Plan:
             return _chain(operation, attachment, record, world, fresh)
         case tcx.TcxAttachment() as attachment:
             return _anchored(operation, attachment, record, world, fresh)
+        case socket.SocketAttachment() as attachment:
+            return sockets.plan(operation, attachment, hook, record, world, fresh)
         case _:
             return _single(
                 operation,
