@@ -113,6 +113,14 @@ int returned(void *ctx)
 	return 0;
 }
 
+#ifdef SOCKETS
+SEC("socket")
+int kept(struct __sk_buff *skb)
+{
+	return 20;
+}
+#endif
+
 SEC("lirc_mode2")
 int unknown_kind(void *ctx)
 {

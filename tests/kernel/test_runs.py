@@ -132,8 +132,8 @@ def test_every_kind_of_packet_is_one_to_the_kernel(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("program", "wanted", "words"),
     [
-        ("run_xdp", {"packet": b"short"}, "needs a packet of 14 bytes"),
-        ("run_syscall", {"packet": FRAME}, "takes no packet"),
+        ("run_xdp", {"packet": b"short"}, "need a packet of 14 bytes"),
+        ("run_syscall", {"packet": FRAME}, "take no packet"),
         ("run_sk_lookup", {}, "nothing but a context"),
         ("run_raw_tp", {"repeat": 2}, "once a request"),
         ("run_xdp", {"packet": FRAME, "repeat": 1_000_001}, "1 to 1000000"),

@@ -26,7 +26,7 @@ _TAKES: Mapping[str, frozenset[str]] = {
 class IteratorAttachment:
     """What an iterator goes through when it is read. ``target``: the kind it was loaded for, "" leaves it to the load.
 
-    ``map``: id or pin's path of the map whose elements are meant. ``cgroup``: a directory or systemd unit, None for the whole tree;
+    ``map``: id or pin's path of the map whose elements are meant. ``cgroup``: a directory or systemd unit, None: all;
     ``order``: one of ``ORDERS``. ``pid``: one process with all its threads; ``tid``: one thread.
     """
 

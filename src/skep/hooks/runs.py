@@ -67,7 +67,7 @@ SK_LOOKUP = Runs(needed=True, verdicts={0: "SK_DROP", 1: "SK_PASS"})
 LWT = Runs(least=_FRAME, verdicts={0: "BPF_OK", 2: "BPF_DROP", 7: "BPF_REDIRECT", 128: "BPF_LWT_REROUTE"})
 """``enum bpf_ret_code`` (linux/bpf.h)."""
 
-RAW_TRACEPOINT = Runs(repeats=False, note="its helpers act as at the tracepoint")
+RAW_TRACEPOINT = Runs(repeats=False)
 """The context holds the tracepoint's arguments, 8 bytes each."""
 
-SYSCALL = Runs(repeats=False, note="it did what it does: maps, files and system calls are real")
+SYSCALL = Runs(repeats=False, note="what it did is real: what it wrote to maps, and the system calls it made")

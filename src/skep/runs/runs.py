@@ -232,13 +232,13 @@ def _check(record: model.ProgramRecord, how: runs.Runs, wanted: model.Run) -> No
     what = f"program {record.id} ({record.name}) cannot be run like that"
     hook = record.hook
     if how.least and len(wanted.packet) < how.least:
-        why = f"a {hook} program needs a packet of {how.least} bytes or more"
+        why = f"{hook} programs need a packet of {how.least} bytes or more"
         raise errors.InvalidRequest(what, why=why, do="give one, for example with --data udp4")
     if wanted.packet and not how.least:
-        raise errors.InvalidRequest(what, why=f"a {hook} program takes no packet", do="give a context, or nothing")
+        raise errors.InvalidRequest(what, why=f"{hook} programs take no packet", do="give a context, or nothing")
     if how.needed and not wanted.context:
         raise errors.InvalidRequest(
-            what, why=f"a {hook} program is given nothing but a context", do="give it with --context; see docs/run.md"
+            what, why=f"{hook} programs are given nothing but a context", do="give it with --context; see docs/run.md"
         )
     for name, data in (("packet", wanted.packet), ("context", wanted.context)):
         if len(data) > runs.MOST_BYTES:
@@ -251,5 +251,5 @@ def _check(record: model.ProgramRecord, how: runs.Runs, wanted: model.Run) -> No
         )
     if wanted.repeat > 1 and not how.repeats:
         raise errors.InvalidRequest(
-            what, why=f"the kernel runs a {hook} program once a request", do="leave the repetitions out"
+            what, why=f"the kernel runs {hook} programs once a request", do="leave the repetitions out"
         )
