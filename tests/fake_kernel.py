@@ -18,11 +18,13 @@ from skep import errors, model, steps
 from skep.bytecode import elf, insn, maps, relocated, struct_ops
 from skep.chain import codes, counts, linked
 from skep.hooks import request
-from tests import fake_elements
+from tests import fake_elements, fake_runs
 
 ROOT = "/sys/fs/bpf/test"
 BPF_XDP = 37
 TCX = {46: "ingress", 47: "egress"}
+SOCKET = 0
+"""No link type: what stands for a program on a socket."""
 EBUSY, EEXIST, EOPNOTSUPP, EINVAL, EPERM, ENOLINK = 16, 17, 95, 22, 1, 67
 
 HostInterface = tuple[model.NetnsInode, model.IfIndex]
@@ -53,7 +55,7 @@ class Link:
     dead: bool = False
 
 
-class FakeKernel(fake_elements.Elements):
+class FakeKernel(fake_elements.Elements, fake_runs.Runs):
     """One fake kernel. Interfaces ``eth0`` and ``eth1`` in the own namespace, ``eth0`` in ``/run/netns/blue``."""
 
     def __init__(self) -> None:
@@ -66,6 +68,7 @@ class FakeKernel(fake_elements.Elements):
         self.processes = {1}
         self.files = {"/bin/probed": {"main", "work"}}
         self.objects: dict[str, bytes] = {}
+        self.sockets: dict[tuple[model.Descriptor | model.LocalAddress, str | None], model.Socket] = {}
         self.refuse_linked: Callable[[linked.Linked], str] = lambda one: ""
         self.calls: list[str] = []
         self._failures: dict[str, list[errors.SkepError | None]] = {}
@@ -84,6 +87,7 @@ class FakeKernel(fake_elements.Elements):
         self._xdp: dict[HostInterface, list[model.ProgramId]] = {}
         self._tcx: dict[tuple[HostInterface, int], list[model.HookEntry]] = {}
         self._start_elements()
+        self._start_runs()
         self.interfaces = {}
         for number, (netns, name) in enumerate(((None, "eth0"), (None, "eth1"), ("/run/netns/blue", "eth0"))):
             self.add_interface(name, netns=netns, ifindex=number % 2 + 2)
@@ -204,7 +208,7 @@ class FakeKernel(fake_elements.Elements):
         return None if found is None else found.info
 
     def links(self) -> tuple[model.KernelLink, ...]:
-        return tuple(self._link_info(self._links[id]) for id in sorted(self._links))
+        return tuple(self._link_info(self._links[id]) for id in sorted(self._links) if self._links[id].type != SOCKET)
 
     def program(self, pin: model.ProgramPin) -> model.KernelProgram | None:
         found = self._at(pin, "program")
@@ -268,6 +272,12 @@ class FakeKernel(fake_elements.Elements):
         if pid is None or pid in self.processes:
             return None
         return model.Loss(state=model.LinkState.DEFUNCT, reason=f"process {pid} has ended")
+
+    def socket(self, named: model.Descriptor | model.LocalAddress, netns: str | None, *, several: bool) -> model.Socket:
+        found = [one for key, one in self.sockets.items() if key == (named, netns)]
+        if not found:
+            raise errors.NotFound(f"no socket {named}")
+        return found[0]
 
     def check_target(self, target: request.Target) -> None:
         match target:
@@ -444,6 +454,10 @@ class FakeKernel(fake_elements.Elements):
             case request.UprobeTarget():
                 detail = f"{one.target.path} {one.target.symbol}+{one.target.offset}"
                 return self._new_link(5, id, one.attach_type, None, detail), None
+            case request.SocketTarget(socket=model.SocketRef() as ref):
+                if ref not in {one.ref for one in self.sockets.values()}:
+                    raise errors.NotFound("it was closed meanwhile")
+                return self._new_link(SOCKET, id, 0, None, f"socket {ref.inode}"), None
             case _:  # kinds of places of which the fake knows nothing: whatever is asked for is there
                 return self._new_link(2, id, one.attach_type, None, str(one.target)), None
 
@@ -570,6 +584,15 @@ class FakeKernel(fake_elements.Elements):
         return Link(model.KernelLinkId(self._new_id()), type, program, attach_type, where, detail)
 
     def _link_info(self, link: Link) -> model.KernelLink:
+        if link.type == SOCKET:  # no link of the kernel's, but what skep notes
+            alive = link.detail in {f"socket {one.ref.inode}" for one in self.sockets.values()}
+            return model.KernelLink(
+                id=model.KernelLinkId(0),
+                type=SOCKET,
+                program_id=link.program,
+                detail=link.detail if alive else "its socket is closed",
+                defunct=not alive,
+            )
         ifindex = link.where[1] if link.where is not None and not link.dead else model.IfIndex(0)
         return model.KernelLink(
             id=link.id,
@@ -609,7 +632,7 @@ class FakeKernel(fake_elements.Elements):
         if link.type == 6:
             assert link.where is not None
             self._xdp[link.where] = [program]
-        else:
+        elif link.type != SOCKET:
             assert link.where is not None
             entries = self._tcx[link.where, link.attach_type]
             for number, entry in enumerate(entries):

@@ -19,6 +19,7 @@ from skep.contents import Contents
 from skep.inventory import chains, doctor, leftover, links, maps, programs, resolve, seen, stale, world
 from skep.kernel import door
 from skep.plan import describe, join
+from skep.runs import Runs
 
 log = logging.getLogger("skep.manager")
 
@@ -70,6 +71,15 @@ class Manager:
             begin=lambda: remembered.take_ids(programs=0, links=0, sets=0).operation,
             record=self._record,
         )
+        self.runs = Runs(
+            kernel,
+            remembered,
+            pins,
+            access,
+            begin=lambda: remembered.take_ids(programs=0, links=0, sets=0).operation,
+            record=self._record,
+        )
+        """Programs run on request, and iterators read."""
 
     # ---------------------------------------------------------------- change
 

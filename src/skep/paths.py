@@ -105,6 +105,8 @@ TOP = (
     "progs", "sets", "private", "shared", "links", "chains", "maps", "notes/programs", "notes/links", "notes/chains",
 )  # fmt: skip
 """The directories that are made once, when an instance starts; plans make what is below them."""
+SOCKET = "_socket"
+"""How a path ends where a socket is noted, in place of a pinned link."""
 CLOSED = "notes"
 """For the owner's eyes only: metadata and global data stand there in clear, and a symbolic link has no mode."""
 
@@ -172,6 +174,10 @@ class Pins:
     def link_copy_directory(self, link: model.LinkId) -> model.PinDir:
         """The directory in which the next of several kernel links wait."""
         return model.PinDir(self.link_copy(link))
+
+    def socket(self, link: model.LinkId) -> model.LinkPin:
+        """The note that stands for a link to a socket: a symbolic link that says which one it is."""
+        return model.LinkPin(f"{self.link(link)}{SOCKET}")
 
     def chain(self, key: model.ChainKey) -> model.PinDir:
         """The directory of a chain."""

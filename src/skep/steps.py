@@ -125,6 +125,7 @@ class LoadMember:
 class CreateLink:
     """Attach a program by the first of ``candidates`` the kernel accepts, and pin the link. Undo: detach.
 
+    A program on a socket cannot be pinned: a note at ``pin`` stands for it (``kernel.sockets``).
     ``hint`` is told with a refusal: what the plan knows and the kernel's errno does not say.
     """
 

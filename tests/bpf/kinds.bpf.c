@@ -113,7 +113,15 @@ int returned(void *ctx)
 	return 0;
 }
 
-SEC("lwt_in")
+#ifdef SOCKETS
+SEC("socket")
+int kept(struct __sk_buff *skb)
+{
+	return 20;
+}
+#endif
+
+SEC("lirc_mode2")
 int unknown_kind(void *ctx)
 {
 	return 0;

@@ -18,6 +18,13 @@ struct {
 	__type(value, __u64);
 } sockets SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_REUSEPORT_SOCKARRAY);
+	__uint(max_entries, 4);
+	__type(key, __u32);
+	__type(value, __u64);
+} group SEC(".maps");
+
 const volatile __u64 only_tgid = 0; /* 0: every process */
 const volatile __u32 refuse = 0;    /* whether to refuse what may be refused */
 const volatile __u32 slot = 0;
@@ -97,5 +104,17 @@ ALLOWING("sk_skb/stream_verdict", on_stream_verdict)
 ALLOWING("sk_skb/verdict", on_verdict)
 SEC("flow_dissector") int on_flow(void *ctx) { hit(); return BPF_OK; }
 SEC("sk_skb/stream_parser") int on_stream_parser(struct __sk_buff *ctx) { hit(); return ctx->len; }
+
+SEC("socket") int on_socket_filter(void *ctx) { hit(); return refuse ? 0 : 20; }
+
+/* Gives everything to the second socket of the group. */
+SEC("sk_reuseport") int on_sk_reuseport(struct sk_reuseport_md *ctx)
+{
+	__u32 second = 1;
+
+	hit();
+	bpf_sk_select_reuseport(ctx, &group, &second, 0);
+	return SK_PASS;
+}
 
 char LICENSE[] SEC("license") = "GPL";

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -41,8 +42,8 @@ class Place:
             steps.ProgramLoad(
                 name=name,
                 pin=self.pins.program(model.ProgramKey(key + number), 1),
-                prog_type={"packet": 3, "point": 5}.get(name, 6),
-                expected_attach_type={"packet": 0, "point": 0}.get(name, 37),
+                prog_type={"packet": 3, "point": 5, "kept": 1}.get(name, 6),
+                expected_attach_type={"packet": 0, "point": 0, "kept": 0}.get(name, 37),
             )
             for number, name in enumerate(names)
         )
@@ -67,6 +68,21 @@ class Place:
         target = request.InterfaceTarget(interface=self.interface)
         anchor = request.Anchor(place=place, link=beside)
         return (request.LinkRequest(target=target, attach_type=46, options=anchor, label="tcx"),)
+
+    @contextlib.contextmanager
+    def socket(self) -> Iterator[model.Descriptor]:
+        """A UDP socket of this process; the fake is told of it."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            named = model.Descriptor(pid=os.getpid(), fd=one.fileno())
+            if not isinstance(self.kernel, fake_kernel.FakeKernel):
+                yield named
+                return
+            ref = model.SocketRef(pid=named.pid, fd=named.fd, inode=7, cookie=8)
+            self.kernel.sockets[named, None] = model.Socket(ref=ref, owner=os.getuid(), protocol="udp")
+            try:
+                yield named
+            finally:
+                del self.kernel.sockets[named, None]
 
     def link(self, number: int) -> model.LinkPin:
         return self.pins.link(model.LinkId(number))

@@ -215,6 +215,84 @@ def test_a_target_that_is_not_there_is_told_beforehand(place: Place, target: req
     assert place.kernel.link(place.link(1)) is None
 
 
+# ---------------------------------------------------------------- sockets
+
+
+def on_socket(found: model.Socket) -> tuple[request.LinkRequest, ...]:
+    target = request.SocketTarget(name="1:2", socket=found.ref, option=request.SocketOption.FILTER)
+    return (request.LinkRequest(target=target, attach_type=0, label="filter"),)
+
+
+def test_a_note_stands_for_a_program_on_a_socket(place: Place) -> None:
+    first, second = (place.load(number, "kept", defines=("SOCKETS",))[0] for number in (1, 3))
+    pin = place.pins.socket(model.LinkId(1))
+    with place.socket() as named:
+        found = place.kernel.socket(named, None, several=False)
+        assert (found.ref.pid, found.ref.fd, found.protocol) == (named.pid, named.fd, "udp")
+        assert found.ref.inode
+        assert found.ref.cookie
+        assert place.kernel.socket(named, None, several=False) == found
+        assert place.kernel.link(pin) is None
+        made = place.kernel.attach(first, on_socket(found), pin)
+        seen = place.kernel.link(pin)
+        assert seen == made.kernel
+        assert seen is not None
+        assert (seen.id, seen.type, seen.program_id, seen.defunct) == (0, 0, _id(place, first), False)
+        assert pin in place.everything()
+        assert 0 not in {one.id for one in place.kernel.links()}
+        place.kernel.swap(pin, first, second)
+        with pytest.raises(errors.Conflict):
+            place.kernel.swap(pin, first, second)
+        seen = place.kernel.link(pin)
+        assert seen is not None
+        assert seen.program_id == _id(place, second)
+        place.kernel.point(pin, first)
+        place.kernel.detach(pin)
+        place.kernel.detach(pin)
+        assert place.kernel.link(pin) is None
+        place.kernel.attach(second, on_socket(found), pin)
+    seen = place.kernel.link(pin)
+    assert seen is not None
+    assert (seen.defunct, seen.detail) == (True, "its socket is closed")
+    place.kernel.detach(pin)
+    assert pin not in place.everything()
+
+
+def test_a_socket_that_is_gone_is_told(place: Place) -> None:
+    (program,) = place.load(1, "kept", defines=("SOCKETS",))
+    pin = place.pins.socket(model.LinkId(1))
+    with place.socket() as named:
+        found = place.kernel.socket(named, None, several=False)
+    with pytest.raises((errors.NotFound, errors.InvalidRequest)):  # its number may be something else's already
+        place.kernel.socket(named, None, several=False)
+    with pytest.raises(errors.NotFound):
+        place.kernel.attach(program, on_socket(found), pin)
+    assert place.kernel.link(pin) is None
+    assert pin not in place.everything()
+
+
+# ---------------------------------------------------------------- run on request
+
+
+def test_a_program_runs_on_request(place: Place) -> None:
+    (program,) = place.load(1, "first")
+    answer = place.kernel.run(program, bytes(range(64)), b"", 3)
+    assert (answer.code, answer.packet, answer.context) == (2, bytes(range(64)), b"")
+    assert answer.duration_ns is not None
+    with pytest.raises(errors.Rejected):
+        place.kernel.run(program, b"short", b"", 1)
+    with pytest.raises(errors.NotFound):
+        place.kernel.run(place.pins.program(model.ProgramKey(9), 9), bytes(64), b"", 1)
+
+
+def test_only_what_is_there_is_read(place: Place) -> None:
+    by = request.LinkRequest(target=request.IteratorTarget(name="task"), attach_type=28)
+    with pytest.raises(errors.NotFound), place.kernel.read_link(place.link(9)):
+        pass
+    with pytest.raises(errors.NotFound), place.kernel.read_program(place.pins.program(model.ProgramKey(9), 9), by):
+        pass
+
+
 # ---------------------------------------------------------------- linked programs
 
 

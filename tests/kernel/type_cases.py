@@ -12,12 +12,14 @@ from skep import model
 from skep.hooks import (
     aimed,
     cgroup,
+    iter,
     kprobe,
     kprobe_multi,
     netfilter,
     netns,
     perf_event,
     raw_tracepoint,
+    socket,
     sockmap,
     tcx,
     tracepoint,
@@ -167,7 +169,7 @@ CASES = {
     "perf_event-faults": Case(program="on_perf_event", hook="perf_event", effect=faulted,
                               attachment=lambda rig: perf_event.PerfEventAttachment(
                                   event="page-faults", period=1, pid=os.getpid())),
-    "iter": Case(program="on_iterator", hook="iter", effect=iterated, attachment=lambda rig: aimed.AimedAttachment()),
+    "iter": Case(program="on_iterator", hook="iter", effect=iterated, attachment=lambda rig: iter.IteratorAttachment()),
     "kprobe_multi": Case(program="on_kprobe_multi", hook="kprobe_multi", values=MINE, effect=opened, detail="functions",
                          attachment=lambda rig: kprobe_multi.KprobeMultiAttachment(
                              functions=("do_sys_openat2", "vfs_mk*"))),
@@ -243,6 +245,13 @@ def by_sockets(sender: bool) -> Callable[[Rig], object]:
     return effect
 
 
+def heard_first(rig: Rig) -> object:
+    """Whether the first of two sockets that share an address hears anything; the second is in the program's map."""
+    group = rig.sockets()
+    group.put(rig.pin("group"))
+    return group.heard(0)[0] > 0
+
+
 CASES.update(
     {
         f"{hook}-{name.removeprefix('on_')}": Case(
@@ -273,6 +282,12 @@ CASES.update(
                           detail="network namespace "),
         "flow_dissector": Case(program="on_flow", hook="flow_dissector", effect=flowed,
                                attachment=lambda rig: netns.NetnsAttachment(netns=rig.network().path)),
+        "socket_filter": Case(program="on_socket_filter", hook="socket_filter", values={"refuse": 1},
+                              effect=heard_first, detail="socket ",
+                              attachment=lambda rig: socket.SocketAttachment(socket=rig.sockets().named(0))),
+        "sk_reuseport": Case(program="on_sk_reuseport", hook="sk_reuseport", effect=heard_first,
+                             attachment=lambda rig: socket.SocketAttachment(socket=rig.sockets().address()),
+                             ready=lambda rig: rig.sockets(), detail="socket "),
         "sk_msg": Case(program="on_sk_msg", hook="sk_msg", values={"refuse": 1}, effect=by_sockets(sender=True),
                        attachment=lambda rig: sockmap.SockmapAttachment(map=rig.pin("sockets")), detail="map "),
         "sk_skb-stream_verdict": Case(program="on_stream_verdict", hook="sk_skb", values={"refuse": 1},

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from skep import hooks, manager, model, paths, store
+from skep import apply, hooks, manager, model, paths, store
 from skep.kernel import linux
 from tests import bpf_build, instance
-from tests.kernel import bpf_raw, kernel_rig
+from tests.kernel import bpf_raw, kernel_rig, socket_group
 from tests.unit import host
 
 ROOT = model.Caller(uid=0, gid=0, pid=os.getpid())
@@ -25,10 +25,11 @@ _numbers = itertools.count(1)
 
 
 class Rig:
-    """``directory`` is this rig's own, for files and marks of the test."""
+    """``directory`` is this rig's own, for files and marks of the test; its programs are of the object ``object``."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, object: str = "types") -> None:
         self.directory = directory
+        self.object = object
         self.pins = paths.Pins(f"{paths.HOST_BPFFS}/skep-types-{os.getpid()}-{next(_numbers)}")
         self.kernel = linux.Linux(self.pins.root)
         self.store = store.Store(directory / "skep.db")
@@ -38,6 +39,7 @@ class Rig:
         self._groups: list[str] = []
         self._networks = contextlib.ExitStack()
         self._network: instance.Network | None = None
+        self._group: socket_group.Group | None = None
 
     def cgroup(self) -> str:
         """A cgroup of this rig's own."""
@@ -66,6 +68,18 @@ class Rig:
         self.network()
         self._networks.callback(tidy)
 
+    def sockets(self) -> socket_group.Group:
+        """Two sockets of this process that share an address."""
+        if self._group is None:
+            self._group = self._networks.enter_context(socket_group.group())
+        return self._group
+
+    def restart(self, kernel: linux.Linux | None = None, fault: Callable[[str], None] = apply.no_fault) -> None:
+        """The daemon starts again."""
+        self.kernel = kernel or self.kernel
+        self.manager = manager.Manager(self.kernel, self.store, self.pins, fault=fault)
+        self.manager.sweep()
+
     def close(self) -> None:
         self._networks.close()
         for path in self._groups:
@@ -80,8 +94,8 @@ class Rig:
         spec = model.ProgramSpec(name=name, attach_func=target)
         data = {one: struct.pack("=Q" if one in _WIDE else "=I", value) for one, value in values.items()}
         wanted = model.Load(
-            object=bpf_build.build("types").read_bytes(),
-            source=model.FileSource(path="types.bpf.o"),
+            object=bpf_build.build(self.object).read_bytes(),
+            source=model.FileSource(path=f"{self.object}.bpf.o"),
             programs=(spec,),
             global_data=data,
         )
@@ -108,8 +122,8 @@ class Rig:
     def replace(self, program: model.Program, name: str | None = None, **values: int) -> None:
         wanted = model.ReplaceProgram(
             program=program.record.id,
-            object=bpf_build.build("types").read_bytes(),
-            source=model.FileSource(path="types.bpf.o"),
+            object=bpf_build.build(self.object).read_bytes(),
+            source=model.FileSource(path=f"{self.object}.bpf.o"),
             name=name,
             global_data={one: struct.pack("=I", value) for one, value in values.items()},
         )
@@ -180,9 +194,9 @@ def features() -> dict[str, model.Feature]:
 
 
 @contextlib.contextmanager
-def rig(directory: Path) -> Iterator[Rig]:
+def rig(directory: Path, object: str = "types") -> Iterator[Rig]:
     """A rig; all of it goes again."""
-    made = Rig(directory)
+    made = Rig(directory, object)
     try:
         yield made
     finally:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from skep import apply, hooks, model, paths
-from skep.hooks import perf_event, request, tcx, tracepoint, uprobe, xdp
+from skep.hooks import perf_event, request, socket, tcx, tracepoint, uprobe, xdp
 from skep.manager import Manager
 from skep.store import Store
 from tests import bpf_build, fake_kernel
@@ -133,11 +133,18 @@ def candidates(wanted: request.Requests) -> tuple[request.LinkRequest, ...]:
     return wanted
 
 
+def on_socket(one: Host) -> socket.SocketAttachment:
+    """A socket that the fake kernel has."""
+    ref = model.SocketRef(pid=11, fd=5, inode=700, cookie=800)
+    one.kernel.sockets[model.Descriptor(pid=11, fd=5), None] = model.Socket(ref=ref, owner=1000, protocol="udp")
+    return socket.SocketAttachment(socket="11:5")
+
+
 POINT = tracepoint.TracepointAttachment(group="syscalls", name="sys_enter_getpid")
 PROBE = uprobe.UprobeAttachment(target="/bin/probed", fn_name="work")
 EVERYWHERE = perf_event.PerfEventAttachment(event="cpu-clock", frequency=99)
 
 __all__ = [
     "CALLER", "ETH0", "ETH1", "EVERYWHERE", "PINS", "POINT", "PROBE", "Host", "candidates", "hooks", "kinds", "load",
-    "on_tcx", "on_xdp", "types",
+    "on_socket", "on_tcx", "on_xdp", "types",
 ]  # fmt: skip

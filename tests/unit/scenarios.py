@@ -110,6 +110,11 @@ def attach_pattern_on_tcx(one: Host) -> model.Operation:
     return model.Attach(program=program, attachment=wanted)
 
 
+def attach_socket(one: Host) -> model.Operation:
+    (program,) = one.load("kept", object=host.kinds("SOCKETS"))
+    return model.Attach(program=program, attachment=host.on_socket(one))
+
+
 def detach_last(one: Host) -> model.Operation:
     (link,) = chain_of(one, "first")
     one.kernel.packets("eth0", 3, member=0, code=DROP)
@@ -136,6 +141,17 @@ def detach_tcx(one: Host) -> model.Operation:
 def detach_tracepoint(one: Host) -> model.Operation:
     (program,) = one.load("point")
     return model.Detach(link=one.attach(program, host.POINT))
+
+
+def detach_socket(one: Host) -> model.Operation:
+    (program,) = one.load("kept", object=host.kinds("SOCKETS"))
+    return model.Detach(link=one.attach(program, host.on_socket(one)))
+
+
+def unload_from_socket(one: Host) -> model.Operation:
+    (program,) = one.load("kept", object=host.kinds("SOCKETS"))
+    one.attach(program, host.on_socket(one))
+    return model.Unload(program=program)
 
 
 def unload_bare(one: Host) -> model.Operation:
@@ -205,6 +221,12 @@ def replace_tracepoint(one: Host) -> model.Operation:
     return replace(program, host.kinds())
 
 
+def replace_on_socket(one: Host) -> model.Operation:
+    (program,) = one.load("kept", object=host.kinds("SOCKETS", "EXTRA"))
+    one.attach(program, host.on_socket(one))
+    return replace(program, host.kinds("SOCKETS"))
+
+
 def replace_owner(one: Host) -> model.Operation:
     (owner,) = one.load("first", object=host.kinds("NAMED"))
     one.load("packet", owner=owner)
@@ -215,11 +237,11 @@ ALL: tuple[Callable[[Host], model.Operation], ...] = (
     load, load_named, load_named_again, load_borrowing,
     attach_first, attach_first_generic, attach_third, attach_tcx, attach_tracepoint, attach_uprobe,
     attach_several, detach_several, unload_several, replace_several, replace_more, replace_fewer,
-    attach_pattern, attach_pattern_on_tcx,
-    detach_last, detach_middle, detach_dead, detach_tcx, detach_tracepoint,
-    unload_bare, unload_attached, unload_owner,
+    attach_pattern, attach_pattern_on_tcx, attach_socket,
+    detach_last, detach_middle, detach_dead, detach_tcx, detach_tracepoint, detach_socket,
+    unload_bare, unload_from_socket, unload_attached, unload_owner,
     update_chain, update_chain_record, update_tcx, update_tcx_record,
-    replace_chain, replace_tcx, replace_tracepoint, replace_owner,
+    replace_chain, replace_tcx, replace_tracepoint, replace_on_socket, replace_owner,
 )  # fmt: skip
 
 

@@ -64,6 +64,12 @@ class Skep(Protocol):
     def map_events(self, wanted: model.MapFollow) -> Iterator[tuple[model.MapRecord, ...]]:
         """Take events out of a buffer, some at a time."""
 
+    def run_program(self, wanted: model.Run) -> model.Ran:
+        """Run a program on a packet or context, without attaching it."""
+
+    def read_iterator(self, wanted: model.ReadIterator) -> Iterator[bytes]:
+        """What an iterator prints, piece by piece."""
+
     def events(self, after: int = 0, limit: int = 1000) -> tuple[model.Event, ...]:
         """History after an event's id."""
 
@@ -145,6 +151,14 @@ class Direct:
     def map_events(self, wanted: model.MapFollow) -> Iterator[tuple[model.MapRecord, ...]]:
         """See ``Skep``."""
         return self._manager.map_events(self._caller, wanted)
+
+    def run_program(self, wanted: model.Run) -> model.Ran:
+        """See ``Skep``."""
+        return self._manager.runs.program(self._caller, wanted)
+
+    def read_iterator(self, wanted: model.ReadIterator) -> Iterator[bytes]:
+        """See ``Skep``."""
+        return self._manager.runs.iterator(self._caller, wanted)
 
     def events(self, after: int = 0, limit: int = 1000) -> tuple[model.Event, ...]:
         """See ``Skep``."""

@@ -16,6 +16,7 @@ LINK = lazy.Group(
         lazy.Entry(name="attach", target="attach:group", help="Attach a program."),
         lazy.Entry(name="list", target="link:list_", help="List links."),
         lazy.Entry(name="get", target="link:get", help="Show one link."),
+        lazy.Entry(name="read", target="run:read", help="Print what an iterator prints."),
         lazy.Entry(name="update", target="link:update", help="Change a link's place or proceed-on set, without a gap."),
         lazy.Entry(name="detach", target="link:detach", help="Take links away."),
         lazy.Entry(name="delete", target="link:delete", help="Take links away.", hidden=True),

@@ -21,6 +21,7 @@ PROGRAM = lazy.Group(
         lazy.Entry(name="list", target="program:list_", help="List programs."),
         lazy.Entry(name="get", target="program:get", help="Show one program."),
         lazy.Entry(name="replace", target="replace:replace", help="Put new code in a program's place, without a gap."),
+        lazy.Entry(name="run", target="run:run", help="Run a program on request, without attaching it."),
         lazy.Entry(name="unload", target="program:unload", help="Detach and remove programs."),
         lazy.Entry(name="delete", target="program:delete", help="Unload, all at once if asked.", hidden=True),
     ),

@@ -23,15 +23,22 @@ from skep.hooks import (
     kretprobe,
     lsm,
     lsm_cgroup,
+    lwt_in,
+    lwt_out,
+    lwt_seg6local,
+    lwt_xmit,
     netfilter,
     netkit,
     perf_event,
     raw_tracepoint,
     sk_lookup,
     sk_msg,
+    sk_reuseport,
     sk_skb,
+    socket_filter,
     sockops,
     struct_ops,
+    syscall,
     tcx,
     tp_btf,
     tracepoint,
@@ -76,6 +83,13 @@ HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
     sk_skb.HOOK,
     struct_ops.HOOK,
     freplace.HOOK,
+    socket_filter.HOOK,
+    sk_reuseport.HOOK,
+    syscall.HOOK,
+    lwt_in.HOOK,
+    lwt_out.HOOK,
+    lwt_xmit.HOOK,
+    lwt_seg6local.HOOK,
 )
 
 _ELSEWHERE = ("xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap")
@@ -83,8 +97,7 @@ _ELSEWHERE = ("xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap"
 
 _FOREIGN = (
     "ksyscall", "kretsyscall", "kprobe.session", "uprobe.session", "usdt", "raw_tp.w", "raw_tracepoint.w",
-    "syscall", "cgroup", "cgroup_", "socket", "sk_reuseport", "sk_reuseport_", "sk_skb", "lirc_mode2", "lwt_in",
-    "lwt_out", "lwt_xmit", "lwt_seg6local",
+    "cgroup", "cgroup_", "sk_skb", "lirc_mode2",
 )  # fmt: skip
 """Section names of types that skep does not have: libbpf's ``section_defs`` (src/libbpf.c) less those in ``HOOKS``."""
 

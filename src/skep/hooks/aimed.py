@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,12 +22,17 @@ class AimedAttachment:
 def complete(attachment: AimedAttachment, placing: hook.Placing) -> AimedAttachment:
     """With the target that the program was loaded for. Conflict when the caller names another."""
     if attachment.target not in ("", placing.function):
-        raise errors.Conflict(
-            f"the program cannot be attached to {attachment.target}",
-            why=f"it was loaded for {placing.function}, and the kernel knows no other place for it",
-            do=f"load it again for {attachment.target}",
-        )
+        raise elsewhere(attachment.target, placing)
     return replace(attachment, target=placing.function)
+
+
+def elsewhere(target: str, placing: hook.Placing) -> errors.Conflict:
+    """A program cannot go anywhere but to what it was loaded for."""
+    return errors.Conflict(
+        f"the program cannot be attached to {target}",
+        why=f"it was loaded for {placing.function}, and the kernel knows no other place for it",
+        do=f"load it again for {target}",
+    )
 
 
 def hook_of(
@@ -40,14 +45,13 @@ def hook_of(
     prog_type: int = BPF_PROG_TYPE_TRACING,
     bpfman: int | None = None,
     config: tuple[str, ...] = ("DEBUG_INFO_BTF",),
-    target: Callable[..., request.LoadedTarget | request.IteratorTarget] = request.LoadedTarget,
 ) -> hook.Hook[AimedAttachment]:
     """A type whose target is fixed at load: there is nothing to say when it is attached."""
 
     def requests(attachment: AimedAttachment, placing: hook.Placing) -> tuple[request.LinkRequest, ...]:
         return (
             request.LinkRequest(
-                target=target(name=attachment.target or placing.function),
+                target=request.LoadedTarget(name=attachment.target or placing.function),
                 attach_type=attach_type,
                 label=name,
             ),

@@ -8,6 +8,7 @@ from typing import Any
 
 from skep import errors, model
 from skep.hooks import hook, request, valid
+from skep.hooks.runs import Runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ def hook_of(
     attach_type: int = 0,
     aimed: bool = False,
     config: tuple[str, ...] = ("CGROUP_BPF",),
+    runs: Runs | None = None,
 ) -> hook.Hook[CgroupAttachment]:
     """A type of the family: ``points`` where its sections differ in the attach type, else ``sections``."""
 
@@ -78,6 +80,7 @@ def hook_of(
         points=points or {},
         expected_attach_type=attach_type,
         aimed=aimed,
+        runs=runs,
         swaps=True,
         anchor=_anchor,
         config=config,

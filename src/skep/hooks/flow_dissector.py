@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skep.hooks import netns
+from skep.hooks import netns, runs
 
 BPF_PROG_TYPE_FLOW_DISSECTOR = 22
 BPF_FLOW_DISSECTOR = 17
@@ -12,6 +12,7 @@ HOOK = netns.hook_of(
     prog_type=BPF_PROG_TYPE_FLOW_DISSECTOR,
     sections=("flow_dissector",),
     attach_type=BPF_FLOW_DISSECTOR,
+    runs=runs.FLOW_DISSECTOR,
     first="5.8",
     doc="Runs in place of the kernel's own reading of packet headers; one for each network namespace.",
 )

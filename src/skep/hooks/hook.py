@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from skep import errors, model
 from skep.hooks import request
+from skep.hooks.runs import Runs
 
 MAX_PRIORITY = 2**31 - 1
 """``int32`` on the wire (bpfman.v1); smaller runs earlier, 0 first."""
@@ -118,6 +119,12 @@ class Hook(Generic[A]):
     """Whether the places that the target stands for come and go under a link (processors), which is then partial."""
     config: tuple[str, ...] = ()
     """Build options that the kernel needs besides CONFIG_BPF_SYSCALL, without their prefix ("KPROBE_EVENTS")."""
+    runs: Runs | None = None
+    """How a program of this type is run on request, None where the kernel does not."""
+    unattached: str = ""
+    """Why skep attaches no program of this type, as a clause; "" for types that it attaches."""
+    always_sleepable: bool = False
+    """Whether the kernel takes only programs that may sleep (BPF_F_SLEEPABLE), whatever the section says."""
     lasting: str = ""
     """What an attachment ends with where no pin holds it ("ends with its socket"), else ""."""
 

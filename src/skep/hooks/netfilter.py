@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skep import errors, model
-from skep.hooks import hook, request, valid
+from skep.hooks import hook, request, runs, valid
 from skep.hooks.netns import NETNS
 
 BPF_PROG_TYPE_NETFILTER = 32
@@ -95,6 +95,7 @@ HOOK = hook.Hook(
     summary=_summary,
     expected_attach_type=BPF_NETFILTER,
     config=("NETFILTER_BPF_LINK",),
+    runs=runs.NETFILTER,
     first="6.4",
     doc="Runs on packets at a hook of the kernel's packet filter, and may drop them.",
     options=(

@@ -8,6 +8,7 @@ from typing import Any
 
 from skep import model
 from skep.hooks import hook, request, valid
+from skep.hooks.runs import Runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +22,7 @@ class NetnsAttachment:
 
 
 def hook_of(
-    name: str, *, prog_type: int, sections: tuple[str, ...], attach_type: int, first: str, doc: str
+    name: str, *, prog_type: int, sections: tuple[str, ...], attach_type: int, runs: Runs, first: str, doc: str
 ) -> hook.Hook[NetnsAttachment]:
     """A type of the family."""
 
@@ -39,6 +40,7 @@ def hook_of(
         requests=requests,
         summary=summary,
         expected_attach_type=attach_type,
+        runs=runs,
         swaps=True,
         config=("NET",),
         first=first,

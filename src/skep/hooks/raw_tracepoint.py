@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skep import model
-from skep.hooks import hook, request, valid
+from skep.hooks import hook, request, runs, valid
 
 BPF_PROG_TYPE_RAW_TRACEPOINT = 17
 
@@ -48,6 +48,7 @@ HOOK = hook.Hook(
     requests=_requests,
     summary=_summary,
     config=("BPF_EVENTS",),
+    runs=runs.RAW_TRACEPOINT,
     first="4.17",
     doc="Runs at one of the kernel's marked places, with the arguments as the kernel has them.",
     options=(

@@ -119,9 +119,18 @@ class UprobeMultiTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IteratorTarget:
-    """The kind of object that an iterator was loaded for ("task")."""
+    """The kind of object that an iterator was loaded for ("task"), and which of them it goes through.
+
+    ``map``: an id or a pin's path. ``order``: ``enum bpf_cgroup_iter_order``, 0 where the kind has none. ``pid``: a
+    process, ``tid``: a thread; None: all.
+    """
 
     name: str
+    map: str | None = None
+    cgroup: str | None = None
+    order: int = 0
+    pid: int | None = None
+    tid: int | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -170,6 +179,25 @@ class MapTarget:
 
     def __str__(self) -> str:
         return self.pin
+
+
+class SocketOption(enum.Enum):
+    """What a program is to a socket: SO_ATTACH_BPF and SO_ATTACH_REUSEPORT_EBPF (asm-generic/socket.h)."""
+
+    FILTER = "filter"
+    REUSEPORT = "reuseport"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketTarget:
+    """A socket of a process; ``name`` as somebody named it, ``socket`` None until it has been looked for."""
+
+    name: str
+    socket: model.SocketRef | None
+    option: SocketOption
+
+    def __str__(self) -> str:
+        return f"socket {self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +251,7 @@ Target = (
     | NetfilterTarget
     | MapTarget
     | StructOpsTarget
+    | SocketTarget
     | LoadedTarget
 )
 """Every kind of place; ``str`` tells a place to people. ``kernel.targets`` has one entry for each."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skep.hooks import netns
+from skep.hooks import netns, runs
 
 BPF_PROG_TYPE_SK_LOOKUP = 30
 BPF_SK_LOOKUP = 36
@@ -12,6 +12,7 @@ HOOK = netns.hook_of(
     prog_type=BPF_PROG_TYPE_SK_LOOKUP,
     sections=("sk_lookup",),
     attach_type=BPF_SK_LOOKUP,
+    runs=runs.SK_LOOKUP,
     first="5.9",
     doc="Runs when the kernel looks for the socket of an incoming connection or datagram, and may choose or refuse it.",
 )

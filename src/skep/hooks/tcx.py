@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skep import model
-from skep.hooks import hook, request, valid
+from skep.hooks import hook, request, runs, valid
 
 BPF_PROG_TYPE_SCHED_CLS = 3
 
@@ -99,6 +99,7 @@ HOOK = hook.Hook(
     ordering=hook.Ordering.ANCHORED,
     interface=_interface,
     config=("NET_XGRESS",),
+    runs=runs.TC,
     first="6.6",
     doc="Runs on every packet that enters or leaves an interface, after the driver; the kernel keeps the order.",
     options=(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skep import errors, model
-from skep.hooks import hook, request, valid
+from skep.hooks import hook, request, runs, valid
 
 BPF_PROG_TYPE_XDP = 6
 BPF_XDP = 37
@@ -136,6 +136,7 @@ HOOK = hook.Hook(
     frags_flag=BPF_F_XDP_HAS_FRAGS,
     interface=_interface,
     config=("NET",),
+    runs=runs.XDP,
     first="5.9",
     doc="Runs on every packet that an interface receives, before the network stack; several programs form a chain.",
     options=(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from skep import errors, hooks, model, paths, store
-from skep.hooks import request
+from skep.hooks import request, socket
 from skep.inventory import chains, resolve
 from skep.kernel import door
 
@@ -139,6 +139,8 @@ def _by_kernel(record: model.LinkRecord, chain: model.ChainRecord | None, sight:
             return model.LinkStatus(
                 state=model.LinkState.DEFUNCT, pin_present=False, reason="its interface was deleted"
             )
+    if isinstance(record.attachment, socket.SocketAttachment):
+        return _of_socket(record, sight)
     if any(expected):
         found = tuple(sight.kernel[id] for id in expected if id in sight.kernel)
     else:
@@ -193,6 +195,23 @@ def _of_several(record: model.LinkRecord, sight: Sight) -> model.LinkStatus:
         reason="; ".join(reasons),
         missing=missing,
     )
+
+
+def _of_socket(record: model.LinkRecord, sight: Sight) -> model.LinkStatus:
+    """A socket has no kernel link: its note stands for it."""
+    found = tuple(one for pin in record.pins if (one := sight.at(pin)) is not None)
+    if not found:
+        reason = "the note of its socket was removed: the program runs until the socket is closed"
+        return model.LinkStatus(state=model.LinkState.DEFUNCT, pin_present=False, reason=reason)
+    (one,) = found
+    state = model.LinkState.DEFUNCT if one.defunct else model.LinkState.ATTACHED
+    return model.LinkStatus(state=state, kernel=found, reason=one.detail if one.defunct else "")
+
+
+def _state(alive: int, expected: int) -> model.LinkState:
+    if not alive:
+        return model.LinkState.DEFUNCT
+    return model.LinkState.ATTACHED if alive == expected else model.LinkState.PARTIAL
 
 
 def _described(

@@ -10,7 +10,7 @@ import dataclasses
 from typing import Any
 
 from skep import errors, model
-from skep.hooks import cgroup, netfilter, netns
+from skep.hooks import cgroup, iter, netfilter, netns, socket
 from skep.kernel import door
 
 
@@ -44,6 +44,10 @@ def _attachments(kernel: door.Kernel, attachment: Any) -> tuple[object, ...]:  #
     match attachment:
         case netns.NetnsAttachment(netns=str(words)) | netfilter.NetfilterAttachment(netns=str(words)):
             return (dataclasses.replace(attachment, netns=kernel.namespace_of(words)),)
+        case socket.SocketAttachment(netns=str(words)):
+            return (dataclasses.replace(attachment, netns=kernel.namespace_of(words)),)
+        case iter.IteratorAttachment(cgroup=str(words)):
+            return (dataclasses.replace(attachment, cgroup=kernel.cgroup_of(words)),)
         case cgroup.CgroupAttachment():
             return (dataclasses.replace(attachment, path=kernel.cgroup_of(attachment.path)),)
     ref = getattr(attachment, "interface", None)

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from skep import model, store
+from skep.hooks import sk_reuseport, socket
 from skep.kernel import door
-from skep.plan import need
+from skep.plan import find, need
 from skep.plan.world import Fresh, World
 
 XdpModes: TypeAlias = Callable[[str], tuple[model.XdpMode, ...]]
@@ -49,6 +50,7 @@ def observe(
         programs_at={pin: kernel.program(pin) for pin in wanted.programs},
         found={target: kernel.places(target) for target in wanted.targets},
         interface=seen,
+        socket=_socket(kernel, operation, world, fresh),
         tcx_on=() if wanted.tcx is None else kernel.tcx_on(*wanted.tcx),
         shared=frozenset(map(model.MapPin, kernel.pins(fresh.pins.directory("shared"))))
         if wanted.shared
@@ -60,6 +62,14 @@ def observe(
     )
     foreign = _foreign(kernel, records, world, fresh.boot)
     return replace(world, foreign=foreign) if foreign else world
+
+
+def _socket(kernel: door.Kernel, operation: model.Operation, world: World, fresh: Fresh) -> model.Socket | None:
+    wanted = need.socket_of(operation)
+    if wanted is None or not isinstance(operation, model.Attach):
+        return None
+    several = find.program(world, fresh, operation.program).hook == sk_reuseport.HOOK.name
+    return kernel.socket(socket.parse(wanted.socket), wanted.netns, several=several)
 
 
 def _foreign(

@@ -18,6 +18,7 @@ MAP_GET_NEXT_KEY: Final = 4  # 3.18
 PROG_LOAD: Final = 5  # 3.18
 OBJ_PIN: Final = 6  # 4.4
 OBJ_GET: Final = 7  # 4.4
+PROG_TEST_RUN: Final = 10  # 4.12
 PROG_GET_NEXT_ID: Final = 11  # 4.13
 MAP_GET_NEXT_ID: Final = 12  # 4.13
 PROG_GET_FD_BY_ID: Final = 13  # 4.13
@@ -33,6 +34,7 @@ LINK_CREATE: Final = 28  # 5.7
 LINK_UPDATE: Final = 29  # 5.7
 LINK_GET_FD_BY_ID: Final = 30  # 5.8
 LINK_GET_NEXT_ID: Final = 31  # 5.8
+ITER_CREATE: Final = 33  # 5.8
 LINK_DETACH: Final = 34  # 5.9
 
 # ---- enum bpf_prog_type, linux/bpf.h
@@ -91,6 +93,7 @@ F_RDONLY: Final = 1 << 3  # open_flags of BPF_MAP_GET_FD_BY_ID; a property of a 
 F_RDONLY_PROG: Final = 1 << 7  # BPF_MAP_CREATE; devmaps always report it
 F_PRESERVE_ELEMS: Final = 1 << 11  # BPF_MAP_CREATE of a perf event array; 5.10
 F_LINK_MAP: Final = 1 << 13  # BPF_F_LINK of BPF_MAP_CREATE: a struct_ops that a link registers; 6.4
+F_SLEEPABLE: Final = 1 << 4  # BPF_PROG_LOAD; 5.10
 F_XDP_HAS_FRAGS: Final = 1 << 5  # BPF_PROG_LOAD; 5.18
 F_REPLACE: Final = 1 << 2  # BPF_LINK_UPDATE; 5.7
 F_BEFORE: Final = 1 << 3  # BPF_LINK_CREATE of TCX; 6.6
@@ -137,6 +140,15 @@ ATTR_LINK_UPDATE: Final = struct.Struct("=IIII")
 ATTR_PROG_QUERY: Final = struct.Struct("=IIIIQI4xQQQQ")
 """target, attach_type, query_flags, attach_flags, prog_ids, count (in and out), prog_attach_flags, link_ids,
 link_attach_flags, revision"""
+ATTR_TEST_RUN: Final = struct.Struct("=IIIIQQIIIIQQIII4x")
+"""prog_fd, retval (out), data_size_in, data_size_out (in and out), data_in, data_out, repeat, duration (out, ns),
+ctx_size_in, ctx_size_out (in and out), ctx_in, ctx_out, flags, cpu, batch_size"""
+ATTR_ITER_CREATE: Final = struct.Struct("=II")
+"""link_fd, flags"""
+TAIL_ITERATOR: Final = struct.Struct("=QI4x")
+"""iter_info, iter_info_len; 5.9"""
+ITERATOR_INFO: Final = struct.Struct("=IIQ")
+"""union bpf_iter_link_info: map_fd (5.9); tid, pid, pid_fd (6.1); order, cgroup_fd, cgroup_id (6.1)"""
 ATTR_BTF_LOAD: Final = struct.Struct("=QQIIII")
 """btf, btf_log_buf, btf_size, btf_log_size, btf_log_level, btf_log_true_size"""
 ATTR_PROG_LOAD: Final = struct.Struct("=IIQQIIQII16sIIIIQIIQIIIIQQII")
@@ -189,6 +201,19 @@ PERF_KPROBE: Final = 3
 PERF_KRETPROBE: Final = 4
 PERF_TRACEPOINT: Final = 5
 
+# ---- asm-generic/socket.h; level SOL_SOCKET
+SOL_SOCKET: Final = 1
+SO_TYPE: Final = 3
+SO_REUSEPORT: Final = 15
+SO_GET_FILTER: Final = 26
+SO_DETACH_BPF: Final = 27
+SO_PROTOCOL: Final = 38
+SO_DOMAIN: Final = 39
+SO_ATTACH_BPF: Final = 50  # 3.19
+SO_ATTACH_REUSEPORT: Final = 52  # SO_ATTACH_REUSEPORT_EBPF; 4.5, sk_reuseport programs 4.19
+SO_COOKIE: Final = 57  # 4.12
+SO_DETACH_REUSEPORT: Final = 68  # SO_DETACH_REUSEPORT_BPF; 5.3
+
 # ---- linux/magic.h
 BPF_FS_MAGIC: Final = 0xCAFE4A11
 CGROUP2_SUPER_MAGIC: Final = 0x63677270
@@ -204,10 +229,12 @@ SYSCALLS: Final = {
     "x86_64": {
         "bpf": 321, "perf_event_open": 298, "setns": 308, "unshare": 272, "setfsuid": 122, "setfsgid": 123,
         "setgroups": 116, "capget": 125, "capset": 126, "membarrier": 324, "openat2": 437,
+        "pidfd_getfd": 438,
     },
     "aarch64": {
         "bpf": 280, "perf_event_open": 241, "setns": 268, "unshare": 97, "setfsuid": 151, "setfsgid": 152,
         "setgroups": 159, "capget": 90, "capset": 91, "membarrier": 283, "openat2": 437,
+        "pidfd_getfd": 438,
     },
 }  # fmt: skip
 

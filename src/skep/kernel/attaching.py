@@ -10,13 +10,15 @@ import errno
 
 from skep import errors, model, steps
 from skep.hooks import request
-from skep.kernel import bpffs, observe, refused, registration, sys, targets
+from skep.kernel import bpffs, observe, refused, registration, sockets, sys, targets
 
 
 def attach(
     pins: bpffs.Bpffs, program: model.ProgramPin, candidates: tuple[request.LinkRequest, ...], pin: model.LinkPin
 ) -> steps.Linked:
     """Create and pin a link by the first candidate that works; nothing stays attached when anything fails."""
+    if candidates and isinstance(candidates[0].target, request.SocketTarget):
+        return sockets.attach(pins, program, candidates[0].target, pin)
     with sys.held(pins.need(program)) as program_fd:
         notes: list[str] = []
         last: errors.SkepError | None = None
@@ -56,6 +58,8 @@ def seen(fd: int) -> model.KernelLink:
 
 def swap(pins: bpffs.Bpffs, link: model.LinkPin, old: model.ProgramPin | None, new: model.ProgramPin) -> bool:
     """BPF_LINK_UPDATE; with ``old`` only if that one runs. False when the link's pin is missing."""
+    if sockets.is_noted(link):
+        return sockets.swap(pins, link, old, new)
     link_fd = pins.get(link)
     if link_fd is None:
         return False

@@ -37,6 +37,22 @@ class Reader(Protocol):
         """Up to ``most`` events, waiting up to ``timeout`` seconds for the first."""
 
 
+class Answer(NamedTuple):
+    """What a program that was run on request answered (signed) and left behind. ``duration_ns``: of one run."""
+
+    code: int
+    duration_ns: int | None = None
+    packet: bytes = b""
+    context: bytes = b""
+
+
+class Printed(Protocol):
+    """What an iterator prints."""
+
+    def read(self, most: int) -> bytes | None:
+        """Up to ``most`` bytes; b"" at the end, None when nothing has been printed for a while."""
+
+
 class Kernel(Protocol):
     """What skep needs of Linux. Pins are absolute paths below the host's bpffs."""
 
@@ -73,7 +89,8 @@ class Kernel(Protocol):
         """The map at a pin, None when the pin is not there."""
 
     def link(self, pin: model.LinkPin) -> model.KernelLink | None:
-        """The link at a pin, or what stands for one without link (a struct_ops map); None when there is neither."""
+        """The link at a pin, or what stands for one without link (a struct_ops map, a socket's note, whose link has no
+        number or type and is defunct when the socket is closed); None when there is neither."""
 
     def pins(self, directory: model.PinDir) -> tuple[str, ...]:
         """Every pin and symbolic link below a directory, absolute and sorted; () when the directory is missing."""
@@ -104,6 +121,10 @@ class Kernel(Protocol):
 
     def tcx_on(self, ref: model.InterfaceRef, attach_type: int) -> tuple[HookEntry, ...]:
         """Programs on a TCX hook in running order; ``attach_type`` 46 ingress, 47 egress (Linux 6.6)."""
+
+    def socket(self, named: model.Descriptor | model.LocalAddress, netns: str | None, *, several: bool) -> model.Socket:
+        """The socket that a caller names. ``several``: of those that share an address any will do. NotFound (process,
+        descriptor, address with near misses), InvalidRequest (no socket, several), Denied."""
 
     def check_target(self, target: request.Target) -> None:
         """Raise NotFound (near misses) or InvalidRequest when a target does not exist; cheaper than attaching."""
@@ -172,7 +193,7 @@ class Kernel(Protocol):
         self, program: model.ProgramPin, candidates: tuple[request.LinkRequest, ...], pin: model.LinkPin
     ) -> steps.Linked:
         """Create and pin a link by the first candidate that works. NotFound, Conflict (hook taken: names by whom),
-        Unsupported, Rejected."""
+        Unsupported, Rejected. A socket is noted at ``pin``, which ends in "_socket"."""
 
     def swap(self, link: model.LinkPin, old: model.ProgramPin, new: model.ProgramPin) -> None:
         """Atomic BPF_LINK_UPDATE with the old program expected; Conflict when another program is there."""
@@ -183,6 +204,18 @@ class Kernel(Protocol):
 
     def settle(self) -> None:
         """Return when every CPU has left code that ran before the call (an RCU grace period)."""
+
+    # ---- act: run
+
+    def run(self, program: model.ProgramPin, packet: bytes, context: bytes, repeat: int | None) -> Answer:
+        """Run a program once or ``repeat`` times; None: its type is neither repeated nor measured. Rejected (the input
+        does not fit the type), Unsupported, Exhausted."""
+
+    def read_link(self, link: model.LinkPin) -> AbstractContextManager[Printed]:
+        """What a pinned iterator prints."""
+
+    def read_program(self, program: model.ProgramPin, by: request.LinkRequest) -> AbstractContextManager[Printed]:
+        """What an iterator prints that is attached for this reading only."""
 
     # ---- act: what maps hold
 

@@ -75,6 +75,8 @@ def _attempt(hook: hooks.Hook[Any]) -> Callable[[], str]:  # Any: see hooks.HOOK
     attach_type = next(iter(hook.points.values()), hook.expected_attach_type)
     if hook.attachment in _TAILS:
         return _multi(attach_type, _TAILS[hook.attachment])
+    if hook.unattached or hook.lasting:  # nothing to link
+        return _loads(hook.prog_type, attach_type, abi.F_SLEEPABLE if hook.always_sleepable else 0)
     if hook.aimed:
         return _reaches_verifier(hook.prog_type, attach_type)
     return _links(hook.prog_type, attach_type)

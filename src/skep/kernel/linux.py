@@ -30,7 +30,9 @@ from skep.kernel import (
     records,
     refused,
     registration,
+    running,
     settle,
+    sockets,
     sys,
     targets,
     tcx,
@@ -125,6 +127,8 @@ class Linux:
 
     def link(self, pin: model.LinkPin) -> model.KernelLink | None:
         """The link at a pin, None when there is none."""
+        if sockets.is_noted(pin):
+            return sockets.observed(self._pins, pin)
         fd = self._pins.get(pin, "bpf-link")
         if fd is None:
             fd = self._pins.get(pin, "bpf-map")
@@ -172,6 +176,10 @@ class Linux:
     def tcx_on(self, ref: model.InterfaceRef, attach_type: int) -> tuple[model.HookEntry, ...]:
         """Programs on a TCX hook in running order."""
         return tcx.on(ref, attach_type)
+
+    def socket(self, named: model.Descriptor | model.LocalAddress, netns: str | None, *, several: bool) -> model.Socket:
+        """The socket that a caller names."""
+        return sockets.find(named, netns, several=several)
 
     def check_target(self, target: request.Target) -> None:
         """Look for a target without attaching."""
@@ -287,6 +295,20 @@ class Linux:
         """Wait for an RCU grace period."""
         settle.settle()
 
+    # ---- act: run
+
+    def run(self, program: model.ProgramPin, packet: bytes, context: bytes, repeat: int | None) -> door.Answer:
+        """Run a program on request."""
+        return running.run(self._pins, program, packet, context, repeat)
+
+    def read_link(self, link: model.LinkPin) -> AbstractContextManager[door.Printed]:
+        """What a pinned iterator prints."""
+        return running.opened(self._pins, link)
+
+    def read_program(self, program: model.ProgramPin, by: request.LinkRequest) -> AbstractContextManager[door.Printed]:
+        """What an iterator prints that is attached for this reading only."""
+        return running.opened_for_once(self._pins, program, by)
+
     # ---- act: what maps hold
 
     def update_element(self, map: model.MapId, key: bytes, values: tuple[bytes, ...], flags: int) -> None:
@@ -301,7 +323,10 @@ class Linux:
 
     def detach(self, pin: model.LinkPin) -> None:
         """Detach, unlink the pin and wait until the kernel has forgotten the link."""
-        detaching.detach(self._pins, pin)
+        if sockets.is_noted(pin):
+            sockets.detach(self._pins, pin)
+        else:
+            detaching.detach(self._pins, pin)
 
     def unregister(self, map: model.MapId) -> None:
         """Take back a struct_ops without a link, whose pin is gone."""

@@ -12,6 +12,7 @@ import os
 import platform
 import struct
 from collections.abc import Callable
+from sys import byteorder
 from typing import Final
 
 from skep.kernel import abi
@@ -52,6 +53,7 @@ _capget = _syscall("capget", _pointer, _pointer)
 _capset = _syscall("capset", _pointer, _pointer)
 _membarrier = _syscall("membarrier", _int, ctypes.c_uint, _int)
 _openat2 = _syscall("openat2", _int, ctypes.c_char_p, _pointer, _size)
+_pidfd_getfd = _syscall("pidfd_getfd", _int, _int, ctypes.c_uint)
 
 
 # ---------------------------------------------------------------- descriptors
@@ -300,3 +302,48 @@ def filesystem_type(fd: int) -> int:
         raise OSError(code, os.strerror(code))
     kind: int = ctypes.c_long.from_buffer(into).value
     return kind
+
+
+# ---------------------------------------------------------------- sockets of other processes
+
+
+def pidfd_getfd(process: int, fd: int) -> int:
+    """A descriptor of our own for descriptor ``fd`` of the process behind a pidfd (Linux 5.6; PTRACE_MODE_ATTACH)."""
+    return _pidfd_getfd(process, fd, 0)
+
+
+_getsockopt, _setsockopt = _libc["getsockopt"], _libc["setsockopt"]
+_getsockopt.argtypes = [_int, _int, _int, _pointer, _pointer]
+_setsockopt.argtypes = [_int, _int, _int, _pointer, ctypes.c_uint]
+
+
+def _checked(result: int) -> None:
+    if result != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def set_socket_option(fd: int, option: int, value: int) -> None:
+    """setsockopt(2) of a number at level SOL_SOCKET."""
+    number = ctypes.c_int(value)
+    _checked(_setsockopt(fd, abi.SOL_SOCKET, option, ctypes.addressof(number), ctypes.sizeof(number)))
+
+
+def socket_bytes(fd: int, option: int, size: int) -> bytes:
+    """getsockopt(2) of ``size`` bytes at level SOL_SOCKET."""
+    into, length = ctypes.create_string_buffer(size), ctypes.c_uint(size)
+    _checked(_getsockopt(fd, abi.SOL_SOCKET, option, into, ctypes.addressof(length)))
+    return into.raw
+
+
+def socket_option(fd: int, option: int) -> int:
+    """getsockopt(2) of a number."""
+    return int.from_bytes(socket_bytes(fd, option, 4), byteorder=byteorder, signed=True)
+
+
+def filter_length(fd: int) -> int:
+    """Instructions of a socket's classic filter, 0 without one; EACCES when it is of eBPF. With room for none the
+    kernel only counts: its length is in instructions, so that room for "4" would be overrun."""
+    length = ctypes.c_uint(0)
+    _checked(_getsockopt(fd, abi.SOL_SOCKET, abi.SO_GET_FILTER, None, ctypes.addressof(length)))
+    return length.value

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     )
     from skep.model.observed import (
         Boot,
+        Descriptor,
         Feature,
         FeatureGroup,
         HookEntry,
@@ -68,8 +69,11 @@ if TYPE_CHECKING:
         KernelLink,
         KernelMap,
         KernelProgram,
+        LocalAddress,
         MapView,
         Registration,
+        Socket,
+        SocketRef,
         XdpMode,
     )
     from skep.model.operation import (
@@ -99,6 +103,11 @@ if TYPE_CHECKING:
         ProgramStatus,
         Source,
     )
+    from skep.model.run import (
+        Ran,
+        ReadIterator,
+        Run,
+    )
 
 MAX_OBJECT_BYTES = 16 * 1024 * 1024
 """The largest object file that is looked at; anything larger is refused before any parser sees it."""
@@ -115,6 +124,7 @@ __all__ = [
     "ChainStatus",
     "Counts",
     "Datum",
+    "Descriptor",
     "Detach",
     "Digest",
     "Done",
@@ -142,6 +152,7 @@ __all__ = [
     "LinkState",
     "LinkStatus",
     "Load",
+    "LocalAddress",
     "Loss",
     "MapDump",
     "MapEntry",
@@ -174,16 +185,21 @@ __all__ = [
     "ProgramRecord",
     "ProgramSpec",
     "ProgramStatus",
+    "Ran",
+    "ReadIterator",
     "Registration",
     "ReplaceProgram",
+    "Run",
     "SetKey",
+    "Socket",
+    "SocketRef",
     "Source",
     "Unload",
     "UpdateLink",
     "XdpMode",
 ]
 
-_HOMES = ("observed", "program", "link", "operation", "content")
+_HOMES = ("observed", "program", "link", "operation", "content", "run")
 """Where the names are, those that others build on first."""
 
 if not TYPE_CHECKING:  # a type checker reads the imports above, and tells a name that does not exist

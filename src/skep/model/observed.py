@@ -168,3 +168,46 @@ class XdpMode(enum.StrEnum):
     DRV = "drv"
     SKB = "skb"
     HW = "hw"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptor:
+    """A socket as its process knows it."""
+
+    pid: int
+    fd: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalAddress:
+    """A socket by where it is bound; ``protocol`` is "tcp" or "udp", ``address`` an IPv4 or IPv6 address as text."""
+
+    protocol: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketRef:
+    """A socket that was found. ``cookie`` is never given to another in this boot, ``inode`` may be; ``pid`` and ``fd``
+    are one place where a process has it."""
+
+    pid: int
+    fd: int
+    inode: int
+    cookie: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Socket:
+    """A socket with what decides whether a program may be attached. ``owner``: uid of its process, None for one that
+    only root may look into (another uid among its ids, or not dumpable)."""
+
+    ref: SocketRef
+    owner: int | None
+    filtered: bool = False
+    """Whether it has a filter, ours or another's."""
+    shares: bool = False
+    """Whether SO_REUSEPORT is set."""
+    protocol: str = ""
+    """ "tcp", "udp", or the number of another family and type ("family 17 type 3")."""

@@ -677,7 +677,7 @@ Global___KprobeAttachment: _TypeAlias = KprobeAttachment  # noqa: Y015
 
 @_typing.final
 class AimedAttachment(_message.Message):
-    """For types whose target is fixed at load: fentry, fexit, fmod_ret, lsm, tp_btf, iter."""
+    """For types whose target is fixed at load: fentry, fexit, fmod_ret, lsm, tp_btf."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1000,6 +1000,107 @@ class StructOpsAttachment(_message.Message):
 Global___StructOpsAttachment: _TypeAlias = StructOpsAttachment  # noqa: Y015
 
 @_typing.final
+class SocketAttachment(_message.Message):
+    """socket_filter and sk_reuseport."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOCKET_FIELD_NUMBER: _builtins.int
+    NETNS_FIELD_NUMBER: _builtins.int
+    PID_FIELD_NUMBER: _builtins.int
+    FD_FIELD_NUMBER: _builtins.int
+    INODE_FIELD_NUMBER: _builtins.int
+    COOKIE_FIELD_NUMBER: _builtins.int
+    socket: _builtins.str
+    """"PID:FD" (numbers of the daemon's host), or "tcp:ADDRESS:PORT", "udp:[ADDRESS]:PORT" as it is bound."""
+    netns: _builtins.str
+    """Path of the network namespace in which the address is bound; absent: the daemon's own."""
+    pid: _builtins.int
+    """Where it was found; left out of requests. The cookie is SO_COOKIE's."""
+    fd: _builtins.int
+    inode: _builtins.int
+    cookie: _builtins.int
+    def __init__(
+        self,
+        *,
+        socket: _builtins.str = ...,
+        netns: _builtins.str | None = ...,
+        pid: _builtins.int = ...,
+        fd: _builtins.int = ...,
+        inode: _builtins.int = ...,
+        cookie: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "netns", b"netns"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "cookie", b"cookie", "fd", b"fd", "inode", b"inode", "netns", b"netns", "pid", b"pid", "socket", b"socket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__netns: _TypeAlias = _typing.Literal["netns"]  # noqa: Y015
+    _WhichOneofArgType__netns: _TypeAlias = _typing.Literal["_netns", b"_netns"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__netns) -> _WhichOneofReturnType__netns | None: ...
+
+Global___SocketAttachment: _TypeAlias = SocketAttachment  # noqa: Y015
+
+@_typing.final
+class IteratorAttachment(_message.Message):
+    """iter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    MAP_FIELD_NUMBER: _builtins.int
+    CGROUP_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    PID_FIELD_NUMBER: _builtins.int
+    TID_FIELD_NUMBER: _builtins.int
+    target: _builtins.str
+    """What the program was loaded for; may be left empty in a request."""
+    map: _builtins.str
+    """Id or path of the pin of the map whose elements are gone through (bpf_map_elem, bpf_sk_storage_map)."""
+    cgroup: _builtins.str
+    """Directory of the cgroup to begin with (cgroup); absent: the whole tree."""
+    order: _builtins.str
+    """"self", "descendants", "descendants-post" or "ancestors" (cgroup); absent: descendants."""
+    pid: _builtins.int
+    """Only this process, or only this thread (task, task_file, task_vma)."""
+    tid: _builtins.int
+    def __init__(
+        self,
+        *,
+        target: _builtins.str = ...,
+        map: _builtins.str | None = ...,
+        cgroup: _builtins.str | None = ...,
+        order: _builtins.str | None = ...,
+        pid: _builtins.int | None = ...,
+        tid: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cgroup", b"_cgroup", "_map", b"_map", "_order", b"_order", "_pid", b"_pid", "_tid", b"_tid", "cgroup", b"cgroup", "map", b"map", "order", b"order", "pid", b"pid", "tid", b"tid"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cgroup", b"_cgroup", "_map", b"_map", "_order", b"_order", "_pid", b"_pid", "_tid", b"_tid", "cgroup", b"cgroup", "map", b"map", "order", b"order", "pid", b"pid", "target", b"target", "tid", b"tid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cgroup: _TypeAlias = _typing.Literal["cgroup"]  # noqa: Y015
+    _WhichOneofArgType__cgroup: _TypeAlias = _typing.Literal["_cgroup", b"_cgroup"]  # noqa: Y015
+    _WhichOneofReturnType__map: _TypeAlias = _typing.Literal["map"]  # noqa: Y015
+    _WhichOneofArgType__map: _TypeAlias = _typing.Literal["_map", b"_map"]  # noqa: Y015
+    _WhichOneofReturnType__order: _TypeAlias = _typing.Literal["order"]  # noqa: Y015
+    _WhichOneofArgType__order: _TypeAlias = _typing.Literal["_order", b"_order"]  # noqa: Y015
+    _WhichOneofReturnType__pid: _TypeAlias = _typing.Literal["pid"]  # noqa: Y015
+    _WhichOneofArgType__pid: _TypeAlias = _typing.Literal["_pid", b"_pid"]  # noqa: Y015
+    _WhichOneofReturnType__tid: _TypeAlias = _typing.Literal["tid"]  # noqa: Y015
+    _WhichOneofArgType__tid: _TypeAlias = _typing.Literal["_tid", b"_tid"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cgroup) -> _WhichOneofReturnType__cgroup | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__map) -> _WhichOneofReturnType__map | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__order) -> _WhichOneofReturnType__order | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pid) -> _WhichOneofReturnType__pid | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tid) -> _WhichOneofReturnType__tid | None: ...
+
+Global___IteratorAttachment: _TypeAlias = IteratorAttachment  # noqa: Y015
+
+@_typing.final
 class Attachment(_message.Message):
     """One place to attach to: one message for each kind of place. The program's type says the rest. New kinds get the next
     number; a message is named like the dataclass in skep.hooks, and its fields like that one's.
@@ -1023,6 +1124,8 @@ class Attachment(_message.Message):
     SOCKMAP_FIELD_NUMBER: _builtins.int
     STRUCT_OPS_FIELD_NUMBER: _builtins.int
     NETKIT_FIELD_NUMBER: _builtins.int
+    SOCKET_FIELD_NUMBER: _builtins.int
+    ITERATOR_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def xdp(self) -> Global___XdpAttachment: ...
     @_builtins.property
@@ -1055,6 +1158,10 @@ class Attachment(_message.Message):
     def struct_ops(self) -> Global___StructOpsAttachment: ...
     @_builtins.property
     def netkit(self) -> Global___NetkitAttachment: ...
+    @_builtins.property
+    def socket(self) -> Global___SocketAttachment: ...
+    @_builtins.property
+    def iterator(self) -> Global___IteratorAttachment: ...
     def __init__(
         self,
         *,
@@ -1074,12 +1181,14 @@ class Attachment(_message.Message):
         sockmap: Global___SockmapAttachment | None = ...,
         struct_ops: Global___StructOpsAttachment | None = ...,
         netkit: Global___NetkitAttachment | None = ...,
+        socket: Global___SocketAttachment | None = ...,
+        iterator: Global___IteratorAttachment | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netkit", b"netkit", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "iterator", b"iterator", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netkit", b"netkit", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "socket", b"socket", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netkit", b"netkit", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "iterator", b"iterator", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netkit", b"netkit", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "socket", b"socket", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe", "kprobe", "aimed", "raw_tracepoint", "perf_event", "kprobe_multi", "uprobe_multi", "cgroup", "netns", "netfilter", "sockmap", "struct_ops", "netkit"]  # noqa: Y015
+    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe", "kprobe", "aimed", "raw_tracepoint", "perf_event", "kprobe_multi", "uprobe_multi", "cgroup", "netns", "netfilter", "sockmap", "struct_ops", "netkit", "socket", "iterator"]  # noqa: Y015
     _WhichOneofArgType_attachment: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_attachment) -> _WhichOneofReturnType_attachment | None: ...
 
@@ -3545,3 +3654,147 @@ class MapRecord(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu) -> _WhichOneofReturnType__cpu | None: ...
 
 Global___MapRecord: _TypeAlias = MapRecord  # noqa: Y015
+
+@_typing.final
+class RunProgramRequest(_message.Message):
+    """---------------------------------------------------------------- programs run on request
+
+    docs/run.md says what each type takes, and which types can be run.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAM_ID_FIELD_NUMBER: _builtins.int
+    PACKET_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    REPEAT_FIELD_NUMBER: _builtins.int
+    program_id: _builtins.int
+    packet: _builtins.bytes
+    """With its Ethernet header; at most 65535 bytes."""
+    context: _builtins.bytes
+    """As the kernel lays it out for the type; at most 65535 bytes."""
+    repeat: _builtins.int
+    """1 to 1000000; 0: once. Ends after ten seconds, too."""
+    def __init__(
+        self,
+        *,
+        program_id: _builtins.int = ...,
+        packet: _builtins.bytes = ...,
+        context: _builtins.bytes = ...,
+        repeat: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "packet", b"packet", "program_id", b"program_id", "repeat", b"repeat"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunProgramRequest: _TypeAlias = RunProgramRequest  # noqa: Y015
+
+@_typing.final
+class RunProgramResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    PROGRAM_ID_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
+    DURATION_NS_FIELD_NUMBER: _builtins.int
+    PACKET_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    operation: _builtins.int
+    program_id: _builtins.int
+    answer: _builtins.int
+    """What the program returned."""
+    verdict: _builtins.str
+    """Its name ("XDP_PASS"), "" for a number without one."""
+    times: _builtins.int
+    """How often it ran."""
+    duration_ns: _builtins.int
+    """Of one run, on average; absent for types that the kernel does not measure."""
+    packet: _builtins.bytes
+    """As the program left them."""
+    context: _builtins.bytes
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        operation: _builtins.int = ...,
+        program_id: _builtins.int = ...,
+        answer: _builtins.int = ...,
+        verdict: _builtins.str = ...,
+        times: _builtins.int = ...,
+        duration_ns: _builtins.int | None = ...,
+        packet: _builtins.bytes = ...,
+        context: _builtins.bytes = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_ns", b"_duration_ns", "duration_ns", b"duration_ns"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_ns", b"_duration_ns", "answer", b"answer", "context", b"context", "duration_ns", b"duration_ns", "operation", b"operation", "packet", b"packet", "program_id", b"program_id", "times", b"times", "verdict", b"verdict", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__duration_ns: _TypeAlias = _typing.Literal["duration_ns"]  # noqa: Y015
+    _WhichOneofArgType__duration_ns: _TypeAlias = _typing.Literal["_duration_ns", b"_duration_ns"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_ns) -> _WhichOneofReturnType__duration_ns | None: ...
+
+Global___RunProgramResponse: _TypeAlias = RunProgramResponse  # noqa: Y015
+
+@_typing.final
+class ReadIteratorRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINK_ID_FIELD_NUMBER: _builtins.int
+    PROGRAM_ID_FIELD_NUMBER: _builtins.int
+    ATTACHMENT_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    link_id: _builtins.int
+    """The link of an iterator."""
+    program_id: _builtins.int
+    """An iterator without a link: one is made for this reading."""
+    limit: _builtins.int
+    """End after so many bytes; 0: at the iterator's end."""
+    @_builtins.property
+    def attachment(self) -> Global___IteratorAttachment:
+        """For a program: what to go through; absent: everything of its kind."""
+
+    def __init__(
+        self,
+        *,
+        link_id: _builtins.int = ...,
+        program_id: _builtins.int = ...,
+        attachment: Global___IteratorAttachment | None = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "iterator", b"iterator", "link_id", b"link_id", "program_id", b"program_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachment", b"attachment", "iterator", b"iterator", "limit", b"limit", "link_id", b"link_id", "program_id", b"program_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_iterator: _TypeAlias = _typing.Literal["link_id", "program_id"]  # noqa: Y015
+    _WhichOneofArgType_iterator: _TypeAlias = _typing.Literal["iterator", b"iterator"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_iterator) -> _WhichOneofReturnType_iterator | None: ...
+
+Global___ReadIteratorRequest: _TypeAlias = ReadIteratorRequest  # noqa: Y015
+
+@_typing.final
+class IteratorText(_message.Message):
+    """A piece of what was printed, cut anywhere."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    text: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        text: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IteratorText: _TypeAlias = IteratorText  # noqa: Y015

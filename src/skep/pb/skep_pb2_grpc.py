@@ -171,6 +171,16 @@ class SkepStub:
                 request_serializer=skep__pb2.MapEventsRequest.SerializeToString,
                 response_deserializer=skep__pb2.MapRecords.FromString,
                 _registered_method=True)
+        self.RunProgram = channel.unary_unary(
+                '/skep.v1.Skep/RunProgram',
+                request_serializer=skep__pb2.RunProgramRequest.SerializeToString,
+                response_deserializer=skep__pb2.RunProgramResponse.FromString,
+                _registered_method=True)
+        self.ReadIterator = channel.unary_stream(
+                '/skep.v1.Skep/ReadIterator',
+                request_serializer=skep__pb2.ReadIteratorRequest.SerializeToString,
+                response_deserializer=skep__pb2.IteratorText.FromString,
+                _registered_method=True)
 
 
 class SkepServicer:
@@ -360,6 +370,20 @@ class SkepServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RunProgram(self, request, context):
+        """Runs a program on a packet or context without attaching it. A change: authorised, and written to the history.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadIterator(self, request, context):
+        """What an iterator prints, to its end. A change, like RunProgram: its program runs for every object.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SkepServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -497,6 +521,16 @@ def add_SkepServicer_to_server(servicer, server):
                     servicer.MapEvents,
                     request_deserializer=skep__pb2.MapEventsRequest.FromString,
                     response_serializer=skep__pb2.MapRecords.SerializeToString,
+            ),
+            'RunProgram': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunProgram,
+                    request_deserializer=skep__pb2.RunProgramRequest.FromString,
+                    response_serializer=skep__pb2.RunProgramResponse.SerializeToString,
+            ),
+            'ReadIterator': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadIterator,
+                    request_deserializer=skep__pb2.ReadIteratorRequest.FromString,
+                    response_serializer=skep__pb2.IteratorText.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1229,6 +1263,60 @@ class Skep:
             '/skep.v1.Skep/MapEvents',
             skep__pb2.MapEventsRequest.SerializeToString,
             skep__pb2.MapRecords.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunProgram(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skep.v1.Skep/RunProgram',
+            skep__pb2.RunProgramRequest.SerializeToString,
+            skep__pb2.RunProgramResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadIterator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/skep.v1.Skep/ReadIterator',
+            skep__pb2.ReadIteratorRequest.SerializeToString,
+            skep__pb2.IteratorText.FromString,
             options,
             channel_credentials,
             insecure,

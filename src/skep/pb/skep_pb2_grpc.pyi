@@ -88,6 +88,10 @@ class SkepStub:
     """Writes or removes one element. A change: authorised, and written to the history."""
     MapEvents: _grpc.UnaryStreamMultiCallable[_skep_pb2.MapEventsRequest, _skep_pb2.MapRecords]
     """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them."""
+    RunProgram: _grpc.UnaryUnaryMultiCallable[_skep_pb2.RunProgramRequest, _skep_pb2.RunProgramResponse]
+    """Runs a program on a packet or context without attaching it. A change: authorised, and written to the history."""
+    ReadIterator: _grpc.UnaryStreamMultiCallable[_skep_pb2.ReadIteratorRequest, _skep_pb2.IteratorText]
+    """What an iterator prints, to its end. A change, like RunProgram: its program runs for every object."""
 
 @_typing.type_check_only
 class SkepAsyncStub(SkepStub):
@@ -142,6 +146,10 @@ class SkepAsyncStub(SkepStub):
     """Writes or removes one element. A change: authorised, and written to the history."""
     MapEvents: _aio.UnaryStreamMultiCallable[_skep_pb2.MapEventsRequest, _skep_pb2.MapRecords]  # type: ignore[assignment]
     """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them."""
+    RunProgram: _aio.UnaryUnaryMultiCallable[_skep_pb2.RunProgramRequest, _skep_pb2.RunProgramResponse]  # type: ignore[assignment]
+    """Runs a program on a packet or context without attaching it. A change: authorised, and written to the history."""
+    ReadIterator: _aio.UnaryStreamMultiCallable[_skep_pb2.ReadIteratorRequest, _skep_pb2.IteratorText]  # type: ignore[assignment]
+    """What an iterator prints, to its end. A change, like RunProgram: its program runs for every object."""
 
 class SkepServicer(metaclass=_abc_1.ABCMeta):
     """Changes and observes everything that skep manages on this host."""
@@ -355,5 +363,21 @@ class SkepServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_skep_pb2.MapRecords], _abc.AsyncIterator[_skep_pb2.MapRecords]]:
         """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them."""
+
+    @_abc_1.abstractmethod
+    def RunProgram(
+        self,
+        request: _skep_pb2.RunProgramRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_skep_pb2.RunProgramResponse, _abc.Awaitable[_skep_pb2.RunProgramResponse]]:
+        """Runs a program on a packet or context without attaching it. A change: authorised, and written to the history."""
+
+    @_abc_1.abstractmethod
+    def ReadIterator(
+        self,
+        request: _skep_pb2.ReadIteratorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_skep_pb2.IteratorText], _abc.AsyncIterator[_skep_pb2.IteratorText]]:
+        """What an iterator prints, to its end. A change, like RunProgram: its program runs for every object."""
 
 def add_SkepServicer_to_server(servicer: SkepServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -10,8 +10,8 @@ from typing import Any
 
 from skep import errors, hooks, model, steps
 from skep.chain import codes, order, verdict
-from skep.hooks import netkit, request, struct_ops, tcx, xdp
-from skep.plan import chains, find, places, tables
+from skep.hooks import netkit, request, socket, struct_ops, tcx, unattached, xdp
+from skep.plan import chains, find, places, sockets, tables
 from skep.plan.world import Fresh, World
 
 
@@ -20,6 +20,8 @@ def plan(operation: model.Attach, world: World, fresh: Fresh) -> steps.Plan:
     chain that must be detached first), AlreadyExists (same program on the same chain or TCX hook)."""
     record = find.live_program(world, fresh, operation.program)
     hook = hooks.by_name(record.hook)
+    if hook.unattached:
+        raise unattached.refusal(hook)
     if not isinstance(operation.attachment, hook.attachment):
         raise errors.Conflict(
             f"program {record.id} ({record.name}) cannot be attached that way",
@@ -35,6 +37,8 @@ def plan(operation: model.Attach, world: World, fresh: Fresh) -> steps.Plan:
             table = tables.target(attachment, record, world, fresh)
             placing = hooks.Placing(section=record.section, table=table)
             return _single(operation, hook, placing, record, fresh, model.IfIndex(0), model.NetnsInode(0))
+        case socket.SocketAttachment() as attachment:
+            return sockets.plan(operation, attachment, hook, record, world, fresh)
         case _:
             return _single(
                 operation,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from skep import hooks, model, paths
-from skep.hooks import netkit, request, struct_ops, tcx, xdp
+from skep.hooks import netkit, request, socket, struct_ops, tcx, xdp
 from skep.plan import find, notes
 from skep.plan.world import Fresh, World
 
@@ -45,6 +45,13 @@ def interface(operation: model.Operation) -> model.InterfaceRef | None:
             return attachment.interface
         case _:
             return None
+
+
+def socket_of(operation: model.Operation) -> socket.SocketAttachment | None:
+    """The socket to look for -> ``World.socket``."""
+    if isinstance(operation, model.Attach) and isinstance(operation.attachment, socket.SocketAttachment):
+        return operation.attachment
+    return None
 
 
 def of(operation: model.Operation, records: World, fresh: Fresh, seen: model.Interface | None) -> Need:

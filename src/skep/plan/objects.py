@@ -38,7 +38,7 @@ class Wanted:
             prog_type=self.hook.prog_type,
             expected_attach_type=self.hook.attach_type(self.section),
             prog_flags=(self.hook.frags_flag if hooks.has_frags(self.section) else 0)
-            | (BPF_F_SLEEPABLE if hooks.is_sleepable(self.section) else 0),
+            | (BPF_F_SLEEPABLE if self.hook.always_sleepable or hooks.is_sleepable(self.section) else 0),
             attach_func=self.attach_func if aim is None else aim.function,
             attach_program=None if aim is None else aim.program,
         )

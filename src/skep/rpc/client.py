@@ -263,6 +263,23 @@ class Client:
         for records in self._stream("MapEvents", lambda: content.pack_follow(wanted), skep_pb2.MapRecords):
             yield content.unpack_records(records)
 
+    # ---------------------------------------------------------------- run
+
+    def run_program(self, wanted: model.Run) -> model.Ran:
+        """Run a program on request."""
+        from skep.pb import skep_pb2
+        from skep.rpc.convert import run
+
+        return run.unpack_ran(self._call("RunProgram", lambda: run.pack_run(wanted), skep_pb2.RunProgramResponse))
+
+    def read_iterator(self, wanted: model.ReadIterator) -> Iterator[bytes]:
+        """What an iterator prints, as it comes."""
+        from skep.pb import skep_pb2
+        from skep.rpc.convert import run
+
+        for piece in self._stream("ReadIterator", lambda: run.pack_read(wanted), skep_pb2.IteratorText):
+            yield piece.text
+
     # ---------------------------------------------------------------- inside
 
     def _events(self, after: int, limit: int, wait: float) -> tuple[model.Event, ...]:

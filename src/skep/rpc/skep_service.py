@@ -14,7 +14,7 @@ from skep import errors, model, paths
 from skep.manager import Manager
 from skep.pb import skep_pb2, skep_pb2_grpc
 from skep.rpc import turn, upload
-from skep.rpc.convert import content, link, observed, operation, program
+from skep.rpc.convert import content, link, observed, operation, program, run
 
 WATCHERS = 24
 """Calls that wait for events, or read a map or its events, at once; each holds a thread."""
@@ -207,14 +207,31 @@ class SkepService(skep_pb2_grpc.SkepServicer):
     def MapEvents(self, request: skep_pb2.MapEventsRequest, context: Context) -> Iterator[skep_pb2.MapRecords]:
         """Until the client ends it."""
 
-        def over() -> bool:
-            return not context.is_active() or self._ending.is_set()
-
         with self._watching():
-            for records in self._manager.map_events(self._caller(context), content.unpack_follow(request), over):
+            wanted = content.unpack_follow(request)
+            for records in self._manager.map_events(self._caller(context), wanted, self._over(context)):
                 yield content.pack_records(records)
 
+    # ---------------------------------------------------------------- run
+
+    def RunProgram(self, request: skep_pb2.RunProgramRequest, context: Context) -> skep_pb2.RunProgramResponse:
+        """On a packet or context; nobody's turn is waited for."""
+        with self._watching():
+            wanted = run.unpack_run(request)
+            return run.pack_ran(self._manager.runs.program(self._caller(context), wanted, self._over(context)))
+
+    def ReadIterator(self, request: skep_pb2.ReadIteratorRequest, context: Context) -> Iterator[skep_pb2.IteratorText]:
+        """To its end, as fast as the client takes it."""
+        with self._watching():
+            wanted = run.unpack_read(request)
+            for text in self._manager.runs.iterator(self._caller(context), wanted, self._over(context)):
+                yield skep_pb2.IteratorText(text=text)
+
     # ---------------------------------------------------------------- inside
+
+    def _over(self, context: Context) -> Callable[[], bool]:
+        """Whether the client, or the daemon, has had enough."""
+        return lambda: not context.is_active() or self._ending.is_set()
 
     def _run(self, wanted: model.Operation, context: Context) -> skep_pb2.Done:
         with self._turns.taken(context) as wait:

@@ -356,6 +356,27 @@ class FakeSkep:
         yield (model.MapRecord(data=b"\1\2", json='{"number":1}', size=2), model.MapRecord(data=b"\1\2", size=2, cpu=1))
         yield (model.MapRecord(lost=3, cpu=0), model.MapRecord(data=b"\1", size=70_000))
 
+    def run_program(self, wanted: model.Run) -> model.Ran:
+        self.asked.append(wanted)
+        if self.refusal is not None:
+            raise self.refusal
+        return model.Ran(
+            operation=model.OperationId(9),
+            program=wanted.program,
+            answer=2,
+            verdict="XDP_PASS",
+            times=wanted.repeat,
+            duration_ns=41,
+            packet=wanted.packet[:2] + b"A" + wanted.packet[3:],
+            context=wanted.context,
+            warnings=self.warnings,
+        )
+
+    def read_iterator(self, wanted: model.ReadIterator) -> Iterator[bytes]:
+        self.asked.append(wanted)
+        yield b"1 first\n2 sec"
+        yield b"ond\n"
+
     def events(self, after: int = 0, limit: int = 1000) -> tuple[model.Event, ...]:
         return tuple(event for event in EVENTS if event.id > after)[:limit]
 

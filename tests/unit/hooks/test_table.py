@@ -18,6 +18,12 @@ ONE_OF = {
 }
 """Options that are needed unless another is given, so that the table cannot call them required."""
 
+LOADED_FOR = {"iter": "task"}
+"""What a program was loaded for decides which options an attachment may have."""
+
+attached = pytest.mark.parametrize(
+    "hook", [hook for hook in hooks.HOOKS if not hook.unattached], ids=lambda one: one.name
+)
 every_hook = pytest.mark.parametrize("hook", hooks.HOOKS, ids=lambda one: one.name)
 
 
@@ -32,7 +38,8 @@ every_hook = pytest.mark.parametrize("hook", hooks.HOOKS, ids=lambda one: one.na
         ("uprobe", "uprobe"), ("uprobe/libc:malloc", "uprobe"), ("uprobe.s/x", "uprobe"),
         ("uprobe.multi/x", "uprobe_multi"), ("kprobe.multi/x", "kprobe_multi"),
         ("uretprobe", "uretprobe"), ("uretprobe.s//bin/x:y", "uretprobe"),
-        ("kprobe/x", "kprobe"), ("prog", None), ("", None), ("xdpx", None), (".text", None),
+        ("kprobe/x", "kprobe"), ("socket", "socket_filter"), ("sk_reuseport/migrate", "sk_reuseport"),
+        ("syscall", "syscall"), ("lwt_xmit/x", "lwt_xmit"), ("prog", None), ("", None), ("xdpx", None), (".text", None),
     ],
 )  # fmt: skip
 def test_a_section_tells_the_type(section: str, name: str | None) -> None:
@@ -42,7 +49,7 @@ def test_a_section_tells_the_type(section: str, name: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("section", "foreign"),
-    [("kprobe.session/x", True), ("lwt_in/x", True), ("struct_ops/x", False), ("xdp/devmap", True),
+    [("kprobe.session/x", True), ("lirc_mode2", True), ("struct_ops/x", False), ("xdp/devmap", True),
      ("uprobe.session/x", True), ("prog", False), ("my_section", False), ("xdp", False)],
 )  # fmt: skip
 def test_sections_of_other_types_are_known_from_those_that_say_nothing(section: str, foreign: bool) -> None:
@@ -64,7 +71,7 @@ def test_names_are_found_and_near_misses_told() -> None:
     assert told.value.near[0] == "tracepoint"
 
 
-@every_hook
+@attached
 def test_every_option_reaches_the_attachment(hook: hooks.Hook[object]) -> None:
     """What a CLI makes of the table builds the attachment, with nothing but the required options and with all."""
     parsed = {one.field: one.parse(one.example) for one in hook.options if one.example}
@@ -73,7 +80,9 @@ def test_every_option_reaches_the_attachment(hook: hooks.Hook[object]) -> None:
     required.update({name: parsed[name] for name in ONE_OF.get(hook.name, ())})
     whole, least = hook.build(parsed), hook.build(required)
     assert whole != least or len(hook.options) == len(required)
-    placing = hooks.Placing(section=next(iter(hook.points or hook.sections)), function="vfs_mkdir")
+    placing = hooks.Placing(
+        section=next(iter(hook.points or hook.sections)), function=LOADED_FOR.get(hook.name, "vfs_mkdir")
+    )
     if hook.complete is not None:
         whole = hook.complete(whole, placing)
     assert hook.summary(whole)
@@ -82,7 +91,7 @@ def test_every_option_reaches_the_attachment(hook: hooks.Hook[object]) -> None:
     assert all(one.label and str(one.target) for one in candidates)
 
 
-@every_hook
+@attached
 def test_every_type_survives_json_with_all_options(hook: hooks.Hook[object]) -> None:
     attachment = hook.build({one.field: one.parse(one.example) for one in hook.options if one.example})
     assert codec.decode(hook.name, json.loads(json.dumps(codec.encode(attachment)))) == attachment
@@ -102,3 +111,21 @@ def test_every_type_says_what_it_is(hook: hooks.Hook[object]) -> None:
     assert dataclasses.is_dataclass(hook.attachment)
     assert all(one.help.endswith((".", ").")) for one in hook.options)
     assert all(hooks.from_section(section.rstrip("_")) is hook for section in hook.sections)
+
+
+def test_a_type_is_attached_or_says_why_not() -> None:
+    for hook in hooks.HOOKS:
+        if not hook.unattached:
+            continue
+        for refuse in (lambda one=hook: one.build({}), lambda one=hook: one.requests(None, hooks.Placing())):
+            with pytest.raises(errors.InvalidRequest, match="skep attaches no"):
+                refuse()
+        assert not hook.options
+
+
+def test_a_run_on_request_names_its_answers() -> None:
+    """Answers are signed: the kernel's -1 comes as 2**32 - 1."""
+    tcx = hooks.by_name("tcx").runs
+    assert tcx is not None
+    assert [tcx.verdict(code) for code in (-1, 2, 99)] == ["TC_ACT_UNSPEC", "TC_ACT_SHOT", ""]
+    assert hooks.by_name("kprobe").runs is None

@@ -48,6 +48,8 @@ def _row(name: str, answers: tuple[str, str] | None) -> tuple[str, ...]:
     sections = ", ".join(f"`{section}`" for section in hook.sections if not section.endswith("_"))
     words = [row.metavar if not row.flags else f"{row.flags[-1]} {row.metavar}" for row in hook.options if _needed(row)]
     place = " ".join(f"`{word}`" for word in words) or ("chosen at load" if hook.aimed else "options, see `--help`")
+    if hook.unattached:
+        place = "nowhere: run on request" if hook.runs else "nowhere"
     return (f"`{name}`", sections, place, hook.first, *(answers or (UNKNOWN, UNKNOWN)))
 
 

@@ -8,9 +8,9 @@ from typing import Any, get_args
 import pytest
 
 from skep import errors, hooks, model
-from skep.hooks import tcx, tracepoint, uprobe, xdp
+from skep.hooks import iter, socket, tcx, tracepoint, uprobe, xdp
 from skep.pb import skep_pb2
-from skep.rpc.convert import attachment, content, link, observed, operation, program
+from skep.rpc.convert import attachment, content, link, observed, operation, program, run
 from tests.unit.rpc.filled import filled
 
 FOREIGN = model.ForeignProgram(kernel=filled(model.KernelProgram))
@@ -80,6 +80,20 @@ ROUND_TRIPS: dict[str, tuple[Any, Any, Any]] = {  # Any: each row has types of i
     ),
     "map follow": (content.pack_follow, content.unpack_follow, filled(model.MapFollow)),
     "map records": (content.pack_records, content.unpack_records, (filled(model.MapRecord), model.MapRecord(lost=7))),
+    "run": (run.pack_run, run.unpack_run, filled(model.Run)),
+    "ran": (run.pack_ran, run.unpack_ran, filled(model.Ran)),
+    "ran, not measured": (
+        run.pack_ran,
+        run.unpack_ran,
+        dataclasses.replace(filled(model.Ran), duration_ns=None, answer=-7, verdict=""),
+    ),
+    "reading of a link": (run.pack_read, run.unpack_read, model.ReadIterator(link=model.LinkId(7), limit=9)),
+    "reading of a program": (run.pack_read, run.unpack_read, model.ReadIterator(program=model.ProgramId(7))),
+    "reading through a process": (
+        run.pack_read,
+        run.unpack_read,
+        model.ReadIterator(program=model.ProgramId(7), attachment=iter.IteratorAttachment(pid=1)),
+    ),
     "preview": (operation.pack_preview, operation.unpack_preview, filled(model.Preview)),
 }
 
@@ -138,7 +152,12 @@ ATTACHMENTS = {
             {row.field: row.parse(row.example) for row in hook.options if row.example}
         )
         for hook in hooks.HOOKS
+        if not hook.unattached
     },
+    "iterator, all fields": iter.IteratorAttachment(target="x", map="/p", cgroup="/c", order="self", tid=4),
+    "socket that was found": socket.SocketAttachment(
+        socket="udp:[::1]:53", netns="/n", pid=1, fd=2, inode=3, cookie=2**63
+    ),
 }
 
 

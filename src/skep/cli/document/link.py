@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from skep import model
 from skep.cli import when
 from skep.cli.document import kernel
-from skep.hooks import aimed, codec, kprobe, tcx, tracepoint, uprobe, xdp
+from skep.hooks import aimed, codec, iter, kprobe, tcx, tracepoint, uprobe, xdp
 
 Chains = Mapping[model.ChainKey, model.ChainStatus]
 
@@ -165,6 +165,14 @@ def _aimed(link: model.Link, chain: model.ChainStatus | None) -> dict[str, objec
     }
 
 
+def _iterator(link: model.Link, chain: model.ChainStatus | None) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in codec.encode(link.record.attachment).items()
+        if name == "target" or value is not None
+    }
+
+
 _DETAILS: Mapping[type, Callable[[model.Link, model.ChainStatus | None], dict[str, object]]] = {
     xdp.XdpAttachment: _xdp,
     tcx.TcxAttachment: _tcx,
@@ -172,5 +180,6 @@ _DETAILS: Mapping[type, Callable[[model.Link, model.ChainStatus | None], dict[st
     uprobe.UprobeAttachment: _uprobe,
     kprobe.KprobeAttachment: _kprobe,
     aimed.AimedAttachment: _aimed,
+    iter.IteratorAttachment: _iterator,
 }
 """bpfman's field names; the attachment of any other hook is printed under its own."""

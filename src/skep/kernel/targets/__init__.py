@@ -11,7 +11,19 @@ from typing import Any, Final
 from skep import model
 from skep.hooks import request
 from skep.kernel import bpffs, process
-from skep.kernel.targets import events, group, interface, multi, netfilter, network, sockmap, struct_ops, tracing
+from skep.kernel.targets import (
+    events,
+    group,
+    interface,
+    iterator,
+    multi,
+    netfilter,
+    network,
+    socket,
+    sockmap,
+    struct_ops,
+    tracing,
+)
 from skep.kernel.targets.place import NextPlease, Place
 
 PLACES: Final[Mapping[type, Place[Any]]] = {  # Any: each kind of place has a type of its own
@@ -23,12 +35,13 @@ PLACES: Final[Mapping[type, Place[Any]]] = {  # Any: each kind of place has a ty
     request.PerfEventTarget: events.COUNTER,
     request.KprobeMultiTarget: multi.KPROBES,
     request.UprobeMultiTarget: multi.UPROBES,
-    request.IteratorTarget: tracing.ITERATOR,
+    request.IteratorTarget: iterator.PLACE,
     request.CgroupTarget: group.PLACE,
     request.NetnsTarget: network.PLACE,
     request.NetfilterTarget: netfilter.PLACE,
     request.MapTarget: sockmap.PLACE,
     request.StructOpsTarget: struct_ops.PLACE,
+    request.SocketTarget: socket.PLACE,
     request.LoadedTarget: tracing.LOADED,
 }
 

@@ -14,7 +14,7 @@ from skep.kernel.targets.place import Made, Place
 _SEE: Final = "see `findmnt -t cgroup2` and the directories below"
 
 
-def _open(path: str) -> int:
+def open_(path: str) -> int:
     """The directory of a cgroup. ``NotFound``; ``InvalidRequest`` for a directory that is none of version 2."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -33,11 +33,11 @@ def _no_cgroup(path: str, why: str) -> errors.InvalidRequest:
 
 
 def _check(target: request.CgroupTarget) -> None:
-    os.close(_open(target.path))
+    os.close(open_(target.path))
 
 
 def _create(pins: bpffs.Bpffs, program: int, candidate: request.LinkRequest, target: request.CgroupTarget) -> Made:
-    with sys.held(_open(target.path)) as fd:
+    with sys.held(open_(target.path)) as fd:
         try:
             return tcx.create(pins, program, fd, candidate), None
         except OSError as refusal:

@@ -1,4 +1,4 @@
-"""Tracing links without a perf event: raw tracepoints, and targets fixed at load (fentry, LSM hooks, iterators …)."""
+"""Tracing links without a perf event: raw tracepoints, and targets fixed at load (fentry, LSM hooks …)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from skep.kernel import bpffs, perf, refused, sys
 from skep.kernel.targets.place import Made, Place
 
 
-def _check_loaded(target: request.LoadedTarget | request.IteratorTarget) -> None:
+def _check_loaded(target: request.LoadedTarget) -> None:
     """The program could not have been loaded without its target."""
 
 
@@ -22,15 +22,6 @@ def _create_loaded(
         return sys.raw_tracepoint_open(program), None
     except OSError as refusal:
         raise _refused(f"cannot attach to {target}", candidate, refusal) from refusal
-
-
-def _create_iterator(
-    pins: bpffs.Bpffs, program: int, candidate: request.LinkRequest, target: request.IteratorTarget
-) -> Made:
-    try:
-        return sys.link_create(program, 0, candidate.attach_type, 0), None
-    except OSError as refusal:
-        raise _refused(f"cannot attach to the iterator {target}", candidate, refusal) from refusal
 
 
 def _check_raw(target: request.RawTracepointTarget) -> None:
@@ -73,5 +64,4 @@ def _refused(what: str, candidate: request.LinkRequest, refusal: OSError) -> err
 
 
 LOADED: Final = Place(check=_check_loaded, create=_create_loaded)
-ITERATOR: Final = Place(check=_check_loaded, create=_create_iterator)
 RAW: Final = Place(check=_check_raw, create=_create_raw)
