@@ -53,7 +53,7 @@ ROWS = [
 FOR_A_PROCESS = [
     name
     for name in every_type.NAMES
-    if "pid" in {one.name for one in dataclasses.fields(hooks.by_name(name).attachment)}
+    if "pid" in {one.field for one in hooks.by_name(name).options}
 ]
 
 

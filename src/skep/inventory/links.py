@@ -208,12 +208,6 @@ def _of_socket(record: model.LinkRecord, sight: Sight) -> model.LinkStatus:
     return model.LinkStatus(state=state, kernel=found, reason=one.detail if one.defunct else "")
 
 
-def _state(alive: int, expected: int) -> model.LinkState:
-    if not alive:
-        return model.LinkState.DEFUNCT
-    return model.LinkState.ATTACHED if alive == expected else model.LinkState.PARTIAL
-
-
 def _described(
     kernel: door.Kernel,
     remembered: store.Store,
