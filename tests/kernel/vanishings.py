@@ -100,7 +100,7 @@ HELD: dict[type, str] = {
     request.TracepointTarget: "an event holds its module",
     request.RawTracepointTarget: "a link holds its module",
     request.LoadedTarget: "a loaded program holds its module",
-    request.IteratorTarget: "kinds of objects are the kernel's own; a link holds its map and cgroup; processes: see below",
+    request.IteratorTarget: "kinds of objects stay, a link holds its map and cgroup; processes: see below",
     request.KprobeMultiTarget: "a link holds its modules",
     request.UprobeTarget: "an event holds its file, also when the name is removed; processes: see below",
     request.UprobeMultiTarget: "a link holds its file; processes: see below",
