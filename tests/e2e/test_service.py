@@ -115,6 +115,39 @@ def test_a_namespace_may_belong_to_anybodys_process(skep: installed.Daemon) -> N
     assert skep.run("program", "unload", program_id).returncode == 0
 
 
+def test_programs_run_and_iterators_are_read(skep: installed.Daemon) -> None:
+    """Both are calls of bpf(2) alone."""
+    loaded = skep.skep("program", "load", "file", OBJECT, "--programs", "xdp:xdp_count")
+    program_id = str(loaded["programs"][0]["record"]["program_id"])
+    assert skep.skep("program", "run", program_id, "--data", "udp4")["verdict"] == "XDP_PASS"
+    assert skep.run("program", "unload", program_id).returncode == 0
+    tasks = str(installed.EXAMPLES / "iter_tasks.bpf.o")
+    loaded = skep.skep("program", "load", "file", tasks, "--programs", "iter_tasks")
+    program_id = str(loaded["programs"][0]["record"]["program_id"])
+    read = skep.run("program", "run", program_id, "--pid", str(os.getpid()))
+    assert read.returncode == 0, read.stderr
+    assert {int(line.split()[0]) for line in read.stdout.splitlines()} == {os.getpid()}
+    link = skep.skep("link", "attach", "iter", program_id)
+    assert skep.run("link", "read", str(link["record"]["id"]), "--limit", "8").stdout
+    assert skep.run("program", "unload", program_id).returncode == 0
+
+
+def test_a_socket_may_belong_to_anybody_s_process(skep: installed.Daemon) -> None:
+    """It is taken out of that process (pidfd_getfd): CAP_SYS_PTRACE; found by its address: CAP_DAC_READ_SEARCH too."""
+    source = str(installed.EXAMPLES / "socket_keep.bpf.o")
+    loaded = skep.skep("program", "load", "file", source, "--programs", "socket_keep")
+    program_id = str(loaded["programs"][0]["record"]["program_id"])
+    with listener() as (process, named, address, netns):
+        link = skep.skep("link", "attach", "socket_filter", program_id, named)
+        assert link["status"]["state"] == "attached"
+        assert skep.run("link", "detach", str(link["record"]["id"])).returncode == 0
+        link = skep.skep("link", "attach", "socket_filter", program_id, address, "-n", netns)
+        assert link["record"]["details"]["pid"] == process
+    shown = skep.skep("link", "get", str(link["record"]["id"]))
+    assert (shown["status"]["state"], shown["status"]["reason"]) == ("defunct", "its socket is closed")
+    assert skep.run("program", "unload", program_id).returncode == 0
+
+
 def what_works(skep: installed.Daemon, directory: Path) -> dict[str, bool]:
     """A few things that users may ask for, each needing other capabilities, and whether the daemon can do them."""
     let_everybody_in(skep)
@@ -156,6 +189,23 @@ def container() -> Iterator[str]:
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
             yield f"/proc/{process.pid}/ns/net"
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def listener() -> Iterator[tuple[int, str, str, str]]:
+    """A process of nobody's with a UDP socket: its pid, the socket by number and by address, and its namespace."""
+    source = (
+        "import socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 0));"
+        "print(s.fileno(), s.getsockname()[1], flush=True); sys.stdin.read()"
+    )
+    command = [*AS_NOBODY, "/usr/bin/python3", "-c", source]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            fd, port = process.stdout.readline().split()
+            yield process.pid, f"{process.pid}:{fd}", f"udp:127.0.0.1:{port}", f"/proc/{process.pid}/ns/net"
         finally:
             process.kill()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
 import struct
@@ -78,7 +79,7 @@ def group(protocol: str = "udp", *, shares: bool = True) -> Iterator[Group]:
         members: list[socket.socket] = []
         for _ in range(2 if shares else 1):
             kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
-            one = stack.enter_context(socket.socket(socket.AF_INET, kind))
+            one = stack.enter_context(_high(socket.socket(socket.AF_INET, kind)))
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shares))
             one.bind(("127.0.0.1", members[0].getsockname()[1] if members else 0))
             one.setblocking(False)
@@ -86,3 +87,9 @@ def group(protocol: str = "udp", *, shares: bool = True) -> Iterator[Group]:
                 one.listen(64)
             members.append(one)
         yield Group(tuple(members), protocol)
+
+
+def _high(low: socket.socket) -> socket.socket:
+    """The same socket under a number that nothing else of this process gets when it is closed."""
+    with low:
+        return socket.socket(fileno=fcntl.fcntl(low.fileno(), fcntl.F_DUPFD_CLOEXEC, 700))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import typing
 from collections.abc import Iterator
@@ -50,11 +49,7 @@ ROWS = [
     for kind in sorted(targets(name), key=lambda one: one.__name__)
     for row in VANISHINGS.get(kind, ())
 ]
-FOR_A_PROCESS = [
-    name
-    for name in every_type.NAMES
-    if "pid" in {one.name for one in dataclasses.fields(hooks.by_name(name).attachment)}
-]
+FOR_A_PROCESS = [name for name in every_type.NAMES if "pid" in {one.field for one in hooks.by_name(name).options}]
 
 
 def test_every_kind_of_place_says_how_it_goes_or_why_it_cannot() -> None:

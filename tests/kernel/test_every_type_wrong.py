@@ -47,6 +47,8 @@ TWICE: dict[str, type[errors.SkepError] | None] = {
     "flow_dissector": errors.Conflict,
     "sk_msg": errors.Conflict,
     "sk_skb": errors.Conflict,
+    "socket_filter": errors.AlreadyExists,
+    "sk_reuseport": errors.AlreadyExists,
 }
 """What becomes of a second attachment of a program to its place: refused as told, or (None) a link beside the first."""
 

@@ -41,6 +41,10 @@ def delete_namespace(rig: Rig) -> None:
     rig.finally_(lambda: subprocess.run(["ip", "netns", "add", rig.network().name], check=True))
 
 
+def close_socket(rig: Rig) -> None:
+    rig.sockets().members[0].close()
+
+
 def remove_cgroup(rig: Rig) -> None:
     os.rmdir(rig.cgroup())
 
@@ -75,6 +79,11 @@ VANISHINGS: dict[type, tuple[Vanishing, ...]] = {
             fields=lambda rig: {"netns": rig.network().path}, gone=delete_namespace, state=PARTIAL, reason="was deleted"
         ),
     ),
+    request.SocketTarget: (
+        Vanishing(
+            fields=lambda rig: {"socket": rig.sockets().named(0)}, gone=close_socket, state=DEFUNCT, reason="is closed"
+        ),
+    ),
     request.CgroupTarget: (
         Vanishing(
             fields=lambda rig: {"path": rig.cgroup()}, gone=remove_cgroup, state=DEFUNCT,
@@ -91,7 +100,7 @@ HELD: dict[type, str] = {
     request.TracepointTarget: "an event holds its module",
     request.RawTracepointTarget: "a link holds its module",
     request.LoadedTarget: "a loaded program holds its module",
-    request.IteratorTarget: "kinds of objects are the kernel's own",
+    request.IteratorTarget: "kinds of objects stay, a link holds its map and cgroup; processes: see below",
     request.KprobeMultiTarget: "a link holds its modules",
     request.UprobeTarget: "an event holds its file, also when the name is removed; processes: see below",
     request.UprobeMultiTarget: "a link holds its file; processes: see below",

@@ -13,12 +13,14 @@ from skep import errors
 from skep.hooks import (
     aimed,
     cgroup,
+    iter,
     kprobe,
     kprobe_multi,
     netfilter,
     netns,
     perf_event,
     raw_tracepoint,
+    socket,
     sockmap,
     tcx,
     tracepoint,
@@ -50,9 +52,11 @@ class Wrong:
         return self.value(str(valid)) if callable(self.value) else self.value
 
 
-def missing(value: object | Callable[[str], object], says: str, near: str = "") -> Wrong:
+def missing(
+    value: object | Callable[[str], object], says: str, near: str = "", also: Mapping[str, object] | None = None
+) -> Wrong:
     """A name that nothing has."""
-    return Wrong(value=value, error=errors.NotFound, says=says, near=near)
+    return Wrong(value=value, error=errors.NotFound, says=says, near=near, also=also or {})
 
 
 def _not(valid: str) -> str:
@@ -180,6 +184,30 @@ WRONG: dict[type, dict[str, tuple[Wrong, ...]]] = {
         "priority": (Wrong(value=-(2**31), says="out of range"),),
         "defragment": (Wrong(value=True, says="packets are not whole yet", also={"priority": -500}),),
         "netns": NETNS_PATH,
+    },
+    iter.IteratorAttachment: {
+        "target": (Wrong(value="never_heard_of", error=errors.Conflict, says="it was loaded for"),),
+        "map": (Wrong(value="1", says="takes no map"), Wrong(value="relative", says="not an absolute path")),
+        "cgroup": (Wrong(value="/sys/fs/cgroup", says="takes no cgroup"), Wrong(value="", says="empty")),
+        "order": (Wrong(value="self", says="takes no order"), Wrong(value="sideways", says="'sideways' is not known")),
+        "pid": (*PID, Wrong(value=1, says="one process or one thread", also={"tid": 1})),
+        "tid": (missing(NOBODY, f"no thread {NOBODY}"), Wrong(value=-5, says="not a process id")),
+    },
+    socket.SocketAttachment: {
+        "socket": (
+            missing(f"{NOBODY}:3", f"no process {NOBODY}"),
+            missing("tcp:127.0.0.1:1", "no socket is bound"),
+            Wrong(value="nonsense", says="PID:FD"),
+            Wrong(value="", says="PID:FD"),
+        ),
+        "netns": (
+            missing(NOWHERE, f"no network namespace at {NOWHERE}", also={"socket": "udp:127.0.0.1:1"}),
+            Wrong(value=NOWHERE, says="no namespace", also={"socket": "1:3"}),
+        ),
+        "pid": (Wrong(value=-1, says="out of range"), Wrong(value=2**31, says="out of range")),
+        "fd": (Wrong(value=-1, says="out of range"), Wrong(value=2**31, says="out of range")),
+        "inode": (Wrong(value=-1, says="out of range"),),
+        "cookie": (Wrong(value=-1, says="out of range"),),
     },
     sockmap.SockmapAttachment: {
         "map": (

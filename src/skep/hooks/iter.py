@@ -153,6 +153,7 @@ HOOK = hook.Hook(
     expected_attach_type=BPF_TRACE_ITER,
     aimed=True,
     complete=complete,
+    config=("DEBUG_INFO_BTF",),
     first="5.8",
     doc="Runs for every object of one kind, such as tasks, when its pinned link is read; the kind is chosen at load.",
     options=OPTIONS,

@@ -11,6 +11,7 @@ HOOK = unattached.hook_of(
     prog_type=BPF_PROG_TYPE_LWT_OUT,
     runs=runs.LWT,
     why="they belong to a route's tunnel: attach one with 'ip route add … encap bpf'",
+    config=("LWTUNNEL_BPF",),
     first="4.10",
     doc="Runs on packets that leave by a route with a lightweight tunnel.",
 )

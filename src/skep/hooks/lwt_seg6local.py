@@ -10,6 +10,7 @@ HOOK = unattached.hook_of(
     "lwt_seg6local",
     prog_type=BPF_PROG_TYPE_LWT_SEG6LOCAL,
     why="they belong to a segment-routing action: attach one with 'ip route add … encap seg6local action End.BPF'",
+    config=("IPV6_SEG6_BPF",),
     first="4.18",
     doc="Runs on packets that a segment-routing action hands to it.",
 )

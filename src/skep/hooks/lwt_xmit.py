@@ -11,6 +11,7 @@ HOOK = unattached.hook_of(
     prog_type=BPF_PROG_TYPE_LWT_XMIT,
     runs=runs.LWT,
     why="they belong to a route's tunnel: attach one with 'ip route add … encap bpf'",
+    config=("LWTUNNEL_BPF",),
     first="4.10",
     doc="Runs on packets of a route with a lightweight tunnel as they are sent, and may redirect them.",
 )

@@ -90,6 +90,7 @@ def hook_of(
         summary=_summary,
         points=points or {},
         swaps=True,
+        config=("NET",),
         runs=runs,
         lasting="the attachment ends with its socket",
         first=first,

@@ -24,6 +24,7 @@ def hook_of(
     runs: Runs | None = None,
     first: str,
     doc: str,
+    config: tuple[str, ...] = (),
     always_sleepable: bool = False,
 ) -> hook.Hook[NoAttachment]:
     """A type of the family; ``why`` there is no link of it, as a clause."""
@@ -45,6 +46,7 @@ def hook_of(
         summary=_summary,
         runs=runs,
         unattached=why,
+        config=config,
         always_sleepable=always_sleepable,
         first=first,
         doc=doc,

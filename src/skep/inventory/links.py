@@ -13,15 +13,13 @@ from skep.kernel import door
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What is needed to judge links: the kernel's links, our links' pins, what is noted of our sockets, where links
-    that are everywhere should be (``followed``), and what became of processes that namespaces were named by (``lost``).
-    """
+    """What is needed to judge links: the kernel's links, our links' pins, where links that are everywhere should be
+    (``followed``), and what became of the processes that namespaces were named by (``lost``)."""
 
     door: door.Kernel
     boot: model.Boot
     kernel: Mapping[model.KernelLinkId, model.KernelLink]
     pinned: frozenset[str]
-    sockets: Mapping[model.LinkPin, model.KernelLink] = field(default_factory=dict)
     followed: Mapping[model.LinkId, tuple[str, ...]] = field(default_factory=dict)
     lost: Mapping[model.LinkId, str] = field(default_factory=dict)
     at: Callable[[model.LinkPin], model.KernelLink | None]
@@ -29,17 +27,14 @@ class Sight:
 
 
 def look(kernel: door.Kernel, pins: paths.Pins, records: store.Snapshot) -> Sight:
-    """One enumeration and two directory listings, however many links, and one look at each socket."""
+    """One enumeration and two directory listings, however many links."""
     boot = kernel.boot()
     ours = [record for record in records.links.values() if record.boot_id == boot.boot_id]
-    pinned = (*kernel.pins(pins.directory("links")), *kernel.pins(pins.directory("chains")))
-    noted = [model.LinkPin(pin) for pin in pinned if pin.endswith(paths.SOCKET)]
     return Sight(
         door=kernel,
         boot=boot,
         kernel={one.id: one for one in kernel.links()},
-        pinned=frozenset(pinned),
-        sockets={pin: found for pin in noted if (found := kernel.link(pin)) is not None},
+        pinned=frozenset((*kernel.pins(pins.directory("links")), *kernel.pins(pins.directory("chains")))),
         followed={
             record.id: _labels(kernel, record)
             for record in ours
@@ -204,19 +199,13 @@ def _of_several(record: model.LinkRecord, sight: Sight) -> model.LinkStatus:
 
 def _of_socket(record: model.LinkRecord, sight: Sight) -> model.LinkStatus:
     """A socket has no kernel link: its note stands for it."""
-    found = tuple(sight.sockets[pin] for pin in record.pins if pin in sight.sockets)
+    found = tuple(one for pin in record.pins if (one := sight.at(pin)) is not None)
     if not found:
         reason = "the note of its socket was removed: the program runs until the socket is closed"
         return model.LinkStatus(state=model.LinkState.DEFUNCT, pin_present=False, reason=reason)
     (one,) = found
     state = model.LinkState.DEFUNCT if one.defunct else model.LinkState.ATTACHED
     return model.LinkStatus(state=state, kernel=found, reason=one.detail if one.defunct else "")
-
-
-def _state(alive: int, expected: int) -> model.LinkState:
-    if not alive:
-        return model.LinkState.DEFUNCT
-    return model.LinkState.ATTACHED if alive == expected else model.LinkState.PARTIAL
 
 
 def _described(

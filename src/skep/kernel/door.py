@@ -89,8 +89,8 @@ class Kernel(Protocol):
         """The map at a pin, None when the pin is not there."""
 
     def link(self, pin: model.LinkPin) -> model.KernelLink | None:
-        """The link at a pin, or what stands for one without link (a struct_ops map); None when there is neither. For a
-        socket's note a link without number or type, defunct when the socket is closed."""
+        """The link at a pin, or what stands for one without link (a struct_ops map, a socket's note, whose link has no
+        number or type and is defunct when the socket is closed); None when there is neither."""
 
     def pins(self, directory: model.PinDir) -> tuple[str, ...]:
         """Every pin and symbolic link below a directory, absolute and sorted; () when the directory is missing."""

@@ -76,7 +76,7 @@ def _attempt(hook: hooks.Hook[Any]) -> Callable[[], str]:  # Any: see hooks.HOOK
     if hook.attachment in _TAILS:
         return _multi(attach_type, _TAILS[hook.attachment])
     if hook.unattached or hook.lasting:  # nothing to link
-        return _loads(hook.prog_type, attach_type, abi.F_SLEEPABLE if hook.always_sleepable else 0, hook.lasting)
+        return _loads(hook.prog_type, attach_type, abi.F_SLEEPABLE if hook.always_sleepable else 0)
     if hook.aimed:
         return _reaches_verifier(hook.prog_type, attach_type)
     return _links(hook.prog_type, attach_type)
@@ -116,15 +116,15 @@ def _load(prog_type: int, attach_type: int = 0, flags: int = 0, code: bytes = _R
         return refusal, log.value.decode(errors="replace").strip()
 
 
-def _loads(prog_type: int, attach_type: int = 0, flags: int = 0, note: str = "") -> Callable[[], str]:
-    """Whether a trivial program of a type loads; ``note`` is told then."""
+def _loads(prog_type: int, attach_type: int = 0, flags: int = 0) -> Callable[[], str]:
+    """Whether a trivial program of a type loads."""
 
     def attempt() -> str:
         result, log = _load(prog_type, attach_type, flags)
         if isinstance(result, OSError):
             raise _Missing(result.errno or 0, log)
         os.close(result)
-        return note
+        return ""
 
     return attempt
 

@@ -33,7 +33,22 @@ CALLS = (
     "map_lookup",
     "map_write",
     "map_events",
+    "run_program",
+    "read_iterator",
 )
+
+
+class Runs:
+    """``Manager.runs``: a run's and a reading's ``stop`` is left out of what was heard."""
+
+    def __init__(self, scripted: Scripted) -> None:
+        self._scripted = scripted
+
+    def program(self, caller: model.Caller, wanted: model.Run, stop: Callable[[], bool]) -> Any:
+        return self._scripted.run_program(caller, wanted)
+
+    def iterator(self, caller: model.Caller, wanted: model.ReadIterator, stop: Callable[[], bool]) -> Any:
+        return self._scripted.read_iterator(caller, wanted)
 
 
 class Scripted:
@@ -44,6 +59,10 @@ class Scripted:
         self.heard: list[tuple[Any, ...]] = []
         self.history: list[model.Event] = []
         self.news = threading.Condition()
+
+    @property
+    def runs(self) -> Runs:
+        return Runs(self)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name not in CALLS:

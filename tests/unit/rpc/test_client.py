@@ -188,6 +188,25 @@ def test_a_dump_comes_page_by_page(scripted, daemon):
     assert scripted.heard[0][2] == filled(model.MapDump)
 
 
+def test_a_run_is_asked_for_the_caller(scripted, daemon):
+    scripted.answers["run_program"] = answer = filled(model.Ran)
+    wanted = filled(model.Run)
+
+    assert daemon.run_program(wanted) == answer
+
+    ((name, caller, arrived),) = scripted.heard
+    assert (name, arrived, caller.origin) == ("run_program", wanted, "socket")
+
+
+def test_what_an_iterator_prints_comes_piece_by_piece(scripted, daemon):
+    scripted.answers["read_iterator"] = iter((b"one", b"\xff\0", b"three"))
+    wanted = model.ReadIterator(link=model.LinkId(7), limit=9)
+
+    assert list(daemon.read_iterator(wanted)) == [b"one", b"\xff\0", b"three"]
+
+    assert [(name, arrived) for name, _, arrived in scripted.heard] == [("read_iterator", wanted)]
+
+
 def test_a_stream_that_is_closed_ends_at_the_daemon(scripted, daemon):
     ended = threading.Event()
 
