@@ -10,13 +10,15 @@ import errno
 
 from skep import errors, model, steps
 from skep.hooks import request
-from skep.kernel import bpffs, observe, refused, registration, sys, targets
+from skep.kernel import bpffs, filters, observe, refused, registration, sys, targets
 
 
 def attach(
     pins: bpffs.Bpffs, program: model.ProgramPin, candidates: tuple[request.LinkRequest, ...], pin: model.LinkPin
 ) -> steps.Linked:
     """Create and pin a link by the first candidate that works; nothing stays attached when anything fails."""
+    if candidates and isinstance(candidates[0].target, request.FilterTarget):
+        return filters.attach(pins, program, candidates[0].target, pin)
     with sys.held(pins.need(program)) as program_fd:
         notes: list[str] = []
         last: errors.SkepError | None = None

@@ -143,6 +143,16 @@ class Bpffs:
         except OSError as refusal:
             raise refused.general(f"cannot make the alias {path}", refusal) from refusal
 
+    def read_alias(self, path: str) -> str | None:
+        """The target of the symbolic link ``path``, None when there is none."""
+        self._check(path)
+        try:
+            return os.readlink(path)
+        except OSError as refusal:
+            if refusal.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL):
+                return None
+            raise refused.general(f"cannot read the alias {path}", refusal) from refusal
+
     def remove_alias(self, path: str) -> None:
         """Remove a symbolic link; a missing one is fine. ``Broken`` when something else is there."""
         self._check(path)

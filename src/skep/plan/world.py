@@ -40,6 +40,8 @@ class World:
     """Programs that hold the interface's XDP hook, ours included."""
     tcx_on: tuple[model.HookEntry, ...] = ()
     """The TCX hook's list in running order, ours and foreign."""
+    filters_on: tuple[model.Filter, ...] = ()
+    """The interface's tc filters, ours and foreign, in the order in which they are asked."""
     shared: frozenset[model.MapPin] = frozenset()
     """LIBBPF_PIN_BY_NAME pins that exist."""
     notes: Mapping[str, str] = field(default_factory=dict)
