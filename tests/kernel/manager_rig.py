@@ -113,12 +113,12 @@ class Rig:
 
     def send(self, packets: int) -> None:
         """Send frames to the near end and wait until they are out."""
-        subprocess.run([*self.network.enter, sys.executable, "-c", _SENDER, self.network.far, str(packets)], check=True)
+        subprocess.run([*self.network.enter, sys.executable, "-c", SENDER, self.network.far, str(packets)], check=True)
 
     @contextlib.contextmanager
     def traffic(self) -> Iterator[None]:
         """Frames without end, until the block ends."""
-        sender = subprocess.Popen([*self.network.enter, sys.executable, "-c", _SENDER, self.network.far, "0"])
+        sender = subprocess.Popen([*self.network.enter, sys.executable, "-c", SENDER, self.network.far, "0"])
         try:
             yield
         finally:
@@ -196,7 +196,7 @@ def _run_and_die(rig: Rig, op: model.Operation, point: int | None, writer: int) 
         os._exit(status)
 
 
-_SENDER = """
+SENDER = """
 import signal, socket, sys
 going = True
 def stop(*_):

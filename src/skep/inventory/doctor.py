@@ -127,7 +127,11 @@ def _filters(kernel: door.Kernel, sight: seen.Seen, links_sight: links.Sight) ->
     Looked for in our own network namespace and those that chains are in; a filter, unlike a link, outlives its pins.
     """
     top = f"{sight.pins.directory('chains')}/"
-    noted = {tc.filter_name(model.PinDir(pin.rpartition("/")[0])) for pin in links_sight.filters}
+    noted = {
+        tc.filter_name(model.PinDir(pin.rpartition("/")[0]))
+        for pin, found in links_sight.filters.items()
+        if not found.defunct
+    }
     namespaces = {chain.netns_path for chain in sight.records.chains.values() if chain.boot_id == sight.boot.boot_id}
     for netns in sorted({None, *namespaces}, key=lambda path: path or ""):
         try:
@@ -140,7 +144,7 @@ def _filters(kernel: door.Kernel, sight: seen.Seen, links_sight: links.Sight) ->
                 yield model.Finding(
                     kind="unknown filter",
                     subject=f"{one} on {one.interface} {one.direction}",
-                    explanation="it is a chain of this skep, whose pins were removed; it still runs",
+                    explanation="it bears the name of a chain of this skep, which knows nothing of it; it still runs",
                     remedy=f"remove it: '{enter}tc filter del dev {one.interface} {one.direction} prio {one.priority} "
                     f"handle {one.handle:#x} bpf', then attach the programs again",
                 )

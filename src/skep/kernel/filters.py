@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import logging
 import os
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -22,6 +23,8 @@ from skep import errors, model, paths, steps
 from skep.hooks import request
 from skep.hooks import tc as hook
 from skep.kernel import bpffs, netlink, netns, observe, refused, settle, sys, tc
+
+log = logging.getLogger(__name__)
 
 _HANDLE: Final = 1
 """Of the only filter at a priority that nobody else has."""
@@ -76,11 +79,15 @@ def everywhere(path: str | None) -> tuple[model.Filter, ...]:
 
 def observed(pins: bpffs.Bpffs, pin: model.LinkPin) -> model.KernelLink | None:
     """The filter noted at ``pin`` as a link without a number; defunct, with interface 0, when it is not there."""
-    note = _read(pins, pin)
-    if note is None:
-        return None
-    found = _inside(note, lambda route: _find(route, note, pin))
-    place = f"{note.direction} filter, priority {note.priority}, handle {note.handle:#x}"
+    found = None
+    try:
+        note = _read(pins, pin)
+        if note is None:
+            return None
+        found = _inside(note, lambda route: _find(route, note, pin))
+        place = f"{note.direction} filter, priority {note.priority}, handle {note.handle:#x}"
+    except errors.Broken as damaged:
+        place = str(damaged)
     return model.KernelLink(
         id=model.KernelLinkId(0),
         type=0,
@@ -134,11 +141,16 @@ def attach(
 
 def swap(pins: bpffs.Bpffs, pin: model.LinkPin, old: model.ProgramPin | None, new: model.ProgramPin) -> bool:
     """Put another program into the filter, at once for every packet; with ``old`` only if that one runs. False when
-    nothing is noted there; without ``old`` also when the filter is gone.
+    nothing is noted there; without ``old`` also when the filter is gone or the note cannot be read.
 
     Between the look at the old program and the change others may change it: traffic control has no compare-and-swap.
     """
-    note = _read(pins, pin)
+    try:
+        note = _read(pins, pin)
+    except errors.Broken:
+        if old is None:
+            return False
+        raise
     if note is None:
         return False
     what = f"cannot change the program of the filter on {note.interface} {note.direction}"
@@ -170,8 +182,16 @@ def swap(pins: bpffs.Bpffs, pin: model.LinkPin, old: model.ProgramPin | None, ne
 
 
 def detach(pins: bpffs.Bpffs, pin: model.LinkPin) -> None:
-    """Remove the filter, the qdisc if that was ours and is empty now, and the note. Fine when any of it is missing."""
-    note = _read(pins, pin)
+    """Remove the filter, the qdisc if that was ours and is empty now, and the note. Fine when any of it is missing.
+
+    A note that cannot be read is removed by itself: ``doctor`` finds the filter by its name.
+    """
+    try:
+        note = _read(pins, pin)
+    except errors.Broken as damaged:
+        log.warning("%s", damaged)
+        pins.remove_alias(pin)
+        return
     if note is None:
         return
 
