@@ -22,7 +22,7 @@ from tests import bpf_build, instance
 from tests.kernel import bpf_raw, manager_rig
 from tests.kernel.manager_rig import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.guest]
+pytestmark = pytest.mark.slow
 UNSPEC, OK, SHOT, PIPE = -1, 0, 2, 3
 WAYS = ("ingress", "egress")
 ETHER = 0x88B5
@@ -185,6 +185,7 @@ def test_the_same_program_runs_as_tc_and_as_tcx(rig: manager_rig.Rig) -> None:
 # ---------------------------------------------------------------- exact counts
 
 
+@pytest.mark.guest
 @every_way
 def test_no_packet_is_missed_or_counted_twice_over_50_swaps(rig: manager_rig.Rig, way: str) -> None:
     """Every member hands everything on, so each must have seen exactly what was sent, wherever it stood."""
@@ -229,6 +230,7 @@ def foreign(rig: manager_rig.Rig, way: str = "ingress") -> list[str]:
     return [line for line in lines if "bytecode" in line]
 
 
+@pytest.mark.guest
 def test_foreign_filters_stay_and_are_told(rig: manager_rig.Rig) -> None:
     near = rig.network.near
     run_tc(rig, "qdisc", "add", "dev", near, "clsact")
@@ -266,6 +268,7 @@ def test_tc_shows_whose_filter_it_is(rig: manager_rig.Rig) -> None:
     assert run_tc(rig, "filter", "show", "dev", rig.network.near, "ingress") == ""
 
 
+@pytest.mark.guest
 def test_an_ingress_qdisc_serves_ingress_and_is_nobodys_to_replace(rig: manager_rig.Rig) -> None:
     run_tc(rig, "qdisc", "add", "dev", rig.network.near, "ingress")
     program = count(rig)
@@ -282,6 +285,7 @@ def test_an_ingress_qdisc_serves_ingress_and_is_nobodys_to_replace(rig: manager_
     assert rig.qdisc() == "ingress"
 
 
+@pytest.mark.guest
 def test_the_kernels_own_words_are_told(rig: manager_rig.Rig) -> None:
     """A shared block takes filters by its own number only; the kernel says so, and nothing is left behind."""
     for end in (rig.network.near, rig.network.far):
@@ -313,6 +317,7 @@ def test_attached_twice_and_detached_twice(rig: manager_rig.Rig) -> None:
 # ---------------------------------------------------------------- what goes away
 
 
+@pytest.mark.guest
 @pytest.mark.parametrize("how", ["interface", "qdisc", "filter", "replaced filter"])
 def test_a_chain_that_others_end_is_defunct_and_makes_room(rig: manager_rig.Rig, how: str) -> None:
     near = rig.network.near
