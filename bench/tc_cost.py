@@ -1,8 +1,9 @@
 """What a tc chain costs per packet, against as many separate clsact filters.
 
-Real frames leave by an interface that throws them away. Every member counts the packet in a map of its own and hands it on. Compared in turns, each on an interface of its own:
-nothing, one filter, ten filters behind each other, and a chain of ten behind one filter. The sending itself costs the
-same everywhere and most of all, so it is taken off. Needs root, clang and gcc.
+Real frames leave by an interface that throws them away. Every member counts the packet in a map of its own and hands
+it on. Compared in turns, each on an interface of its own: nothing, one filter, ten filters behind each other, and a chain
+of ten behind one filter. The sending itself costs the same everywhere and most of all, so it is taken off. Needs root,
+clang and gcc.
 """
 
 from __future__ import annotations

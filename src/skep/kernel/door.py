@@ -73,8 +73,8 @@ class Kernel(Protocol):
         """The map at a pin, None when the pin is not there."""
 
     def link(self, pin: model.LinkPin) -> model.KernelLink | None:
-        """The link at a pin, or what stands for one without link (a struct_ops map, a filter's note); None when there is
-        neither. A filter that is gone is told as a defunct link on interface 0."""
+        """The link at a pin, or what stands for one without link (a struct_ops map, a filter's note); None when there
+        is neither. A filter that is gone is told as a defunct link on interface 0."""
 
     def pins(self, directory: model.PinDir) -> tuple[str, ...]:
         """Every pin and symbolic link below a directory, absolute and sorted; () when the directory is missing."""
