@@ -187,11 +187,11 @@ class Rounds:
         self._process.stdin.close()
         self._process.wait(30)
 
-    def round(self) -> dict[str, int]:
-        """One round's times in nanoseconds. ``RuntimeError`` when the program has ended."""
+    def round(self, word: str = "") -> dict[str, int]:
+        """One round's times in nanoseconds; ``word`` is what is done. ``RuntimeError`` when the program has ended."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{word}\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:

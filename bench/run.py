@@ -16,7 +16,7 @@ from typing import Any
 from bench import measure
 
 # In the order of the table. Each runs as `python -m bench.<name>`.
-QUESTIONS = ("chain_cost", "lifecycle", "list", "start", "memory", "attach_growth", "swap_loss")
+QUESTIONS = ("chain_cost", "tc_cost", "lifecycle", "list", "start", "memory", "attach_growth", "swap_loss")
 BEGIN, END = "<!-- bench:results -->", "<!-- /bench:results -->"
 
 

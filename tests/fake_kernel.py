@@ -55,6 +55,16 @@ class Link:
     dead: bool = False
 
 
+@dataclass(slots=True)
+class Filter:
+    """A traffic-control filter; ``made``: whether the qdisc was made for it. Ours go with their note."""
+
+    info: model.Filter
+    where: HostInterface
+    made: bool = False
+    dead: bool = False
+
+
 class FakeKernel(fake_elements.Elements, fake_runs.Runs):
     """One fake kernel. Interfaces ``eth0`` and ``eth1`` in the own namespace, ``eth0`` in ``/run/netns/blue``."""
 
@@ -86,6 +96,8 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
         self._directories: set[str] = {ROOT}
         self._xdp: dict[HostInterface, list[model.ProgramId]] = {}
         self._tcx: dict[tuple[HostInterface, int], list[model.HookEntry]] = {}
+        self._qdiscs: dict[HostInterface, str] = {}
+        self._filters: dict[int, Filter] = {}
         self._start_elements()
         self._start_runs()
         self.interfaces = {}
@@ -108,7 +120,7 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
         self._xdp.pop(where, None)
         for attach_type in TCX:
             self._tcx.pop((where, attach_type), None)
-        self._collect()
+        self.delete_qdisc(name, where=where)
 
     def reboot(self) -> None:
         """Everything is gone, ids start anew (from other numbers, unless ``reuse_ids``)."""
@@ -124,6 +136,51 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
         id = self._add_program("foreign", 6, "f" * 16, ())
         self._xdp[found.netns, found.ifindex] = [id]
         return id
+
+    def foreign_qdisc(self, name: str, kind: str) -> None:
+        """Somebody adds a qdisc ("clsact", "ingress")."""
+        found = self.interfaces[None, name]
+        self._qdiscs[found.netns, found.ifindex] = kind
+
+    def foreign_filter(self, name: str, direction: str, priority: int, *, called: str = "") -> model.Filter:
+        """Somebody adds a BPF filter; the qdisc must be there."""
+        found = self.interfaces[None, name]
+        where = (found.netns, found.ifindex)
+        assert self._qdiscs[where]
+        program = self._add_program("foreign", 3, "d" * 16, ())
+        info = model.Filter(
+            interface=name, ifindex=found.ifindex, direction=direction, priority=priority, handle=1, kind="bpf",
+            name=called, program_id=program, tag="d" * 16,
+        )  # fmt: skip
+        self._filters[self._new_id()] = Filter(info, where)
+        return info
+
+    def delete_qdisc(self, name: str, *, where: HostInterface | None = None) -> None:
+        """As ``tc qdisc delete``: all filters go with it."""
+        if where is None:
+            found = self.interfaces[None, name]
+            where = (found.netns, found.ifindex)
+        self._qdiscs.pop(where, None)
+        for id, one in list(self._filters.items()):
+            if one.where == where:
+                self._lose(id)
+        self._collect()
+
+    def remove_filter(self, name: str, direction: str, priority: int) -> None:
+        """As ``tc filter delete``."""
+        found = self.interfaces[None, name]
+        for id, one in list(self._filters.items()):
+            if one.where == (found.netns, found.ifindex) and (one.info.direction, one.info.priority) == (
+                direction,
+                priority,
+            ):
+                self._lose(id)
+        self._collect()
+
+    def qdisc(self, name: str) -> str:
+        """The kind of qdisc in an interface's ingress slot."""
+        found = self.interfaces[None, name]
+        return self._qdiscs.get((found.netns, found.ifindex), "")
 
     def foreign_map(
         self, type: int, key: int, value: int, *, name: str = "", entries: int = 8, **more: Any
@@ -146,17 +203,29 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
         self._tcx.setdefault(((found.netns, found.ifindex), attach_type), []).insert(at, entry)
         return id
 
-    def packets(self, name: str, number: int, *, member: int | None, code: int, netns: str | None = None) -> None:
-        """Packets arrive, and the chain's ``member`` ends them with ``code`` (None: they fall off the end)."""
+    def packets(
+        self, name: str, number: int, *, member: int | None, code: int, netns: str | None = None, direction: str = ""
+    ) -> None:
+        """Packets arrive, and the chain's ``member`` ends them with ``code`` (None: they fall off the end).
+
+        ``direction``: that of a tc chain, "" for XDP's.
+        """
         found = self.interfaces[netns, name]
-        (running,) = self._xdp[found.netns, found.ifindex]
+        where = (found.netns, found.ifindex)
+        hook = codes.TC if direction else codes.XDP
+        if direction:
+            (running,) = (
+                one.info.program_id
+                for one in self._filters.values()
+                if one.where == where and one.info.direction == direction and one.info.name.startswith(ROOT)
+            )
+        else:
+            (running,) = self._xdp[where]
         for id in self._programs[running].maps:
             one = self._maps[id]
             if one.slots:
-                members = (len(one.slots) - 1) // counts.stride(codes.XDP)
-                slot = (
-                    counts.fall_off_slot(codes.XDP, members) if member is None else counts.slot(codes.XDP, member, code)
-                )
+                members = (len(one.slots) - 1) // counts.stride(hook)
+                slot = counts.fall_off_slot(hook, members) if member is None else counts.slot(hook, member, code)
                 one.slots[slot] += number
 
     def running(self, name: str, netns: str | None = None) -> tuple[str, ...]:
@@ -183,6 +252,8 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
             {id: dataclasses.astuple(one) for id, one in self._links.items()},
             {where: tuple(ids) for where, ids in self._xdp.items() if ids},
             {where: tuple(entries) for where, entries in self._tcx.items() if entries},
+            {where: kind for where, kind in self._qdiscs.items() if kind},
+            {id: dataclasses.astuple(one) for id, one in self._filters.items()},
         )
 
     # ---------------------------------------------------------------- observe
@@ -219,6 +290,9 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
         return None if found is None else self._maps[model.MapId(found)].info
 
     def link(self, pin: model.LinkPin) -> model.KernelLink | None:
+        if pin.endswith("/filter"):
+            noted = self._at(pin, "filter")
+            return None if noted is None else self._filter_info(self._filters[noted])
         found = self._at(pin, "link")
         return None if found is None else self._link_info(self._links[model.KernelLinkId(found)])
 
@@ -279,9 +353,21 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
             raise errors.NotFound(f"no socket {named}")
         return found[0]
 
+    def filters_on(self, ref: model.InterfaceRef) -> tuple[model.Filter, ...]:
+        found = self.interface(ref)
+        return self._listed(lambda one: one.where == (found.netns, found.ifindex))
+
+    def filters_in(self, netns: str | None) -> tuple[model.Filter, ...]:
+        inodes = {one.netns for (path, _), one in self.interfaces.items() if path == netns}
+        return self._listed(lambda one: one.where[0] in inodes)
+
+    def _listed(self, wanted: Callable[[Filter], bool]) -> tuple[model.Filter, ...]:
+        found = [one.info for one in self._filters.values() if wanted(one) and not one.dead]
+        return tuple(sorted(found, key=lambda one: (one.direction, one.priority)))
+
     def check_target(self, target: request.Target) -> None:
         match target:
-            case request.InterfaceTarget():
+            case request.InterfaceTarget() | request.FilterTarget():
                 self.interface(target.interface)
             case request.TracepointTarget():
                 if (target.group, target.name) not in self.tracepoints:
@@ -426,6 +512,8 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
         last: errors.SkepError | None = None
         for number, one in enumerate(candidates):
             self.check_target(one.target)
+            if isinstance(one.target, request.FilterTarget):
+                return self._attach_filter(id, one.target, pin)
             try:
                 link, interface = self._attach(id, one)
             except errors.Unsupported as no:
@@ -488,8 +576,66 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
         entries.insert(position, model.HookEntry(program_id=id, link_id=link.id))
         return link
 
+    def _attach_filter(self, id: model.ProgramId, wanted: request.FilterTarget, pin: model.LinkPin) -> steps.Linked:
+        interface = self.interface(wanted.interface)
+        where = (interface.netns, interface.ifindex)
+        kind = self._qdiscs.get(where, "")
+        if kind == "ingress" and wanted.direction == "egress":
+            raise errors.Conflict("an ingress qdisc has no egress side")
+        if any(
+            (one.info.direction, one.info.priority) == (wanted.direction, wanted.priority)
+            for one in self._filters.values()
+            if one.where == where and not one.dead
+        ):
+            raise errors.AlreadyExists("there is a filter with that priority", errno=EEXIST)
+        beside = None if wanted.beside is None else self._at(wanted.beside, "filter")
+        made = not kind or (beside is not None and self._filters[beside].made and not self._filters[beside].dead)
+        self._qdiscs[where] = kind or "clsact"
+        info = model.Filter(
+            interface=interface.name, ifindex=interface.ifindex, direction=wanted.direction, priority=wanted.priority,
+            handle=1, kind="bpf", name=pin.rpartition("/")[0], program_id=id, tag=self._programs[id].info.tag,
+        )  # fmt: skip
+        filter_id = self._new_id()
+        self._filters[filter_id] = Filter(info, where, made)
+        self._pins[pin] = ("filter", filter_id)
+        return steps.Linked(
+            kernel=self._filter_info(self._filters[filter_id]), taken=0, interface=interface, filter=info
+        )
+
+    def _filter_info(self, one: Filter) -> model.KernelLink:
+        return model.KernelLink(
+            id=model.KernelLinkId(0),
+            type=0,
+            program_id=model.ProgramId(0) if one.dead else one.info.program_id,
+            ifindex=model.IfIndex(0) if one.dead else one.info.ifindex,
+            detail=f"{one.info.direction} filter, priority {one.info.priority}, handle 0x1",
+            defunct=one.dead,
+        )
+
+    def _swap_filter(self, pin: model.LinkPin, old: model.ProgramPin | None, new: model.ProgramPin) -> None:
+        found = self._at(pin, "filter")
+        one = None if found is None else self._filters[found]
+        if one is None or one.dead:
+            if old is None:
+                return
+            raise errors.Conflict("the filter is gone", errno=ENOLINK)
+        if old is not None and one.info.program_id != self._need(old, "program"):
+            raise errors.Conflict("another program is attached", errno=EPERM)
+        id = model.ProgramId(self._need(new, "program"))
+        one.info = dataclasses.replace(one.info, program_id=id, tag=self._programs[id].info.tag)
+        self._collect()
+
+    def _lose(self, id: int) -> None:
+        """A filter is gone; the note of one of ours stays."""
+        if ("filter", id) in self._pins.values():
+            self._filters[id].dead = True
+        else:
+            del self._filters[id]
+
     def swap(self, link: model.LinkPin, old: model.ProgramPin, new: model.ProgramPin) -> None:
         self._may_fail("swap")
+        if link.endswith("/filter"):
+            return self._swap_filter(link, old, new)
         found = self._links[model.KernelLinkId(self._need(link, "link"))]
         if found.program != self._need(old, "program"):
             raise errors.Conflict("another program is attached", errno=EPERM)
@@ -515,12 +661,19 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
 
     def detach(self, pin: model.LinkPin) -> None:
         self._may_fail("detach")
-        if self._at(pin, "link") is not None:
+        if pin.endswith("/filter"):
+            if (filter := self._at(pin, "filter")) is not None:
+                del self._pins[pin]
+                self._drop_filter(self._filters.pop(filter))
+                self._collect()
+        elif self._at(pin, "link") is not None:
             del self._pins[pin]
             self._collect()
 
     def point(self, link: model.LinkPin, program: model.ProgramPin) -> None:
         self._may_fail("point")
+        if link.endswith("/filter"):
+            return self._swap_filter(link, None, program)
         found = self._at(link, "link")
         if found is not None:
             self._replace(self._links[model.KernelLinkId(found)], model.ProgramId(self._need(program, "program")))
@@ -641,6 +794,11 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
         link.program = program
         self._collect()
 
+    def _drop_filter(self, gone: Filter) -> None:
+        """What goes with one of our filters: the qdisc, if it was ours and nothing else is there."""
+        if gone.made and not gone.dead and all(one.where != gone.where for one in self._filters.values()):
+            self._qdiscs.pop(gone.where, None)
+
     def _collect(self) -> None:
         """What nothing refers to any more goes, as in the kernel."""
         pinned = {kind: {id for one, id in self._pins.values() if one == kind} for kind in ("link", "program", "map")}
@@ -655,6 +813,7 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
         held = pinned["program"] | {link.program for link in self._links.values()}
         held |= {id for ids in self._xdp.values() for id in ids}
         held |= {entry.program_id for entries in self._tcx.values() for entry in entries}
+        held |= {one.info.program_id for one in self._filters.values() if not one.dead}
         for program in [id for id in self._programs if id not in held]:
             del self._programs[program]
         used = pinned["map"] | {id for program in self._programs.values() for id in program.maps}

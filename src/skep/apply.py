@@ -262,7 +262,7 @@ def _absorb(action: steps.Absorb, kernel: door.Kernel, store: Journal, operation
     if kernel.map(action.counts) is None:
         return
     kernel.settle()
-    counted = chains.split("xdp", action.links, kernel.read_counts(action.counts))
+    counted = chains.split(action.type, action.links, kernel.read_counts(action.counts))
     seen = {link: counts for link, counts in counted.items() if counts.runs}
     if seen:
         store.absorb(operation, action.counts, seen)

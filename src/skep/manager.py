@@ -164,7 +164,8 @@ class Manager:
         return chains.listed(self._kernel, self._store)
 
     def chain(self, type: str, interface: model.InterfaceRef) -> model.ChainStatus:
-        """The chain of an interface: "xdp", or for "tcx-ingress" and "tcx-egress" all that runs there. NotFound."""
+        """The chain of an interface: "xdp", "tc-ingress", "tc-egress", or for "tcx-ingress" and "tcx-egress" all that
+        runs there. NotFound."""
         return chains.one(self._kernel, self._store, type, resolve.interface(self._kernel, interface))
 
     def maps(self) -> tuple[model.MapView, ...]:

@@ -9,6 +9,7 @@ Pins, all in the host's bpffs::
     <pins>/links/<link id>[/<n>]           kernel links; a directory when the link owns several
     <pins>/links/<link id>_next[/<n>]      those that replace them, while the link is moved
     <pins>/chains/<type>-<netns>-<ifindex>/link
+    <pins>/chains/tc-<direction>-<netns>-<ifindex>/filter   a symbolic link that says where the filter is
     <pins>/chains/<type>-<netns>-<ifindex>/<revision>/{prog,counts}
     <pins>/notes/{programs,links,chains}/…   symbolic links whose targets are records (plan/notes.py)
     <pins>/prog_<kernel id>                -> progs/…   symbolic links under bpfman's names, made last
@@ -107,6 +108,8 @@ TOP = (
 """The directories that are made once, when an instance starts; plans make what is below them."""
 SOCKET = "_socket"
 """How a path ends where a socket is noted, in place of a pinned link."""
+FILTER = "filter"
+"""The last part of a path where a filter is noted. The kernel's own pins never end like this."""
 CLOSED = "notes"
 """For the owner's eyes only: metadata and global data stand there in clear, and a symbolic link has no mode."""
 
@@ -184,8 +187,8 @@ class Pins:
         return model.PinDir(f"{self.root}/chains/{key}")
 
     def chain_link(self, key: model.ChainKey) -> model.LinkPin:
-        """The one kernel link of a chain, the same over all revisions."""
-        return model.LinkPin(f"{self.chain(key)}/link")
+        """The one kernel link of a chain, the same over all revisions; for tc the note that stands for its filter."""
+        return model.LinkPin(f"{self.chain(key)}/{FILTER if key.type.startswith('tc-') else 'link'}")
 
     def revision(self, key: model.ChainKey, revision: int) -> model.PinDir:
         """The directory of one revision of a chain."""

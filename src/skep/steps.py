@@ -105,6 +105,8 @@ class LoadLinked:
     there is an older revision, whose place this one may take before it is undone: its counts are absorbed then.
     """
 
+    type: str
+    """``ChainKey.type``."""
     parts: tuple[ChainPart, ...]
     pin: model.ProgramPin
     counts: model.MapPin
@@ -125,7 +127,8 @@ class LoadMember:
 class CreateLink:
     """Attach a program by the first of ``candidates`` the kernel accepts, and pin the link. Undo: detach.
 
-    A program on a socket cannot be pinned: a note at ``pin`` stands for it (``kernel.sockets``).
+    A program on a socket and a traffic-control filter cannot be pinned: a note at ``pin`` stands for them
+    (``kernel.sockets``, ``kernel.filters``).
     ``hint`` is told with a refusal: what the plan knows and the kernel's errno does not say.
     """
 
@@ -137,7 +140,8 @@ class CreateLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwapLink:
-    """BPF_LINK_UPDATE ``link`` from ``old`` to ``new``, atomically. Undo: the other way round.
+    """BPF_LINK_UPDATE ``link`` from ``old`` to ``new``, atomically; for a filter RTM_NEWTFILTER on the same handle.
+    Undo: the other way round.
 
     ``hint``: see CreateLink.
     """
@@ -193,11 +197,15 @@ class LoadedLinked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linked:
-    """What CreateLink made: the kernel's link, the interface it found, the candidate taken and why not the others."""
+    """What CreateLink made: the kernel's link, the interface it found, the candidate taken and why not the others.
+
+    ``filter``: what was made where there are filters and no links.
+    """
 
     kernel: model.KernelLink
     taken: int
     interface: model.Interface | None = None
+    filter: model.Filter | None = None
     refused: tuple[str, ...] = ()
     process_start: int = 0
     """See ``model.LinkRecord``."""
@@ -314,6 +322,8 @@ class Absorb:
 
     counts: model.MapPin
     links: tuple[model.LinkId, ...]
+    type: str = "xdp"
+    """``ChainKey.type``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,4 +51,10 @@ SEC("uretprobe") int on_uretprobe(void *ctx)
 	return 0;
 }
 
+SEC("tc") int on_tc(void *ctx)
+{
+	ran(5);
+	return TC_ACT_PIPE;
+}
+
 char LICENSE[] SEC("license") = "GPL";

@@ -33,6 +33,7 @@ NOBODY = 65534
 
 PROGRAMS = {
     "on_xdp": (pb.XDP, 6),
+    "on_tc": (pb.TC, 3),
     "on_tcx": (pb.TCX, 3),
     "on_tracepoint": (pb.TRACEPOINT, 5),
     "on_uprobe": (pb.UPROBE, 2),
@@ -79,6 +80,11 @@ def attach_info(name: str, network: instance.Network) -> pb.AttachInfo:
         case "on_xdp":
             info = pb.XDPAttachInfo(iface=network.near, priority=50, netns=network.path, metadata=kept)
             return pb.AttachInfo(xdp_attach_info=info)
+        case "on_tc":
+            on_tc = pb.TCAttachInfo(
+                iface=network.near, priority=50, direction="egress", netns=network.path, metadata=kept
+            )
+            return pb.AttachInfo(tc_attach_info=on_tc)
         case "on_tcx":
             on_tcx = pb.TCXAttachInfo(
                 iface=network.near, priority=50, direction="ingress", netns=network.path, metadata=kept

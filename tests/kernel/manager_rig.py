@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from skep import manager, model, paths, store
-from skep.hooks import tcx, tracepoint, uprobe, xdp
+from skep.hooks import tc, tcx, tracepoint, uprobe, xdp
 from skep.kernel import linux
 from tests import bpf_build, instance
 from tests.kernel import bpf_raw
 
 ROOT = model.Caller(uid=0, gid=0, pid=os.getpid())
 LIBC = f"/lib/{os.uname().machine}-linux-gnu/libc.so.6"
-SLOT = {"on_xdp": 0, "on_tcx": 1, "on_tracepoint": 2, "on_uprobe": 3, "on_uretprobe": 4}
+SLOT = {"on_xdp": 0, "on_tcx": 1, "on_tracepoint": 2, "on_uprobe": 3, "on_uretprobe": 4, "on_tc": 5}
 _OBJ_GET = 7
 _numbers = itertools.count(1)
 
@@ -74,6 +74,10 @@ class Rig:
         match name:
             case "on_xdp":
                 return xdp.XdpAttachment(interface=self.near, priority=priority, **fields)
+            case "on_tc":
+                return tc.TcAttachment(
+                    interface=self.near, direction=tcx.Direction.INGRESS, priority=priority, **fields
+                )
             case "on_tcx":
                 return tcx.TcxAttachment(interface=self.near, direction=tcx.Direction.INGRESS, priority=priority)
             case "on_tracepoint":
@@ -81,9 +85,15 @@ class Rig:
             case _:
                 return uprobe.UprobeAttachment(target=LIBC, fn_name="getppid", pid=os.getpid())
 
+    def qdisc(self) -> str:
+        """The kind of qdisc in the near end's ingress slot."""
+        words = ["tc", "-n", self.network.name, "qdisc", "show", "dev", self.network.near, "ingress"]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        return done.stdout.split()[1] if done.stdout else ""
+
     def trigger(self, name: str) -> None:
         """Make a program of that name run at least once."""
-        if name in ("on_xdp", "on_tcx"):
+        if name in ("on_xdp", "on_tc", "on_tcx"):
             self.send(3)
         else:
             os.getppid()
@@ -103,12 +113,12 @@ class Rig:
 
     def send(self, packets: int) -> None:
         """Send frames to the near end and wait until they are out."""
-        subprocess.run([*self.network.enter, sys.executable, "-c", _SENDER, self.network.far, str(packets)], check=True)
+        subprocess.run([*self.network.enter, sys.executable, "-c", SENDER, self.network.far, str(packets)], check=True)
 
     @contextlib.contextmanager
     def traffic(self) -> Iterator[None]:
         """Frames without end, until the block ends."""
-        sender = subprocess.Popen([*self.network.enter, sys.executable, "-c", _SENDER, self.network.far, "0"])
+        sender = subprocess.Popen([*self.network.enter, sys.executable, "-c", SENDER, self.network.far, "0"])
         try:
             yield
         finally:
@@ -128,7 +138,10 @@ class Rig:
                 or self.kernel.link(model.LinkPin(pin))
             )
             pinned[pin] = found if isinstance(found, str) else (type(found).__name__, getattr(found, "id", None))
-        hooks = (self.kernel.xdp_on(self.near), self.kernel.tcx_on(self.near, 46))
+        hooks = (
+            self.kernel.xdp_on(self.near), self.kernel.tcx_on(self.near, 46), self.kernel.filters_on(self.near),
+            self.qdisc(),
+        )  # fmt: skip
         return pinned, hooks, records.programs, records.links, records.chains, self.store.pending()
 
     # ---------------------------------------------------------------- a process that is killed
@@ -183,7 +196,7 @@ def _run_and_die(rig: Rig, op: model.Operation, point: int | None, writer: int) 
         os._exit(status)
 
 
-_SENDER = """
+SENDER = """
 import signal, socket, sys
 going = True
 def stop(*_):

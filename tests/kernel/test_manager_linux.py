@@ -19,7 +19,7 @@ from tests.kernel import manager_rig
 from tests.kernel.manager_rig import ROOT
 
 pytestmark = pytest.mark.slow
-TYPES = ("on_xdp", "on_tcx", "on_tracepoint", "on_uprobe", "on_uretprobe")
+TYPES = ("on_xdp", "on_tc", "on_tcx", "on_tracepoint", "on_uprobe", "on_uretprobe")
 MANAGED = model.ProgramFilter(managed_only=True)
 
 
@@ -160,6 +160,12 @@ VERBS: dict[str, Callable[[Any], model.Operation]] = {
     "load": lambda w: manager_rig.load("on_xdp", "on_tcx"),
     "attach-xdp-first": lambda w: model.Attach(program=w.spare.record.id, attachment=w.rig.attachment("on_xdp")),
     "attach-xdp-next": lambda w: model.Attach(program=w.spare.record.id, attachment=w.rig.attachment("on_xdp")),
+    "attach-tc-first": lambda w: model.Attach(program=w.tc.record.id, attachment=w.rig.attachment("on_tc")),
+    "attach-tc-next": lambda w: model.Attach(program=w.tc.record.id, attachment=w.rig.attachment("on_tc")),
+    "update-tc": lambda w: model.UpdateLink(link=w.links["tc"], priority=3, proceed_on=(1,)),
+    "detach-tc-last": lambda w: model.Detach(link=w.links["tc"]),
+    "detach-tc-one-of-two": lambda w: model.Detach(link=w.links["tc"]),
+    "replace-tc": lambda w: replace(w.first_tc),
     "attach-tcx": lambda w: model.Attach(program=w.tcx.record.id, attachment=w.rig.attachment("on_tcx")),
     "attach-tracepoint": lambda w: model.Attach(
         program=w.tracepoint.record.id, attachment=w.rig.attachment("on_tracepoint")
@@ -198,6 +204,8 @@ class World:
     def __post_init__(self) -> None:
         self.first = self.rig.load("on_xdp")[0]
         self.spare = self.rig.load("on_xdp")[0]
+        self.tc = self.rig.load("on_tc")[0]
+        self.first_tc = self.rig.load("on_tc")[0]
         self.tcx = self.rig.load("on_tcx")[0]
         self.tracepoint = self.rig.load("on_tracepoint")[0]
         self.uprobe = self.rig.load("on_uprobe")[0]
@@ -207,6 +215,10 @@ class World:
         if self.verb == "replace-xdp-on-two":
             far = model.InterfaceRef(name=self.rig.network.far, netns=self.rig.network.path)
             self.links["far"] = self.rig.attach(self.first, xdp.XdpAttachment(interface=far, priority=5))
+        if self.verb in ("attach-tc-next", "update-tc", "detach-tc-last", "detach-tc-one-of-two", "replace-tc"):
+            self.links["tc"] = self.rig.attach(self.first_tc, self.rig.attachment("on_tc", priority=5))
+        if self.verb in ("detach-tc-one-of-two", "update-tc"):
+            self.links["spare"] = self.rig.attach(self.tc, self.rig.attachment("on_tc", priority=6))
         if self.verb in ("detach-tracepoint", "replace-tracepoint"):
             self.links["tracepoint"] = self.rig.attach(self.tracepoint, self.rig.attachment("on_tracepoint"))
         if self.verb in ("detach-xdp-one-of-two", "update-xdp", "replace-xdp"):
@@ -225,7 +237,7 @@ def test_kill_9_at_every_point_ends_before_or_after(tmp_path, verb):
     for point in itertools.count():
         with manager_rig.rig(tmp_path / str(point)) as rig:
             world = World(rig, verb)
-            if world.links.get("xdp"):
+            if world.links.get("xdp") or world.links.get("tc"):
                 rig.send(5)
             before, runs = rig.state(), runs_of(rig)
             status, passed = rig.killed(VERBS[verb](world), point)

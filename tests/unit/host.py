@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from skep import apply, hooks, model, paths
-from skep.hooks import perf_event, request, socket, tcx, tracepoint, uprobe, xdp
+from skep.hooks import perf_event, request, socket, tc, tcx, tracepoint, uprobe, xdp
 from skep.manager import Manager
 from skep.store import Store
 from tests import bpf_build, fake_kernel
@@ -95,8 +95,8 @@ class Host:
         (found,) = (one for one in self.store.snapshot().programs.values() if one.id == program and one.boot_id == boot)
         return found
 
-    def chain(self, interface: model.InterfaceRef = ETH0) -> model.ChainRecord:
-        return self.manager.chain("xdp", interface).record
+    def chain(self, interface: model.InterfaceRef = ETH0, type: str = "xdp") -> model.ChainRecord:
+        return self.manager.chain(type, interface).record
 
     def tcx_order(self) -> tuple[model.ProgramId, ...]:
         return tuple(entry.program_id for entry in self.kernel.tcx_on(ETH0, 46))
@@ -126,6 +126,15 @@ def on_tcx(priority: int, direction: tcx.Direction = tcx.Direction.INGRESS) -> t
     return tcx.TcxAttachment(interface=ETH0, direction=direction, priority=priority)
 
 
+def on_tc(
+    priority: int,
+    interface: model.InterfaceRef = ETH0,
+    proceed_on: tuple[int, ...] = (),
+    direction: tcx.Direction = tcx.Direction.INGRESS,
+) -> tc.TcAttachment:
+    return tc.TcAttachment(interface=interface, direction=direction, priority=priority, proceed_on=proceed_on)
+
+
 def candidates(wanted: request.Requests) -> tuple[request.LinkRequest, ...]:
     """All that a hook asks for, of one kernel link or of several."""
     if isinstance(wanted, request.Several):
@@ -146,5 +155,5 @@ EVERYWHERE = perf_event.PerfEventAttachment(event="cpu-clock", frequency=99)
 
 __all__ = [
     "CALLER", "ETH0", "ETH1", "EVERYWHERE", "PINS", "POINT", "PROBE", "Host", "candidates", "hooks", "kinds", "load",
-    "on_socket", "on_tcx", "on_xdp", "types",
+    "on_socket", "on_tc", "on_tcx", "on_xdp", "types",
 ]  # fmt: skip

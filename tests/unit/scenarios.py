@@ -6,10 +6,12 @@ import dataclasses
 from collections.abc import Callable
 
 from skep import model
+from skep.hooks import tcx
 from tests.unit import host
-from tests.unit.host import Host, on_tcx, on_xdp
+from tests.unit.host import Host, on_tc, on_tcx, on_xdp
 
 DROP = 1
+SHOT = 2
 
 
 def load(one: Host) -> model.Operation:
@@ -44,6 +46,30 @@ def attach_third(one: Host) -> model.Operation:
     chain_of(one, "first", "second")
     (program,) = one.load("third")
     return model.Attach(program=program, attachment=on_xdp(15, proceed_on=(DROP,)))
+
+
+def attach_tc_first(one: Host) -> model.Operation:
+    (program,) = one.load("packet")
+    return model.Attach(program=program, attachment=on_tc(50))
+
+
+def attach_tc_beside_others(one: Host) -> model.Operation:
+    one.kernel.foreign_qdisc("eth0", "clsact")
+    one.kernel.foreign_filter("eth0", "ingress", 50)
+    return attach_tc_first(one)
+
+
+def attach_tc_third(one: Host) -> model.Operation:
+    tc_chain(one, 2)
+    one.kernel.packets("eth0", 3, member=1, code=SHOT, direction="ingress")
+    (program,) = one.load("packet")
+    return model.Attach(program=program, attachment=on_tc(15, proceed_on=(-1, SHOT)))
+
+
+def attach_tc_other_way(one: Host) -> model.Operation:
+    tc_chain(one, 1)
+    (program,) = one.load("packet")
+    return model.Attach(program=program, attachment=on_tc(15, direction=tcx.Direction.EGRESS))
 
 
 def attach_tcx(one: Host) -> model.Operation:
@@ -133,6 +159,24 @@ def detach_dead(one: Host) -> model.Operation:
     return model.Detach(link=links[0])
 
 
+def detach_tc_last(one: Host) -> model.Operation:
+    (link,) = tc_chain(one, 1)
+    one.kernel.packets("eth0", 3, member=0, code=SHOT, direction="ingress")
+    return model.Detach(link=link)
+
+
+def detach_tc_middle(one: Host) -> model.Operation:
+    links = tc_chain(one, 3)
+    one.kernel.packets("eth0", 3, member=2, code=SHOT, direction="ingress")
+    return model.Detach(link=links[1])
+
+
+def detach_tc_dead(one: Host) -> model.Operation:
+    links = tc_chain(one, 2)
+    one.kernel.remove_filter("eth0", "ingress", 50)
+    return model.Detach(link=links[0])
+
+
 def detach_tcx(one: Host) -> model.Operation:
     (program,) = one.load("packet")
     return model.Detach(link=one.attach(program, on_tcx(50)))
@@ -182,6 +226,12 @@ def update_chain(one: Host) -> model.Operation:
     return model.UpdateLink(link=links[0], priority=99, proceed_on=(DROP, 2))
 
 
+def update_tc(one: Host) -> model.Operation:
+    links = tc_chain(one, 3)
+    one.kernel.packets("eth0", 3, member=2, code=SHOT, direction="ingress")
+    return model.UpdateLink(link=links[0], priority=99, proceed_on=(SHOT, -1))
+
+
 def update_chain_record(one: Host) -> model.Operation:
     links = chain_of(one, "first", "second")
     return model.UpdateLink(link=links[0], priority=11)
@@ -207,6 +257,14 @@ def replace_chain(one: Host) -> model.Operation:
     one.attach(first, on_xdp(10, interface=host.ETH1))
     one.kernel.packets("eth0", 3, member=1, code=DROP)
     return replace(first, host.kinds("RETURN=XDP_DROP"))
+
+
+def replace_tc(one: Host) -> model.Operation:
+    (program,) = one.load("packet")
+    one.attach(program, on_tc(10))
+    one.attach(program, on_tc(10, direction=tcx.Direction.EGRESS))
+    one.kernel.packets("eth0", 3, member=0, code=SHOT, direction="egress")
+    return replace(program, host.kinds("EXTRA"))
 
 
 def replace_tcx(one: Host) -> model.Operation:
@@ -238,7 +296,9 @@ ALL: tuple[Callable[[Host], model.Operation], ...] = (
     attach_first, attach_first_generic, attach_third, attach_tcx, attach_tracepoint, attach_uprobe,
     attach_several, detach_several, unload_several, replace_several, replace_more, replace_fewer,
     attach_pattern, attach_pattern_on_tcx, attach_socket,
+    attach_tc_first, attach_tc_beside_others, attach_tc_third, attach_tc_other_way,
     detach_last, detach_middle, detach_dead, detach_tcx, detach_tracepoint, detach_socket,
+    detach_tc_last, detach_tc_middle, detach_tc_dead, update_tc, replace_tc,
     unload_bare, unload_from_socket, unload_attached, unload_owner,
     update_chain, update_chain_record, update_tcx, update_tcx_record,
     replace_chain, replace_tcx, replace_tracepoint, replace_on_socket, replace_owner,
@@ -249,6 +309,15 @@ def chain_of(one: Host, *names: str) -> list[model.LinkId]:
     """A chain on eth0 with these members at priorities 10, 20, …"""
     programs = one.load(*names)
     return [one.attach(program, on_xdp(10 * number)) for number, program in enumerate(programs, 1)]
+
+
+def tc_chain(one: Host, length: int) -> list[model.LinkId]:
+    """A chain on eth0's ingress with members at priorities 10, 20, …"""
+    links = []
+    for number in range(1, length + 1):
+        (program,) = one.load("packet")
+        links.append(one.attach(program, on_tc(10 * number)))
+    return links
 
 
 def replace(program: model.ProgramId, object: bytes) -> model.ReplaceProgram:

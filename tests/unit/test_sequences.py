@@ -11,7 +11,7 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from skep import errors, model
-from skep.hooks import tcx, xdp
+from skep.hooks import tcx
 from tests.unit import host as hosts
 from tests.unit import scenarios, test_apply
 
@@ -53,17 +53,20 @@ class Operations(stateful.RuleBasedStateMachine):
         priority=PRIORITIES,
         interface=st.sampled_from([hosts.ETH0, hosts.ETH1]),
         proceed_on=st.sampled_from([(), (1, 2)]),
+        way=st.sampled_from(["tcx", "ingress", "egress"]),
     )
     def attach(
-        self, data: st.DataObject, priority: int, interface: model.InterfaceRef, proceed_on: tuple[int, ...]
+        self, data: st.DataObject, priority: int, interface: model.InterfaceRef, proceed_on: tuple[int, ...], way: str
     ) -> None:
         program = data.draw(st.sampled_from(self._programs()))
         attachment: object
         match program.hook:
             case "xdp":
                 attachment = hosts.on_xdp(priority, interface=interface, proceed_on=proceed_on)
-            case "tcx":
+            case "tc" if way == "tcx":
                 attachment = hosts.on_tcx(priority)
+            case "tc":
+                attachment = hosts.on_tc(priority, interface, proceed_on, tcx.Direction(way))
             case _:
                 attachment = hosts.POINT
         self._try(model.Attach(program=program.id, attachment=attachment))
@@ -95,7 +98,8 @@ class Operations(stateful.RuleBasedStateMachine):
         for chain in self.host.store.snapshot().chains.values():
             if chain.interface == interface:
                 at = where % len(chain.members)
-                self.host.kernel.packets(interface, number, member=at, code=1)
+                direction = chain.key.type.removeprefix("tc-") if chain.filter_priority else ""
+                self.host.kernel.packets(interface, number, member=at, code=2, direction=direction)
                 for member in chain.members[: at + 1]:
                     self.runs[member.link] = self.runs.get(member.link, 0) + number
 
@@ -121,12 +125,23 @@ class Operations(stateful.RuleBasedStateMachine):
             priorities = [member.priority for member in chain.members]
             assert priorities == sorted(priorities)
             assert len({member.program for member in chain.members}) == len(chain.members)
-            assert self.host.kernel.xdp_on(model.InterfaceRef(name=chain.interface)) == (chain.program_id,)
+            assert self.running(chain) == (chain.program_id,)
             for member in chain.members:
                 link = records.links[member.link]
                 assert (link.chain, link.priority) == (chain.key, member.priority)
         linked = {member.link for chain in records.chains.values() for member in chain.members}
-        assert linked == {link.id for link in records.links.values() if isinstance(link.attachment, xdp.XdpAttachment)}
+        assert linked == {link.id for link in records.links.values() if link.hook in ("xdp", "tc")}
+        qdiscs = {one.interface for one in records.chains.values() if one.filter_priority}
+        for name in ("eth0", "eth1"):
+            assert bool(self.host.kernel.qdisc(name)) == (name in qdiscs)
+
+    def running(self, chain: model.ChainRecord) -> tuple[model.ProgramId, ...]:
+        """What runs where a chain should."""
+        interface = model.InterfaceRef(name=chain.interface)
+        if chain.key.type == "xdp":
+            return self.host.kernel.xdp_on(interface)
+        there = self.host.kernel.filters_on(interface)
+        return tuple(one.program_id for one in there if f"tc-{one.direction}" == chain.key.type)
 
     @stateful.invariant()
     def tcx_runs_in_order(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NewType
 
-from skep.hooks import xdp
+from skep.hooks import tc, tcx, xdp
 
 Mask = NewType("Mask", int)  # bit (code - lowest code) set: this verdict hands on to the next member
 
@@ -70,26 +70,14 @@ XDP: Final = Hook(
 # A chain of TC programs that one of them ends with an unknown code drops the packet, as XDP_ABORTED does.
 TC: Final = Hook(
     name="TC",
-    codes={
-        "unspec": -1,
-        "ok": 0,
-        "reclassify": 1,
-        "shot": 2,
-        "pipe": 3,
-        "stolen": 4,
-        "queued": 5,
-        "repeat": 6,
-        "redirect": 7,
-        "trap": 8,
-        "dispatcher_return": 30,
-    },
+    codes=tc.VERDICTS,
     lowest=-1,
     last=8,
     fall_off=0,
     abort=2,
-    default=("pipe", "dispatcher_return"),
+    default=tuple(name for name, code in tc.VERDICTS.items() if code in tc.DEFAULT_PROCEED_ON),
     context="__sk_buff",
     unforeseen=0,  # len
-    prog_type=3,
+    prog_type=tcx.BPF_PROG_TYPE_SCHED_CLS,
     attach_type=0,
 )

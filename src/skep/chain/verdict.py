@@ -97,8 +97,12 @@ def _lost_verdicts(hook: Hook, name: str, mask: Mask) -> Iterable[str]:
         verdict = name_of(hook, code)
         yield (
             f"{name} is the last member and proceeds on {verdict}: a packet it gives {verdict} falls off the end "
-            f"as {end}, which turns a {verdict} into a {end}"
+            f"as {end}, which turns {_a(verdict)} into {_a(end)}"
         )
+
+
+def _a(name: str) -> str:
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
 # Verdicts that mean "go on" to the kernel too, so that falling off the end loses nothing.

@@ -12,7 +12,7 @@ from skep import errors, model
 from skep.cli import door, lazy, output, session, table, value
 from skep.cli.render import chain as render
 
-TYPES = ("xdp", "tcx-ingress", "tcx-egress")
+TYPES = ("xdp", "tc-ingress", "tc-egress", "tcx-ingress", "tcx-egress")
 
 CHAIN = lazy.Group(
     name="chain",

@@ -100,9 +100,9 @@ def _table(chains: list[model.ChainStatus]) -> table.Table:
                 str(each.record.key.ifindex),
                 str(each.record.revision),
                 str(each.record.program_id),
-                str(each.record.link_id),
-                "<none>",
-                "<none>",
+                str(each.record.link_id or "<none>"),
+                str(each.record.filter_priority or "<none>"),
+                f"{each.record.filter_handle:#x}" if each.record.filter_handle else "<none>",
                 str(len(each.record.members)),
                 each.record.netns_path or "<none>",
             )

@@ -124,15 +124,16 @@ def update(
     """Change a link."""
     if priority is None and not proceed_on and to_program is None:
         raise click.UsageError("nothing to change: give --priority, --proceed-on or --to-program")
-    from skep.hooks import valid, xdp
+    from skep.hooks import valid
 
-    op = model.UpdateLink(
-        link=model.LinkId(link_id),
-        priority=None if priority is None else valid.priority(valid.parse_int(priority)),
-        proceed_on=None if not proceed_on else xdp.parse_proceed_on(",".join(proceed_on)),
-        program=None if to_program is None else model.ProgramId(to_program),
-    )
+    place = None if priority is None else valid.priority(valid.parse_int(priority))
     with current.open() as skep:
+        op = model.UpdateLink(
+            link=model.LinkId(link_id),
+            priority=place,
+            proceed_on=_verdicts(skep.link(model.LinkId(link_id)), ",".join(proceed_on)) if proceed_on else None,
+            program=None if to_program is None else model.ProgramId(to_program),
+        )
         if dry_run:
             operate.preview(skep, op, form)
             return
@@ -177,6 +178,17 @@ def show(skep: door.Skep, ids: tuple[model.LinkId, ...], form: output.Format) ->
         output.show(render.one(links[0], chains), form)
     else:
         output.show(render.several(links, chains), form)
+
+
+def _verdicts(link: model.Link, text: str) -> tuple[int, ...]:
+    """A proceed-on set in the words of the link's type; a type without one is refused when it is planned."""
+    from skep import hooks
+
+    for row in hooks.by_name(link.record.hook).options:
+        if row.field == "proceed_on":
+            codes: tuple[int, ...] = row.parse(text)  # type: ignore[assignment]  # each option has a type of its own
+            return codes
+    return ()
 
 
 def _remove(

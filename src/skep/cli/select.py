@@ -83,7 +83,7 @@ class Programs:
 
 
 def _same(hook: model.HookName, asked: model.HookName) -> bool:
-    """Whether a program of type ``hook`` is meant by ``asked``; "tc" is bpfman's word for what runs as tcx here."""
+    """Whether a program of type ``hook`` is meant by ``asked``, which may be another name of it ("raw_tp")."""
     from skep import hooks
 
     return hook == asked or hooks.by_name(asked).name == hook

@@ -39,6 +39,7 @@ from skep.hooks import (
     sockops,
     struct_ops,
     syscall,
+    tc,
     tcx,
     tp_btf,
     tracepoint,
@@ -51,6 +52,7 @@ from skep.hooks.hook import Hook, Option, Ordering, Placing
 
 HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
     xdp.HOOK,
+    tc.HOOK,
     tcx.HOOK,
     netkit.HOOK,
     tracepoint.HOOK,
@@ -109,7 +111,8 @@ _BY_NAME = {hook.name: hook for hook in HOOKS}
 
 
 def by_name(name: str) -> Hook[Any]:  # Any: see HOOKS
-    """The program type called ``name``; a family's other name ("tc") gives the type that stands for it. NotFound."""
+    """The program type called ``name``; a name that is only a family's ("raw_tp") gives the type that stands for it.
+    NotFound."""
     found = _BY_NAME.get(model.HookName(name))
     if found is not None:
         return found

@@ -68,6 +68,10 @@ class Placing:
     function: str = ""
     found: tuple[request.Target, ...] = ()
     table: request.StructOpsTarget | None = None
+    beside: model.LinkPin | None = None
+    """For tc: where the filter of the other direction is noted, if there is one."""
+    taken: frozenset[int] = frozenset()
+    """For tc: priorities of other people's filters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +107,10 @@ class Hook(Generic[A]):
     """Whether the kernel wants the target (a function, an LSM hook) when the program is loaded."""
     aim: Callable[[str, str | None], str] | None = None
     """Section and the caller's word -> the target, where that is not a name out of one of them."""
+    chosen: bool = False
+    """Whether the caller chooses among the family when loading and attaching; else the section decides."""
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    """Name -> code, for types that form linked chains."""
     swaps: bool = False
     """Whether BPF_LINK_UPDATE changes the program of such a link."""
     anchor: Callable[[A], tuple[request.Place, model.LinkId | None] | None] | None = None

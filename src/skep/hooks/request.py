@@ -20,6 +20,25 @@ class InterfaceTarget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilterTarget:
+    """One direction ("ingress", "egress") of an interface, for a traffic-control filter, which no link stands for.
+
+    ``priority``: tc's "pref", 1 to 65535, which nobody else's filter has. ``beside``: where our filter of the other
+    direction would be noted; the two share a queueing discipline.
+    """
+
+    interface: model.InterfaceRef
+    direction: str
+    priority: int
+    beside: model.LinkPin | None = None
+
+    def __str__(self) -> str:
+        netns = self.interface.netns
+        place = f"{self.interface.name} {self.direction}"
+        return f"{place} in {netns}" if netns else place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TracepointTarget:
     """A kernel tracepoint, opened as a perf event (tracefs ``events/<group>/<name>/id``)."""
 
@@ -238,6 +257,7 @@ class LoadedTarget:
 
 Target = (
     InterfaceTarget
+    | FilterTarget
     | TracepointTarget
     | UprobeTarget
     | KprobeTarget

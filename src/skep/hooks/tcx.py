@@ -11,6 +11,8 @@ from skep import model
 from skep.hooks import hook, request, runs, valid
 
 BPF_PROG_TYPE_SCHED_CLS = 3
+FAMILY = (model.HookName("tcx"), model.HookName("tc"))
+"""The same code runs at both places, and its own verdicts mean the same there."""
 
 
 class Direction(enum.StrEnum):
@@ -89,9 +91,9 @@ HOOK = hook.Hook(
     name=model.HookName("tcx"),
     bpfman=7,
     prog_type=BPF_PROG_TYPE_SCHED_CLS,
-    # Objects written for classic tc load and run unchanged under TCX; their own verdicts mean the same there.
-    sections=("tcx", "tc", "classifier", "classifier_", "action"),
-    family=(model.HookName("tcx"), model.HookName("tc")),
+    sections=("tcx",),
+    family=FAMILY,
+    chosen=True,
     attachment=TcxAttachment,
     build=_build,
     requests=requests,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from skep import errors, model
 from skep.hooks import hook
 
@@ -15,6 +17,39 @@ def priority(value: int) -> int:
             do="choose one in that range",
         )
     return value
+
+
+def verdicts(kind: str, known: Mapping[str, int], codes: tuple[int, ...]) -> tuple[int, ...]:
+    """Verdict codes of ``kind`` programs, sorted and each once."""
+    for code in codes:
+        if code not in known.values():
+            raise errors.InvalidRequest(
+                f"{code} is not {_article(kind)} verdict",
+                why="verdicts are " + ", ".join(f"{name} {number}" for name, number in known.items()),
+                do="choose among these",
+            )
+    return tuple(sorted(set(codes)))
+
+
+def parse_verdicts(kind: str, known: Mapping[str, int], text: str) -> tuple[int, ...]:
+    """Verdicts by name or code, separated by commas: "pass,drop"."""
+    codes = []
+    for word in filter(None, (part.strip().lower() for part in text.split(","))):
+        if word in known:
+            codes.append(known[word])
+        elif word.isascii() and word.removeprefix("-").isdigit():
+            codes.append(int(word))
+        else:
+            raise errors.InvalidRequest(
+                f"{word!r} is not {_article(kind)} verdict",
+                why="verdicts are " + ", ".join(known),
+                do="separate them by commas",
+            )
+    return verdicts(kind, known, tuple(codes))
+
+
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind == "XDP" else f"a {kind}"
 
 
 def text(what: str, value: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from skep import errors, model
+from skep import model
 from skep.hooks import hook, request, runs, valid
 
 BPF_PROG_TYPE_XDP = 6
@@ -51,32 +51,12 @@ class XdpAttachment:
 
 def proceed_on(codes: tuple[int, ...]) -> tuple[int, ...]:
     """Verdict codes, sorted and each once; InvalidRequest for a code that no XDP program may return."""
-    known = set(VERDICTS.values())
-    for code in codes:
-        if code not in known:
-            raise errors.InvalidRequest(
-                f"{code} is not an XDP verdict",
-                why="verdicts are " + ", ".join(f"{name} {number}" for name, number in VERDICTS.items()),
-                do="choose among these",
-            )
-    return tuple(sorted(set(codes)))
+    return valid.verdicts("XDP", VERDICTS, codes)
 
 
 def parse_proceed_on(text: str) -> tuple[int, ...]:
     """Verdicts by name or code, separated by commas: "pass,drop"."""
-    codes = []
-    for word in filter(None, (part.strip().lower() for part in text.split(","))):
-        if word in VERDICTS:
-            codes.append(VERDICTS[word])
-        elif word.isascii() and word.isdigit():
-            codes.append(int(word))
-        else:
-            raise errors.InvalidRequest(
-                f"{word!r} is not an XDP verdict",
-                why="verdicts are " + ", ".join(VERDICTS),
-                do="separate them by commas",
-            )
-    return proceed_on(tuple(codes))
+    return valid.parse_verdicts("XDP", VERDICTS, text)
 
 
 def parse_mode(text: str) -> model.XdpMode:
@@ -132,6 +112,7 @@ HOOK = hook.Hook(
     requests=requests,
     summary=_summary,
     ordering=hook.Ordering.LINKED,
+    verdicts=VERDICTS,
     expected_attach_type=BPF_XDP,
     frags_flag=BPF_F_XDP_HAS_FRAGS,
     interface=_interface,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from skep import errors, model, store
-from skep.hooks import tcx
+from skep.hooks import tc, tcx
 from skep.kernel import door
 from skep.plan import chains as revisions
 
 _TRIES: Final = 20
 """How often a chain that changes while it is read is read again."""
-TYPES: Final = ("xdp", "tcx-ingress", "tcx-egress")
+TYPES: Final = ("xdp", "tc-ingress", "tc-egress", "tcx-ingress", "tcx-egress")
 
 
 def listed(kernel: door.Kernel, remembered: store.Store) -> tuple[model.ChainStatus, ...]:
@@ -27,7 +28,7 @@ def listed(kernel: door.Kernel, remembered: store.Store) -> tuple[model.ChainSta
 
 
 def one(kernel: door.Kernel, remembered: store.Store, type: str, ref: model.InterfaceRef) -> model.ChainStatus:
-    """The chain on an interface: of ours for "xdp"; for "tcx-ingress" and "tcx-egress" everything that runs there.
+    """The chain on an interface: of ours for "xdp" and tc; for "tcx-ingress" and "tcx-egress" all that runs there.
 
     InvalidRequest for another type, NotFound for the interface or when nothing of ours is there.
     """
@@ -36,17 +37,39 @@ def one(kernel: door.Kernel, remembered: store.Store, type: str, ref: model.Inte
             f"no chains of type {type!r}", why="there are " + ", ".join(TYPES), do="choose one of these"
         )
     interface = kernel.interface(ref)
-    if type != "xdp":
+    if type.startswith("tcx-"):
         return _tcx(kernel, remembered, type, ref, interface)
     key = model.ChainKey(type=type, netns=interface.netns, ifindex=interface.ifindex)
     seen = read(kernel, remembered, key)
-    if seen is None or seen.record.boot_id != kernel.boot().boot_id:
-        foreign = kernel.xdp_on(ref)
-        why = "no program is attached there"
-        if foreign:
-            why = f"program {foreign[0]}, which skep did not attach, holds its XDP hook"
-        raise errors.NotFound(f"no XDP chain on {ref.name}", why=why, do="see 'skep link list'")
-    return seen
+    ours = seen is not None and seen.record.boot_id == kernel.boot().boot_id
+    told = (
+        _on_xdp(kernel, ref) if type == "xdp" else _filters(kernel, ref, type, seen.record if ours and seen else None)
+    )
+    if seen is None or not ours:
+        name = "XDP" if type == "xdp" else type
+        raise errors.NotFound(
+            f"no {name} chain on {ref.name}",
+            why="; ".join(told) or "no program is attached there",
+            do="see 'skep link list'",
+        )
+    return seen if type == "xdp" else replace(seen, warnings=(*seen.warnings, *told))
+
+
+def _on_xdp(kernel: door.Kernel, ref: model.InterfaceRef) -> tuple[str, ...]:
+    foreign = kernel.xdp_on(ref)
+    return (f"program {foreign[0]}, which skep did not attach, holds its XDP hook",) if foreign else ()
+
+
+def _filters(
+    kernel: door.Kernel, ref: model.InterfaceRef, type: str, record: model.ChainRecord | None
+) -> tuple[str, ...]:
+    """Other people's filters on the way of a tc chain, or where there is none."""
+    there = [one for one in kernel.filters_on(ref) if f"tc-{one.direction}" == type]
+    if record is None:
+        return tuple(f"a {one} is there, which is none of skep's chains" for one in there)
+    own = (record.filter_priority, record.filter_handle)
+    others = [one for one in there if (one.priority, one.handle) != own]
+    return tc.neighbours(others, record.filter_priority)
 
 
 def read(kernel: door.Kernel, remembered: store.Store, key: model.ChainKey) -> model.ChainStatus | None:

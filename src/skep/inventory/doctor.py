@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skep import errors, model, paths, store
+from skep.hooks import tc
 from skep.inventory import links, seen
 from skep.kernel import door
 
@@ -19,6 +20,7 @@ def examine(kernel: door.Kernel, remembered: store.Store, pins: paths.Pins) -> t
         *_programs(sight),
         *_links(sight.records, links_sight),
         *_foreign(kernel, sight),
+        *_filters(kernel, sight, links_sight),
         *_unknown_pins(kernel, sight, links_sight),
         *_registrations(kernel, sight),
         *_aliases(kernel, sight),
@@ -101,7 +103,7 @@ def _links(records: store.Snapshot, sight: links.Sight) -> Iterator[model.Findin
 def _foreign(kernel: door.Kernel, sight: seen.Seen) -> Iterator[model.Finding]:
     """Programs of others on an XDP hook that the store says is ours."""
     for chain in sight.records.chains.values():
-        if chain.boot_id != sight.boot.boot_id:
+        if chain.boot_id != sight.boot.boot_id or chain.key.type != "xdp":
             continue
         try:
             there = kernel.xdp_on(model.InterfaceRef(name=chain.interface, netns=chain.netns_path))
@@ -119,6 +121,35 @@ def _foreign(kernel: door.Kernel, sight: seen.Seen) -> Iterator[model.Finding]:
                 )
 
 
+def _filters(kernel: door.Kernel, sight: seen.Seen, links_sight: links.Sight) -> Iterator[model.Finding]:
+    """Filters that bear our name and are noted nowhere: what is left when somebody empties the bpffs.
+
+    Looked for in our own network namespace and those that chains are in; a filter, unlike a link, outlives its pins.
+    """
+    top = f"{sight.pins.directory('chains')}/"
+    noted = {
+        tc.filter_name(model.PinDir(pin.rpartition("/")[0]))
+        for pin, found in links_sight.filters.items()
+        if not found.defunct
+    }
+    namespaces = {chain.netns_path for chain in sight.records.chains.values() if chain.boot_id == sight.boot.boot_id}
+    for netns in sorted({None, *namespaces}, key=lambda path: path or ""):
+        try:
+            there = kernel.filters_in(netns)
+        except (errors.NotFound, errors.Denied):
+            continue  # the namespace is gone, and its filters with it
+        for one in there:
+            if one.name.startswith(top) and one.name not in noted:
+                enter = f"nsenter --net={netns} " if netns else ""
+                yield model.Finding(
+                    kind="unknown filter",
+                    subject=f"{one} on {one.interface} {one.direction}",
+                    explanation="it bears the name of a chain of this skep, which knows nothing of it; it still runs",
+                    remedy=f"remove it: '{enter}tc filter del dev {one.interface} {one.direction} prio {one.priority} "
+                    f"handle {one.handle:#x} bpf', then attach the programs again",
+                )
+
+
 def _unknown_pins(kernel: door.Kernel, sight: seen.Seen, links_sight: links.Sight) -> Iterator[model.Finding]:
     """Pins below ours that no record knows: what a lost store leaves behind."""
     records = sight.records
@@ -133,9 +164,10 @@ def _unknown_pins(kernel: door.Kernel, sight: seen.Seen, links_sight: links.Sigh
             yield _unknown(pin, f"program {program.id} ({program.name})", adoptable=True)
     several: set[str] = set()
     for pin in sorted(links_sight.pinned - known):
-        if pin.startswith(pins.directory("links") + "/") or pin.endswith("/link"):
+        if pin.startswith(pins.directory("links") + "/") or pin.endswith(("/link", f"/{paths.FILTER}")):
             link, _, number = pin.removeprefix(pins.directory("links") + "/").partition("/")
-            whole = f"{pins.directory('links')}/{link}" if number and not pin.endswith("/link") else pin
+            of_chain = pin.endswith(("/link", f"/{paths.FILTER}"))
+            whole = f"{pins.directory('links')}/{link}" if number and not of_chain else pin
             if whole not in several:
                 several.add(whole)
                 yield _unknown(whole, _link_subject(kernel, model.LinkPin(pin)), adoptable=True)

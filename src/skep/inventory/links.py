@@ -13,13 +13,15 @@ from skep.kernel import door
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What is needed to judge links: the kernel's links, our links' pins, where links that are everywhere should be
-    (``followed``), and what became of the processes that namespaces were named by (``lost``)."""
+    """What is needed to judge links: the kernel's links, our links' pins, what is noted of our filters, where links
+    that are everywhere should be (``followed``), and what became of the processes that namespaces were named by
+    (``lost``)."""
 
     door: door.Kernel
     boot: model.Boot
     kernel: Mapping[model.KernelLinkId, model.KernelLink]
     pinned: frozenset[str]
+    filters: Mapping[model.LinkPin, model.KernelLink]
     followed: Mapping[model.LinkId, tuple[str, ...]] = field(default_factory=dict)
     lost: Mapping[model.LinkId, str] = field(default_factory=dict)
     at: Callable[[model.LinkPin], model.KernelLink | None]
@@ -27,14 +29,17 @@ class Sight:
 
 
 def look(kernel: door.Kernel, pins: paths.Pins, records: store.Snapshot) -> Sight:
-    """One enumeration and two directory listings, however many links."""
+    """One enumeration and two directory listings, however many links, and one look at each filter."""
     boot = kernel.boot()
     ours = [record for record in records.links.values() if record.boot_id == boot.boot_id]
+    pinned = (*kernel.pins(pins.directory("links")), *kernel.pins(pins.directory("chains")))
+    noted = [model.LinkPin(pin) for pin in pinned if pin.endswith(f"/{paths.FILTER}")]
     return Sight(
         door=kernel,
         boot=boot,
         kernel={one.id: one for one in kernel.links()},
-        pinned=frozenset((*kernel.pins(pins.directory("links")), *kernel.pins(pins.directory("chains")))),
+        pinned=frozenset(pinned),
+        filters={pin: found for pin in noted if (found := kernel.link(pin)) is not None},
         followed={
             record.id: _labels(kernel, record)
             for record in ours
@@ -144,7 +149,7 @@ def _by_kernel(record: model.LinkRecord, chain: model.ChainRecord | None, sight:
     if any(expected):
         found = tuple(sight.kernel[id] for id in expected if id in sight.kernel)
     else:
-        found = tuple(one for pin in pins if (one := sight.at(pin)) is not None)
+        found = tuple(one for pin in pins if (one := sight.filters.get(pin) or sight.at(pin)) is not None)
     on_interface = hooks.by_name(record.hook).interface is not None
     # A link whose device was deleted, or that was detached from outside, stays as a husk with interface number 0.
     alive = [one for one in found if not one.defunct and (one.ifindex or not on_interface)]

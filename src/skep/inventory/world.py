@@ -38,9 +38,9 @@ def observe(
     wanted = need.of(operation, world, fresh, seen)
     seen_on_xdp: tuple[model.ProgramId, ...] = ()
     mode, others = model.XdpMode.DRV, True
-    if interface is not None and wanted.tcx is None:
-        seen_on_xdp = kernel.xdp_on(interface)
-        mode, *fallback = xdp_modes(interface.name)
+    if wanted.xdp is not None:
+        seen_on_xdp = kernel.xdp_on(wanted.xdp)
+        mode, *fallback = xdp_modes(wanted.xdp.name)
         others = bool(fallback)
     world = replace(
         world,
@@ -52,6 +52,7 @@ def observe(
         interface=seen,
         socket=_socket(kernel, operation, world, fresh),
         tcx_on=() if wanted.tcx is None else kernel.tcx_on(*wanted.tcx),
+        filters_on=() if wanted.filters is None else kernel.filters_on(wanted.filters),
         shared=frozenset(map(model.MapPin, kernel.pins(fresh.pins.directory("shared"))))
         if wanted.shared
         else frozenset(),

@@ -10,7 +10,7 @@ import errno
 
 from skep import errors, model, steps
 from skep.hooks import request
-from skep.kernel import bpffs, observe, refused, registration, sockets, sys, targets
+from skep.kernel import bpffs, filters, observe, refused, registration, sockets, sys, targets
 
 
 def attach(
@@ -19,6 +19,8 @@ def attach(
     """Create and pin a link by the first candidate that works; nothing stays attached when anything fails."""
     if candidates and isinstance(candidates[0].target, request.SocketTarget):
         return sockets.attach(pins, program, candidates[0].target, pin)
+    if candidates and isinstance(candidates[0].target, request.FilterTarget):
+        return filters.attach(pins, program, candidates[0].target, pin)
     with sys.held(pins.need(program)) as program_fd:
         notes: list[str] = []
         last: errors.SkepError | None = None

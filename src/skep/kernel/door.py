@@ -89,8 +89,8 @@ class Kernel(Protocol):
         """The map at a pin, None when the pin is not there."""
 
     def link(self, pin: model.LinkPin) -> model.KernelLink | None:
-        """The link at a pin, or what stands for one without link (a struct_ops map, a socket's note, whose link has no
-        number or type and is defunct when the socket is closed); None when there is neither."""
+        """The link at a pin, or what stands for one without link: a struct_ops map, a filter's or a socket's note; None
+        when there is neither. Such a link has no number or type; it is defunct when filter or socket are gone."""
 
     def pins(self, directory: model.PinDir) -> tuple[str, ...]:
         """Every pin and symbolic link below a directory, absolute and sorted; () when the directory is missing."""
@@ -125,6 +125,12 @@ class Kernel(Protocol):
     def socket(self, named: model.Descriptor | model.LocalAddress, netns: str | None, *, several: bool) -> model.Socket:
         """The socket that a caller names. ``several``: of those that share an address any will do. NotFound (process,
         descriptor, address with near misses), InvalidRequest (no socket, several), Denied."""
+
+    def filters_on(self, ref: model.InterfaceRef) -> tuple[model.Filter, ...]:
+        """Traffic-control filters of an interface's clsact or ingress qdisc, by anyone, in the order they are asked."""
+
+    def filters_in(self, netns: str | None) -> tuple[model.Filter, ...]:
+        """The same for every interface of a network namespace; None: the daemon's own. NotFound."""
 
     def check_target(self, target: request.Target) -> None:
         """Raise NotFound (near misses) or InvalidRequest when a target does not exist; cheaper than attaching."""
@@ -193,10 +199,11 @@ class Kernel(Protocol):
         self, program: model.ProgramPin, candidates: tuple[request.LinkRequest, ...], pin: model.LinkPin
     ) -> steps.Linked:
         """Create and pin a link by the first candidate that works. NotFound, Conflict (hook taken: names by whom),
-        Unsupported, Rejected. A socket is noted at ``pin``, which ends in "_socket"."""
+        Unsupported, Rejected. A socket is noted at ``pin``, which ends in "_socket", a filter at one that ends in
+        "/filter"; a missing clsact qdisc is made."""
 
     def swap(self, link: model.LinkPin, old: model.ProgramPin, new: model.ProgramPin) -> None:
-        """Atomic BPF_LINK_UPDATE with the old program expected; Conflict when another program is there."""
+        """Atomic change of a link's or filter's program, the old one expected; Conflict when another is there."""
 
     def move_table(self, link: model.LinkPin, old: model.MapPin, new: request.StructOpsTarget) -> None:
         """Fill a struct_ops map and move a link to it from ``old``, atomically. NotFound, Rejected (another kind of
@@ -229,7 +236,8 @@ class Kernel(Protocol):
     # ---- act: irreversible, repeatable
 
     def detach(self, pin: model.LinkPin) -> None:
-        """Unlink the pin first, then close the last fd: synchronous. A missing pin is fine."""
+        """Unlink the pin first, then close the last fd: synchronous. A missing pin is fine. With the last filter of
+        an interface goes the qdisc, if it was made for one of ours."""
 
     def unregister(self, map: model.MapId) -> None:
         """Take back a struct_ops without a link whose pin is gone; fine when it is gone too."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 from skep import errors, hooks, model
 from skep.bytecode import insn
 from skep.hooks import kprobe_multi, uprobe_multi
-from skep.kernel import abi, facts, needs, perf, sys
+from skep.kernel import abi, facts, needs, netlink, netns, perf, sys, tc
 
 _RETURN: Final = insn.encode((insn.mov32_imm(0, 0), insn.EXIT_INSN))
 _LOOPBACK: Final = 1  # ifindex of lo in every network namespace
@@ -186,6 +186,31 @@ def _ordered_hook(attach_type: int, known: tuple[int, ...]) -> Callable[[], str]
     return attempt
 
 
+def _filters() -> str:
+    """Make a clsact qdisc and a filter on the loopback of a network namespace that ends with the attempt."""
+
+    def attempt(program: int) -> str:
+        def make() -> None:
+            sys.unshare(abi.CLONE_NEWNET)
+            with netlink.Route() as route:
+                tc.add_clsact(route, _LOOPBACK)
+                one = model.Filter(
+                    interface="lo",
+                    ifindex=model.IfIndex(_LOOPBACK),
+                    direction=tc.INGRESS,
+                    priority=1,
+                    handle=1,
+                    kind="bpf",
+                    name="skep_probe",
+                )
+                tc.set_filter(route, one, program, replace=False)
+
+        netns.elsewhere(make)
+        return ""
+
+    return _with_program(abi.PROG_TYPE_SCHED_CLS, 0, attempt)
+
+
 def _perf_links() -> str:
     """A perf link without an event: EBADF from a kernel that has them, EINVAL from one that does not."""
 
@@ -284,6 +309,7 @@ _NO_STRUCT_OPS: Final = 1  # a type id of the kernel: a number, never the struct
 
 _OWN: Final[Mapping[str, Callable[[], str]]] = {
     "xdp": _loads(abi.PROG_TYPE_XDP, abi.XDP),
+    "tc": _filters,
     "tcx": _ordered_hook(abi.TCX_INGRESS, (errno.ENOENT,)),
     "netkit": _ordered_hook(abi.NETKIT_PRIMARY, (errno.ENOENT, errno.ENXIO)),
     "tracepoint": _tracepoints,
@@ -302,7 +328,6 @@ _RINGBUF, _USER_RINGBUF, _ARENA = 27, 31, 33  # enum bpf_map_type
 _F_MMAPABLE: Final = 1 << 10
 _TYPE, _LINK, _KERNEL = model.FeatureGroup.TYPE, model.FeatureGroup.LINK, model.FeatureGroup.KERNEL
 _OTHERS: Final = (
-    _Probe(group=_TYPE, name="tc", first="4.1", attempt=_loads(abi.PROG_TYPE_SCHED_CLS), config=("NET_CLS_BPF",)),
     _Probe(group=_LINK, name="xdp-frags", first="5.18",
            attempt=_loads(abi.PROG_TYPE_XDP, abi.XDP, abi.F_XDP_HAS_FRAGS)),
     _Probe(group=_LINK, name="link-update", first="5.7", attempt=facts.LINK_UPDATE),

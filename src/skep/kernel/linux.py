@@ -23,6 +23,7 @@ from skep.kernel import (
     elements,
     features,
     files,
+    filters,
     loading,
     namespaces,
     netns,
@@ -129,6 +130,8 @@ class Linux:
         """The link at a pin, None when there is none."""
         if sockets.is_noted(pin):
             return sockets.observed(self._pins, pin)
+        if filters.is_noted(pin):
+            return filters.observed(self._pins, pin)
         fd = self._pins.get(pin, "bpf-link")
         if fd is None:
             fd = self._pins.get(pin, "bpf-map")
@@ -180,6 +183,14 @@ class Linux:
     def socket(self, named: model.Descriptor | model.LocalAddress, netns: str | None, *, several: bool) -> model.Socket:
         """The socket that a caller names."""
         return sockets.find(named, netns, several=several)
+
+    def filters_on(self, ref: model.InterfaceRef) -> tuple[model.Filter, ...]:
+        """Traffic-control filters of an interface, by anyone."""
+        return filters.listed(ref)
+
+    def filters_in(self, netns: str | None) -> tuple[model.Filter, ...]:
+        """Traffic-control filters of every interface of a namespace, by anyone."""
+        return filters.everywhere(netns)
 
     def check_target(self, target: request.Target) -> None:
         """Look for a target without attaching."""
@@ -283,8 +294,9 @@ class Linux:
         return attaching.attach(self._pins, program, candidates, pin)
 
     def swap(self, link: model.LinkPin, old: model.ProgramPin, new: model.ProgramPin) -> None:
-        """Atomic update of a link whose program is ``old``."""
-        if not attaching.swap(self._pins, link, old, new):
+        """Atomic update of a link or filter whose program is ``old``."""
+        change = filters.swap if filters.is_noted(link) else attaching.swap
+        if not change(self._pins, link, old, new):
             raise errors.NotFound(f"the pin {link} is gone", do="see `skep doctor`")
 
     def move_table(self, link: model.LinkPin, old: model.MapPin, new: request.StructOpsTarget) -> None:
@@ -325,6 +337,8 @@ class Linux:
         """Detach, unlink the pin and wait until the kernel has forgotten the link."""
         if sockets.is_noted(pin):
             sockets.detach(self._pins, pin)
+        elif filters.is_noted(pin):
+            filters.detach(self._pins, pin)
         else:
             detaching.detach(self._pins, pin)
 
@@ -334,7 +348,8 @@ class Linux:
 
     def point(self, link: model.LinkPin, program: model.ProgramPin) -> None:
         """Update a link whatever it runs; a missing pin is fine."""
-        attaching.swap(self._pins, link, None, program)
+        change = filters.swap if filters.is_noted(link) else attaching.swap
+        change(self._pins, link, None, program)
 
     def point_table(self, link: model.LinkPin, map: model.MapPin) -> None:
         """Move a struct_ops link back."""

@@ -15,6 +15,8 @@ from typing import Final, NamedTuple
 
 REQUEST: Final = 0x1
 ACK: Final = 0x4
+ECHO: Final = 0x8
+"""Send what is told to all listeners to the asker too: without it some requests are answered to everybody else only."""
 REPLACE: Final = 0x100
 EXCL: Final = 0x200
 CREATE: Final = 0x400
@@ -99,7 +101,7 @@ class Route:
                     continue
                 whole = whole and not flags & _INTERRUPTED
                 if type == _ERROR or (type == _DONE and dump):
-                    _raise(flags, body)
+                    raise_refusal(flags, body)
                     return tuple(found), whole
                 found.append(Message(type, body))
 
@@ -140,7 +142,7 @@ def _aligned(length: int) -> int:
     return length + 3 & ~3
 
 
-def _raise(flags: int, body: bytes) -> None:
+def raise_refusal(flags: int, body: bytes) -> None:
     """Raise what an acknowledgement says, unless that is success."""
     (code,) = struct.unpack_from("=i", body) if len(body) >= 4 else (0,)
     if not code:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
+import glob
 import os
 import socket
 import struct
@@ -60,6 +62,27 @@ def inside(path: str | None, action: Callable[[], _Answer]) -> _Answer:
     return elsewhere(moved)
 
 
+_OWN: Final = "/proc/thread-self/ns/net"
+
+
+def is_here(inode: int) -> bool:
+    """Whether the calling thread is in the network namespace with this inode number."""
+    return os.stat(_OWN).st_ino == inode
+
+
+def where(inode: int, hint: str | None) -> str | None:
+    """A path of the network namespace with this inode number: ``hint`` if it still is, a named one, or a process's.
+
+    None: no process is in it and nobody has given it a name.
+    """
+    for pattern in (hint or _OWN, "/run/netns/*", "/proc/[0-9]*/ns/net"):
+        for path in glob.iglob(pattern):
+            with contextlib.suppress(OSError):
+                if os.stat(path).st_ino == inode:
+                    return path
+    return None
+
+
 def find(ref: model.InterfaceRef) -> model.Interface:
     """Find an interface. ``NotFound`` with near misses, or for the namespace's path."""
     return inside(ref.netns, lambda: here(ref))
@@ -77,7 +100,7 @@ def here(ref: model.InterfaceRef) -> model.Interface:
     return model.Interface(
         name=ref.name,
         ifindex=model.IfIndex(index),
-        netns=model.NetnsInode(os.stat("/proc/thread-self/ns/net").st_ino),
+        netns=model.NetnsInode(os.stat(_OWN).st_ino),
         mtu=mtu,
     )
 

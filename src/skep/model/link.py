@@ -144,7 +144,8 @@ class MemberForm(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainMember:
-    """One position of a chain. ``proceed_on`` is the mask of verdicts that let the chain go on (bit = XDP code)."""
+    """One position of a chain. ``proceed_on`` is the mask of verdicts that let the chain go on: bit n for XDP's code n,
+    or tc's code n - 1."""
 
     link: ids.LinkId
     program: ids.ProgramKey
@@ -168,8 +169,12 @@ class ChainRecord:
     counts_pin: ids.MapPin
     program_id: ids.ProgramId
     link_id: ids.KernelLinkId
+    """0 for a tc chain, which has a filter and no link."""
     mode: observed.XdpMode | None
     boot_id: str
+    filter_priority: int = 0
+    filter_handle: int = 0
+    """Of a tc chain's filter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

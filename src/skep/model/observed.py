@@ -125,6 +125,31 @@ class HookEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """One traffic-control filter on an interface's clsact or ingress qdisc (``struct tcmsg``, linux/rtnetlink.h).
+
+    ``priority`` (tc's "pref", 1 to 65535) decides which filter is asked first. ``name``, ``program_id`` and ``tag``
+    only for BPF filters.
+    """
+
+    interface: str
+    ifindex: ids.IfIndex
+    direction: str
+    """ "ingress" or "egress"."""
+    priority: int
+    handle: int
+    kind: str
+    """ "bpf", "flower", "u32", …"""
+    name: str = ""
+    program_id: ids.ProgramId = ids.ProgramId(0)
+    tag: str = ""
+
+    def __str__(self) -> str:
+        own = f" {self.name or 'without a name'}, program {self.program_id}" if self.program_id else ""
+        return f"{self.kind} filter{own} at priority {self.priority}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interface:
     """A network interface found by name inside one network namespace."""
 

@@ -579,6 +579,45 @@ class TcxAttachment(_message.Message):
 Global___TcxAttachment: _TypeAlias = TcxAttachment  # noqa: Y015
 
 @_typing.final
+class TcAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERFACE_FIELD_NUMBER: _builtins.int
+    NETNS_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    PROCEED_ON_FIELD_NUMBER: _builtins.int
+    interface: _builtins.str
+    netns: _builtins.str
+    """Path of a network namespace; absent: the daemon's own."""
+    direction: _builtins.str
+    """"ingress" or "egress"."""
+    priority: _builtins.int
+    """0 to 2^31-1; lower runs first."""
+    @_builtins.property
+    def proceed_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """TC_ACT_* after which the chain goes on; empty: the default (pipe, dispatcher_return)."""
+
+    def __init__(
+        self,
+        *,
+        interface: _builtins.str = ...,
+        netns: _builtins.str | None = ...,
+        direction: _builtins.str = ...,
+        priority: _builtins.int = ...,
+        proceed_on: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "netns", b"netns"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "direction", b"direction", "interface", b"interface", "netns", b"netns", "priority", b"priority", "proceed_on", b"proceed_on"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__netns: _TypeAlias = _typing.Literal["netns"]  # noqa: Y015
+    _WhichOneofArgType__netns: _TypeAlias = _typing.Literal["_netns", b"_netns"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__netns) -> _WhichOneofReturnType__netns | None: ...
+
+Global___TcAttachment: _TypeAlias = TcAttachment  # noqa: Y015
+
+@_typing.final
 class TracepointAttachment(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1126,6 +1165,7 @@ class Attachment(_message.Message):
     NETKIT_FIELD_NUMBER: _builtins.int
     SOCKET_FIELD_NUMBER: _builtins.int
     ITERATOR_FIELD_NUMBER: _builtins.int
+    TC_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def xdp(self) -> Global___XdpAttachment: ...
     @_builtins.property
@@ -1162,6 +1202,8 @@ class Attachment(_message.Message):
     def socket(self) -> Global___SocketAttachment: ...
     @_builtins.property
     def iterator(self) -> Global___IteratorAttachment: ...
+    @_builtins.property
+    def tc(self) -> Global___TcAttachment: ...
     def __init__(
         self,
         *,
@@ -1183,12 +1225,13 @@ class Attachment(_message.Message):
         netkit: Global___NetkitAttachment | None = ...,
         socket: Global___SocketAttachment | None = ...,
         iterator: Global___IteratorAttachment | None = ...,
+        tc: Global___TcAttachment | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "iterator", b"iterator", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netkit", b"netkit", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "socket", b"socket", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "iterator", b"iterator", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netkit", b"netkit", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "socket", b"socket", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tc", b"tc", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "iterator", b"iterator", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netkit", b"netkit", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "socket", b"socket", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "iterator", b"iterator", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netkit", b"netkit", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "socket", b"socket", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tc", b"tc", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe", "kprobe", "aimed", "raw_tracepoint", "perf_event", "kprobe_multi", "uprobe_multi", "cgroup", "netns", "netfilter", "sockmap", "struct_ops", "netkit", "socket", "iterator"]  # noqa: Y015
+    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe", "kprobe", "aimed", "raw_tracepoint", "perf_event", "kprobe_multi", "uprobe_multi", "cgroup", "netns", "netfilter", "sockmap", "struct_ops", "netkit", "socket", "iterator", "tc"]  # noqa: Y015
     _WhichOneofArgType_attachment: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_attachment) -> _WhichOneofReturnType_attachment | None: ...
 
@@ -2144,7 +2187,7 @@ class ChainKey(_message.Message):
     NETNS_FIELD_NUMBER: _builtins.int
     IFINDEX_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """"xdp"."""
+    """"xdp", "tc-ingress" or "tc-egress"."""
     netns: _builtins.int
     """Inode number of the network namespace."""
     ifindex: _builtins.int
@@ -2529,7 +2572,7 @@ class ChainMember(_message.Message):
     name: _builtins.str
     priority: _builtins.int
     proceed_on: _builtins.int
-    """Bit n: verdict n lets the chain go on."""
+    """Bit n: XDP's verdict n, or tc's verdict n - 1, lets the chain go on."""
     form: _builtins.str
     """"flat", "inline" or "call"."""
     def __init__(
@@ -2568,6 +2611,8 @@ class ChainRecord(_message.Message):
     LINK_ID_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     BOOT_ID_FIELD_NUMBER: _builtins.int
+    FILTER_PRIORITY_FIELD_NUMBER: _builtins.int
+    FILTER_HANDLE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     interface: _builtins.str
     netns_path: _builtins.str
@@ -2578,6 +2623,9 @@ class ChainRecord(_message.Message):
     link_id: _builtins.int
     mode: _builtins.str
     boot_id: _builtins.str
+    filter_priority: _builtins.int
+    """Of a tc chain, which has a filter instead of a link."""
+    filter_handle: _builtins.int
     @_builtins.property
     def key(self) -> Global___ChainKey: ...
     @_builtins.property
@@ -2599,10 +2647,12 @@ class ChainRecord(_message.Message):
         link_id: _builtins.int = ...,
         mode: _builtins.str | None = ...,
         boot_id: _builtins.str = ...,
+        filter_priority: _builtins.int = ...,
+        filter_handle: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_netns_path", b"_netns_path", "key", b"key", "mode", b"mode", "netns_path", b"netns_path"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_netns_path", b"_netns_path", "boot_id", b"boot_id", "counts_pin", b"counts_pin", "interface", b"interface", "key", b"key", "link_id", b"link_id", "link_pin", b"link_pin", "members", b"members", "mode", b"mode", "netns_path", b"netns_path", "program_id", b"program_id", "program_pin", b"program_pin", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mode", b"_mode", "_netns_path", b"_netns_path", "boot_id", b"boot_id", "counts_pin", b"counts_pin", "filter_handle", b"filter_handle", "filter_priority", b"filter_priority", "interface", b"interface", "key", b"key", "link_id", b"link_id", "link_pin", b"link_pin", "members", b"members", "mode", b"mode", "netns_path", b"netns_path", "program_id", b"program_id", "program_pin", b"program_pin", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__mode: _TypeAlias = _typing.Literal["mode"]  # noqa: Y015
     _WhichOneofArgType__mode: _TypeAlias = _typing.Literal["_mode", b"_mode"]  # noqa: Y015
@@ -2695,7 +2745,7 @@ class GetChainRequest(_message.Message):
     INTERFACE_FIELD_NUMBER: _builtins.int
     NETNS_FIELD_NUMBER: _builtins.int
     type: _builtins.str
-    """"xdp", "tcx-ingress" or "tcx-egress"."""
+    """"xdp", "tc-ingress", "tc-egress", "tcx-ingress" or "tcx-egress"."""
     interface: _builtins.str
     netns: _builtins.str
     def __init__(

@@ -1,16 +1,16 @@
 """Attach a loaded program to a hook.
 
-XDP: the program joins the interface's chain, whose next revision is linked and swapped in. TCX: the program's link is
-put beside a neighbour. Other hooks: one link.
+XDP and tc: the program joins the interface's chain, whose next revision is linked and swapped in. TCX: the program's
+link is put beside a neighbour. Other hooks: one link.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, assert_never
 
 from skep import errors, hooks, model, steps
-from skep.chain import codes, order, verdict
-from skep.hooks import netkit, request, socket, struct_ops, tcx, unattached, xdp
+from skep.chain import order, verdict
+from skep.hooks import netkit, request, socket, struct_ops, tc, tcx, unattached, xdp
 from skep.plan import chains, find, places, sockets, tables
 from skep.plan.world import Fresh, World
 
@@ -19,17 +19,17 @@ def plan(operation: model.Attach, world: World, fresh: Fresh) -> steps.Plan:
     """Attach ``operation.program``. NotFound, Conflict (not in the kernel, wrong type, foreign program on the hook,
     chain that must be detached first), AlreadyExists (same program on the same chain or TCX hook)."""
     record = find.live_program(world, fresh, operation.program)
-    hook = hooks.by_name(record.hook)
-    if hook.unattached:
-        raise unattached.refusal(hook)
-    if not isinstance(operation.attachment, hook.attachment):
+    if hooks.by_name(record.hook).unattached:
+        raise unattached.refusal(hooks.by_name(record.hook))
+    hook = find.way(record, operation.attachment)
+    if hook is None:
         raise errors.Conflict(
             f"program {record.id} ({record.name}) cannot be attached that way",
-            why=f"it is a {hook.name} program",
-            do=f"use 'skep link attach {hook.name}'",
+            why=f"it is a {record.hook} program",
+            do=f"use 'skep link attach {record.hook}'",
         )
     match operation.attachment:
-        case xdp.XdpAttachment() as attachment:
+        case xdp.XdpAttachment() | tc.TcAttachment() as attachment:
             return _chain(operation, attachment, record, world, fresh)
         case tcx.TcxAttachment() | netkit.NetkitAttachment() as attachment:
             return _anchored(operation, hook, attachment, record, world, fresh)
@@ -163,30 +163,34 @@ def anchor(live: tuple[model.LinkRecord, ...], priority: int) -> request.Anchor:
 
 # ---------------------------------------------------------------- linked chains
 
+_HOOKS: Final = {xdp.XdpAttachment: xdp.HOOK.name, tc.TcAttachment: tc.HOOK.name}
+
 
 def _chain(
     operation: model.Attach,
-    attachment: xdp.XdpAttachment,
+    attachment: xdp.XdpAttachment | tc.TcAttachment,
     program: model.ProgramRecord,
     world: World,
     fresh: Fresh,
 ) -> steps.Plan:
     assert world.interface is not None
-    key = find.xdp_chain(world.interface)
+    key = find.chain(attachment, world.interface)
     old = _usable(world, fresh, key, attachment)
-    _refuse_foreign(world, attachment.interface, old)
+    if isinstance(attachment, xdp.XdpAttachment):
+        _refuse_foreign(world, attachment.interface, old)
     member = model.ChainMember(
         link=fresh.link,
         program=program.key,
         name=program.name,
         priority=attachment.priority,
-        proceed_on=verdict.parse_codes(codes.XDP, attachment.proceed_on),
+        proceed_on=verdict.parse_codes(chains.HOOKS[key.type], attachment.proceed_on),
     )
     if old is None:
         revision = _first(attachment, member, key, world, fresh)
     else:
         _refuse_twice(old, program)
-        _refuse_mode(old, attachment)
+        if isinstance(attachment, xdp.XdpAttachment):
+            _refuse_mode(old, attachment)
         members = chains.sort((*old.members, member), new=member.link)
         revision = chains.next_revision(world, fresh.pins, members, old=old)
 
@@ -198,7 +202,7 @@ def _chain(
         record = model.LinkRecord(
             id=fresh.link,
             program=program.key,
-            hook=program.hook,
+            hook=_HOOKS[type(attachment)],
             attachment=attachment,
             netns=key.netns,
             ifindex=key.ifindex,
@@ -215,11 +219,16 @@ def _chain(
     def finish(results: steps.Results) -> tuple[steps.Finish, ...]:
         return revision.finish(fresh.pins)
 
-    return steps.Plan(steps=revision.todo, commit=commit, finish=finish, warnings=revision.warnings)
+    told = (*revision.warnings, *_neighbours(world, fresh, key, revision))
+    return steps.Plan(steps=revision.todo, commit=commit, finish=finish, warnings=told)
 
 
 def _first(
-    attachment: xdp.XdpAttachment, member: model.ChainMember, key: model.ChainKey, world: World, fresh: Fresh
+    attachment: xdp.XdpAttachment | tc.TcAttachment,
+    member: model.ChainMember,
+    key: model.ChainKey,
+    world: World,
+    fresh: Fresh,
 ) -> chains.Revision:
     base = model.ChainRecord(
         key=key,
@@ -235,11 +244,33 @@ def _first(
         mode=None,
         boot_id=fresh.boot.boot_id,
     )
-    candidates = xdp.requests(attachment, hooks.Placing(mode=world.xdp_mode, fallback=world.xdp_fallback))
+    match attachment:
+        case xdp.XdpAttachment():
+            candidates = xdp.requests(attachment, hooks.Placing(mode=world.xdp_mode, fallback=world.xdp_fallback))
+        case tc.TcAttachment():
+            taken = frozenset(one.priority for one in world.filters_on if one.direction == attachment.direction)
+            beside = fresh.pins.chain_link(find.other_direction(key))
+            candidates = tc.requests(attachment, hooks.Placing(taken=taken, beside=beside))
+        case _:
+            assert_never(attachment)
     return chains.first_revision(world, fresh.pins, member, base=base, candidates=candidates)
 
 
-def _usable(world: World, fresh: Fresh, key: model.ChainKey, attachment: xdp.XdpAttachment) -> model.ChainRecord | None:
+def _neighbours(world: World, fresh: Fresh, key: model.ChainKey, revision: chains.Revision) -> tuple[str, ...]:
+    """Other people's filters on the chain's way, told when the chain is made."""
+    if revision.old is not None:
+        return ()
+    target = revision.candidates[0].target
+    if not isinstance(target, request.FilterTarget):
+        return ()
+    own = tc.filter_name(fresh.pins.chain(key))
+    others = tuple(one for one in world.filters_on if one.direction == target.direction and one.name != own)
+    return tc.neighbours(others, target.priority)
+
+
+def _usable(
+    world: World, fresh: Fresh, key: model.ChainKey, attachment: xdp.XdpAttachment | tc.TcAttachment
+) -> model.ChainRecord | None:
     """The chain to extend; None when there is none, or one that a reboot ended and a new one may supersede.
 
     One that died in this boot has made room before (``plan.bury``).

@@ -10,21 +10,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from skep import model, steps
-from skep.hooks import xdp
+from skep.hooks import tc, xdp
 from skep.plan import find
 from skep.plan.world import Fresh, World
 
 
 def dead_chain(operation: model.Operation, world: World, fresh: Fresh) -> model.ChainRecord | None:
     """The chain of this boot in the place that an attach wants, when its kernel link runs nothing any more."""
-    if not isinstance(operation, model.Attach) or not isinstance(operation.attachment, xdp.XdpAttachment):
+    if not isinstance(operation, model.Attach) or world.interface is None:
         return None
-    if world.interface is None:
+    if not isinstance(operation.attachment, xdp.XdpAttachment | tc.TcAttachment):
         return None
-    chain = world.chains.get(find.xdp_chain(world.interface))
+    chain = world.chains.get(find.chain(operation.attachment, world.interface))
     if chain is None or chain.boot_id != fresh.boot.boot_id:
         return None
-    return None if find.alive(world.links_at.get(chain.link_pin), xdp.HOOK) else chain
+    return None if find.runs(chain, world) else chain
 
 
 def plan(chain: model.ChainRecord, fresh: Fresh) -> steps.Plan:

@@ -15,7 +15,7 @@ from skep.chain import codes, counts, linked, order, parts, verdict
 from skep.hooks import request, xdp
 from skep.plan.world import World
 
-HOOKS = {"xdp": codes.XDP}
+HOOKS = {"xdp": codes.XDP, "tc-ingress": codes.TC, "tc-egress": codes.TC}
 """``ChainKey.type`` -> what its verdicts mean."""
 
 
@@ -42,6 +42,10 @@ class Revision:
         record = dataclasses.replace(self.base, members=members, program_id=loaded.kernel.id)
         if self.old is None:
             link = results.links[self.base.link_pin]
+            if link.filter is not None:
+                return dataclasses.replace(
+                    record, filter_priority=link.filter.priority, filter_handle=link.filter.handle
+                )
             record = dataclasses.replace(
                 record, link_id=link.kernel.id, mode=model.XdpMode(self.candidates[link.taken].label)
             )
@@ -94,7 +98,7 @@ def next_revision(
     )
     anew = loading or {}
     chain_parts = _parts(world, members, anew)
-    advice = hint(chain_parts, {one.pin: one.prog_flags for one in anew.values()})
+    advice = hint(old.key.type, chain_parts, {one.pin: one.prog_flags for one in anew.values()})
     links = tuple(one.link for one in members)
     made = (
         steps.MakeDirectory(path=pins.revision(old.key, number)),
@@ -128,7 +132,10 @@ def first_revision(
         steps.MakeDirectory(path=pins.revision(base.key, base.revision)),
         _load(base, chain_parts, ()),
         steps.CreateLink(
-            program=base.program_pin, candidates=candidates, pin=base.link_pin, hint=hint(chain_parts, {})
+            program=base.program_pin,
+            candidates=candidates,
+            pin=base.link_pin,
+            hint=hint(base.key.type, chain_parts, {}),
         ),
     )
     return Revision(
@@ -161,7 +168,7 @@ def forms(step: steps.LoadLinked, loaded: Mapping[model.ProgramPin, steps.Loaded
         yield step.first
     for chosen in linked.candidates(members)[0 if step.first is None else 1 :]:
         yield linked.link(
-            codes.XDP,
+            HOOKS[step.type],
             [
                 parts.Part(member=member, proceed=codes.Mask(part.proceed_on), form=form)
                 for member, part, form in zip(members, step.parts, chosen, strict=True)
@@ -171,11 +178,13 @@ def forms(step: steps.LoadLinked, loaded: Mapping[model.ProgramPin, steps.Loaded
         )
 
 
-def hint(chain_parts: Sequence[steps.ChainPart], flags: Mapping[model.ProgramPin, int]) -> str:
-    """Who keeps the chain from jumbo frames: all members must be built for ``xdp.frags``.
+def hint(type: str, chain_parts: Sequence[steps.ChainPart], flags: Mapping[model.ProgramPin, int]) -> str:
+    """Who keeps an XDP chain from jumbo frames: all members must be built for ``xdp.frags``.
 
     ``flags``: those of programs that are known only by their pin yet.
     """
+    if type != "xdp":
+        return ""
     lacking = []
     for part in chain_parts:
         own = part.member.prog_flags if isinstance(part.member, relocated.Member) else flags[part.member]
@@ -190,7 +199,12 @@ def _load(
     base: model.ChainRecord, chain_parts: tuple[steps.ChainPart, ...], links: tuple[model.LinkId, ...]
 ) -> steps.LoadLinked:
     step = steps.LoadLinked(
-        parts=chain_parts, pin=base.program_pin, counts=base.counts_pin, name=f"skep_{base.key.type}", links=links
+        type=base.key.type,
+        parts=chain_parts,
+        pin=base.program_pin,
+        counts=base.counts_pin,
+        name=f"skep_{base.key.type.replace('-', '_')}",
+        links=links,
     )
     if all(isinstance(part.member, relocated.Member) for part in chain_parts):
         # Linked already here, so that a preview tells what cannot be linked.

@@ -111,7 +111,4 @@ def _touched(links: Sequence[model.LinkRecord], world: World) -> tuple[model.Cha
 
 
 def _runs(chain: model.ChainRecord, world: World, fresh: Fresh) -> bool:
-    if chain.boot_id != fresh.boot.boot_id:
-        return False
-    seen = world.links_at.get(chain.link_pin)
-    return seen is not None and seen.ifindex != 0
+    return chain.boot_id == fresh.boot.boot_id and find.runs(chain, world)

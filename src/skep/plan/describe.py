@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from skep import model, steps
+from skep.hooks import request
 
 
 def lines(plan: steps.Plan) -> tuple[str, ...]:
@@ -34,7 +35,8 @@ def describe(step: steps.Step) -> str:
         case steps.CreateLink():
             target = step.candidates[0].target
             labels = ", else ".join(one.label for one in step.candidates)
-            return f"attach {step.program} to {target} ({labels}), pinned at {step.pin}"
+            kept = "noted" if isinstance(target, request.FilterTarget) else "pinned"
+            return f"attach {step.program} to {target} ({labels}), {kept} at {step.pin}"
         case steps.SwapLink():
             return f"swap {step.old} for {step.new} on {step.link}, atomically"
         case steps.MoveTable():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from skep import errors, hooks, model
+from skep.hooks import tc, xdp
 from skep.plan.world import Fresh, World
 
 
@@ -79,9 +81,27 @@ def is_linkless(record: model.LinkRecord) -> bool:
     return bool(record.kernel_ids) and not any(record.kernel_ids)
 
 
-def xdp_chain(interface: model.Interface) -> model.ChainKey:
-    """The place of an interface's XDP chain."""
-    return model.ChainKey(type="xdp", netns=interface.netns, ifindex=interface.ifindex)
+def runs(chain: model.ChainRecord, world: World) -> bool:
+    """Whether the kernel link (or filter) of a chain of this boot still runs its program."""
+    seen = world.links_at.get(chain.link_pin)
+    return seen is not None and not seen.defunct and seen.ifindex != 0
+
+
+def chain(attachment: xdp.XdpAttachment | tc.TcAttachment, interface: model.Interface) -> model.ChainKey:
+    """The place of the chain that an attachment makes a program a member of."""
+    type = "xdp" if isinstance(attachment, xdp.XdpAttachment) else f"tc-{attachment.direction}"
+    return model.ChainKey(type=type, netns=interface.netns, ifindex=interface.ifindex)
+
+
+def other_direction(key: model.ChainKey) -> model.ChainKey:
+    """The tc chain of the other direction of the same interface."""
+    return dataclasses.replace(key, type="tc-egress" if key.type == "tc-ingress" else "tc-ingress")
+
+
+def way(record: model.ProgramRecord, attachment: object) -> hooks.Hook[Any] | None:  # Any: see hooks.HOOKS
+    """The type under which a program is attached this way: its own, or another of its family. None: it cannot be."""
+    names = (record.hook, *hooks.by_name(record.hook).family)
+    return next((hook for hook in map(hooks.by_name, names) if isinstance(attachment, hook.attachment)), None)
 
 
 def tcx_links(

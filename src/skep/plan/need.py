@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from skep import hooks, model, paths
-from skep.hooks import netkit, request, socket, struct_ops, tcx, xdp
+from skep.hooks import netkit, request, socket, struct_ops, tc, tcx, xdp
 from skep.plan import find, notes
 from skep.plan.world import Fresh, World
 
@@ -32,15 +32,22 @@ class Need:
     """-> ``World.found``."""
     registrations: bool = False
     """Whether to list struct_ops without a link -> ``World.registrations``."""
+    xdp: model.InterfaceRef | None = None
+    """-> ``World.xdp_on``, ``xdp_mode``, ``xdp_fallback``."""
+    filters: model.InterfaceRef | None = None
+    """-> ``World.filters_on``."""
     shared: bool = False
     """Whether to list the shared pins -> ``World.shared``."""
 
 
 def interface(operation: model.Operation) -> model.InterfaceRef | None:
-    """The interface to look up before anything else -> ``World.interface``; and for XDP also -> ``World.xdp_on``."""
+    """The interface to look up before anything else -> ``World.interface``."""
     match operation:
         case model.Attach(
-            attachment=xdp.XdpAttachment() | tcx.TcxAttachment() | netkit.NetkitAttachment() as attachment
+            attachment=xdp.XdpAttachment()
+            | tc.TcAttachment()
+            | tcx.TcxAttachment()
+            | netkit.NetkitAttachment() as attachment
         ):
             return attachment.interface
         case _:
@@ -102,12 +109,19 @@ def of(operation: model.Operation, records: World, fresh: Fresh, seen: model.Int
 def _attach(operation: model.Attach, records: World, fresh: Fresh, seen: model.Interface | None) -> Need:
     record = find.program(records, fresh, operation.program)
     match operation.attachment:
-        case xdp.XdpAttachment():
+        case xdp.XdpAttachment() | tc.TcAttachment() as attachment:
             assert seen is not None
-            key = find.xdp_chain(seen)
+            key = find.chain(attachment, seen)
             chain = records.chains.get(key)
             members = tuple(member.program for member in chain.members) if chain is not None else ()
-            return Need(links=(fresh.pins.chain_link(key),), programs=(record.pin,), members=(record.key, *members))
+            on_xdp = isinstance(attachment, xdp.XdpAttachment)
+            return Need(
+                links=(fresh.pins.chain_link(key),),
+                programs=(record.pin,),
+                members=(record.key, *members),
+                xdp=attachment.interface if on_xdp else None,
+                filters=None if on_xdp else attachment.interface,
+            )
         case tcx.TcxAttachment() | netkit.NetkitAttachment() as attachment:
             assert seen is not None
             siblings = find.tcx_links(records, seen.netns, seen.ifindex, attachment.attach_type)

@@ -124,6 +124,8 @@ def _wanted(opened: Opened, spec: model.ProgramSpec) -> Wanted:
                 why=f"its section {found.section!r} makes it " + (hook.name if hook else "something else"),
                 do=f"declare it as {hook.name}" if hook else "",
             )
+        elif hook.chosen:
+            hook = declared
     return Wanted(
         name=spec.name,
         section=found.section,

@@ -14,7 +14,7 @@ from typing import Final
 
 from skep import errors, hooks, model, steps
 from skep.bytecode import variables
-from skep.hooks import struct_ops, xdp
+from skep.hooks import struct_ops
 from skep.plan import chains, find, load, objects, places, sets
 from skep.plan.world import Fresh, World
 
@@ -30,7 +30,8 @@ def plan(operation: model.ReplaceProgram, world: World, fresh: Fresh) -> steps.P
     (wanted,) = objects.wanted(
         opened, (model.ProgramSpec(name=operation.name or record.name, attach_func=record.attach_func),)
     )
-    if wanted.hook.name != record.hook:
+    # An object says "classifier" for tc as for tcx: among such a family it is the caller who chose.
+    if wanted.hook.name != record.hook and not (wanted.hook.chosen and wanted.hook.accepts(record.hook)):
         raise errors.Conflict(
             f"program {record.id} ({record.name}) cannot be replaced by {wanted.name!r}",
             why=f"that is of type {wanted.hook.name}, not {hook.name}",
@@ -299,7 +300,7 @@ def _revision(
     chain = world.chains.get(link.chain) if link.chain is not None else None
     if chain is None or chain.boot_id != fresh.boot.boot_id:
         return None
-    if not find.alive(world.links_at.get(chain.link_pin), xdp.HOOK):
+    if not find.runs(chain, world):
         return None
     members = tuple(
         dataclasses.replace(one, name=new.name) if one.program == record.key else one for one in chain.members

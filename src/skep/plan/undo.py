@@ -21,7 +21,7 @@ def undo(step: steps.Step) -> tuple[steps.Finish, ...]:
         case steps.LoadLinked():
             absorb: tuple[steps.Finish, ...] = ()
             if step.links:
-                absorb = (steps.Absorb(counts=step.counts, links=step.links),)
+                absorb = (steps.Absorb(counts=step.counts, links=step.links, type=step.type),)
             return (*absorb, steps.Unpin(pin=step.pin), steps.Unpin(pin=step.counts))
         case steps.LoadMember():
             return (steps.Unpin(pin=step.pin),)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 
 from skep import errors, hooks, model, steps
-from skep.chain import codes, verdict
-from skep.hooks import netkit, request, struct_ops, tcx, xdp
+from skep.chain import verdict
+from skep.hooks import netkit, request, struct_ops, tc, tcx, xdp
 from skep.plan import attach, chains, find, tables
 from skep.plan.world import Fresh, World
 
@@ -28,7 +28,7 @@ def plan(operation: model.UpdateLink, world: World, fresh: Fresh) -> steps.Plan:
             do=f"use 'skep program replace' for its program, or detach link {record.id} and attach the other",
         )
     match record.attachment:
-        case xdp.XdpAttachment() as attachment:
+        case xdp.XdpAttachment() | tc.TcAttachment() as attachment:
             return _chain(operation, attachment, record, world, fresh)
         case tcx.TcxAttachment() | netkit.NetkitAttachment() as attachment:
             return _anchored(operation, attachment, record, world, fresh)
@@ -45,7 +45,7 @@ def plan(operation: model.UpdateLink, world: World, fresh: Fresh) -> steps.Plan:
 
 def _chain(
     operation: model.UpdateLink,
-    attachment: xdp.XdpAttachment,
+    attachment: xdp.XdpAttachment | tc.TcAttachment,
     record: model.LinkRecord,
     world: World,
     fresh: Fresh,
@@ -58,7 +58,7 @@ def _chain(
     if wanted == attachment:
         return _unchanged()
     chain = _running_chain(record, world, fresh)
-    mask = verdict.parse_codes(codes.XDP, wanted.proceed_on)
+    mask = verdict.parse_codes(chains.HOOKS[chain.key.type], wanted.proceed_on)
     members = tuple(
         dataclasses.replace(one, priority=wanted.priority, proceed_on=mask) if one.link == record.id else one
         for one in chain.members
@@ -89,11 +89,7 @@ def _chain(
 
 def _running_chain(record: model.LinkRecord, world: World, fresh: Fresh) -> model.ChainRecord:
     chain = world.chains.get(record.chain) if record.chain is not None else None
-    if (
-        chain is not None
-        and chain.boot_id == fresh.boot.boot_id
-        and find.alive(world.links_at.get(chain.link_pin), xdp.HOOK)
-    ):
+    if chain is not None and chain.boot_id == fresh.boot.boot_id and find.runs(chain, world):
         return chain
     raise _dead(record)
 

@@ -42,6 +42,8 @@ class World:
     """The TCX hook's list in running order, ours and foreign."""
     socket: model.Socket | None = None
     """The attachment's socket, for hooks that have one."""
+    filters_on: tuple[model.Filter, ...] = ()
+    """The interface's tc filters, ours and foreign, in the order in which they are asked."""
     shared: frozenset[model.MapPin] = frozenset()
     """LIBBPF_PIN_BY_NAME pins that exist."""
     notes: Mapping[str, str] = field(default_factory=dict)

@@ -145,6 +145,7 @@ def chain_row(record: model.ChainRecord) -> Row:
         "program_pin": record.program_pin,
         "counts_pin": record.counts_pin,
         "mode": record.mode,
+        "filter": [record.filter_priority, record.filter_handle],
     }
     key = record.key
     return (
@@ -157,6 +158,7 @@ def chain_record(row: Row) -> model.ChainRecord:
     """The inverse of ``chain_row``."""
     type, netns, ifindex, revision, program_id, link_id, boot_id, text = row
     detail = json.loads(text)
+    priority, handle = detail.get("filter", (0, 0))  # not there in the first releases
     return model.ChainRecord(
         key=_chain_key(type, netns, ifindex),
         revision=revision,
@@ -176,6 +178,8 @@ def chain_record(row: Row) -> model.ChainRecord:
         link_id=link_id,
         mode=None if detail["mode"] is None else model.XdpMode(detail["mode"]),
         boot_id=boot_id,
+        filter_priority=priority,
+        filter_handle=handle,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from skep import errors, model
 from skep.cli import exit, output, table
-from skep.hooks import tcx, tracepoint, uprobe, xdp
+from skep.hooks import tc, tcx, tracepoint, uprobe, xdp
 from tests.unit.cli import fake
 
 XDP = xdp.XdpAttachment(interface=fake.ETH0, priority=50)
@@ -69,7 +69,7 @@ def test_the_path_is_told_absolute(run, skep, object_file, monkeypatch) -> None:
         ),
         (
             ("tc", "101", "eth0", "ingress", "-p", "3"),
-            tcx.TcxAttachment(interface=fake.ETH0, direction=tcx.Direction.INGRESS, priority=3),
+            tc.TcAttachment(interface=fake.ETH0, direction=tcx.Direction.INGRESS, priority=3),
         ),
         (
             ("tracepoint", "101", "sched/sched_switch"),
@@ -185,7 +185,8 @@ def test_warnings_of_an_operation_go_to_stderr(run, skep) -> None:
         (("--unattached",), [104]),
         (("--type", "xdp"), [101, 102]),
         (("--type", "xdp,tracepoint"), [101, 102, 103]),
-        (("--type", "tc"), [104]),
+        (("--type", "tcx"), [104]),
+        (("--type", "tc"), []),
         (("-p", "XDP", "--type", "uretprobe"), [101, 102, 105]),
         (("--all", "--type", "xdp"), [101, 102]),
         (("--application", "fw"), [101]),

@@ -32,8 +32,8 @@ every_hook = pytest.mark.parametrize("hook", hooks.HOOKS, ids=lambda one: one.na
     [
         ("xdp", "xdp"), ("?xdp", "xdp"), ("xdp/filter", "xdp"), ("xdp.frags", "xdp"), ("xdp.frags/x", "xdp"),
         ("xdp_filter", "xdp"), ("xdp/devmap", None), ("xdp.frags/cpumap", None),
-        ("tc", "tcx"), ("tc/ingress", "tcx"), ("tcx/egress", "tcx"), ("classifier", "tcx"), ("classifier/x", "tcx"),
-        ("classifier_1", "tcx"), ("action", "tcx"), ("?tcx", "tcx"),
+        ("tc", "tc"), ("tc/ingress", "tc"), ("tcx/egress", "tcx"), ("classifier", "tc"), ("classifier/x", "tc"),
+        ("classifier_1", "tc"), ("action", "tc"), ("?tcx", "tcx"),
         ("tracepoint/sched/sched_switch", "tracepoint"), ("tp/syscalls/x", "tracepoint"), ("tp_btf/x", "tp_btf"),
         ("uprobe", "uprobe"), ("uprobe/libc:malloc", "uprobe"), ("uprobe.s/x", "uprobe"),
         ("uprobe.multi/x", "uprobe_multi"), ("kprobe.multi/x", "kprobe_multi"),
@@ -64,7 +64,7 @@ def test_frags_is_told_by_the_section(section: str, frags: bool) -> None:
 
 
 def test_names_are_found_and_near_misses_told() -> None:
-    assert hooks.by_name("tc") is hooks.by_name("tcx")
+    assert hooks.by_name("tc").name == "tc"
     assert hooks.by_name("uretprobe").name == "uretprobe"
     with pytest.raises(errors.NotFound) as told:
         hooks.by_name("tracepont")

@@ -55,10 +55,12 @@ def test_loads_that_cannot_be(
 
 @pytest.mark.parametrize(
     ("program", "declared", "hook"),
-    [("first", "xdp", "xdp"), ("packet", "tc", "tcx"), ("returned", "uprobe", "uretprobe"),
+    [("first", "xdp", "xdp"), ("packet", "tc", "tc"), ("packet", "tcx", "tcx"), ("returned", "uprobe", "uretprobe"),
      ("entered", "uretprobe", "uprobe")],
 )  # fmt: skip
-def test_the_section_decides_within_the_declared_family(host: Host, program: str, declared: str, hook: str) -> None:
+def test_the_section_decides_within_a_family_unless_the_caller_has_a_choice(
+    host: Host, program: str, declared: str, hook: str
+) -> None:
     done = host.run(_declared(program, declared))
     assert done.programs[0].record.hook == hook
 
@@ -437,7 +439,7 @@ def test_replacements_that_cannot_be(host: Host) -> None:
     packet = model.ReplaceProgram(
         program=program, object=hosts.kinds(), source=model.FileSource(path="x"), name="packet"
     )
-    refused(host, packet, errors.Conflict, "type tcx, not xdp")
+    refused(host, packet, errors.Conflict, "type tc, not xdp")
     host.kernel.refuse_linked = lambda one: "R1 invalid mem access"
     refused(host, scenarios.replace(program, hosts.kinds("RETURN=XDP_DROP")), errors.Rejected, "R1 invalid")
 

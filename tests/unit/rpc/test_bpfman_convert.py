@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from skep import errors, model
-from skep.hooks import aimed, kprobe, tcx, tracepoint, uprobe, xdp
+from skep.hooks import aimed, kprobe, tc, tcx, tracepoint, uprobe, xdp
 from skep.pb import bpfman_pb2 as pb
 from skep.rpc.convert import bpfman
 from tests.unit.rpc.filled import filled
@@ -25,6 +25,7 @@ def load(*infos: pb.LoadInfo, **location: object) -> pb.LoadRequest:
         (pb.XDP, "xdp"),
         (pb.TRACEPOINT, "tracepoint"),
         (pb.UPROBE, "uprobe"),
+        (pb.TC, "tc"),
         (pb.TCX, "tcx"),
         (pb.KPROBE, "kprobe"),
         (pb.FENTRY, "fentry"),
@@ -38,17 +39,8 @@ def test_declared_types_become_hooks(declared, hook):
     assert spec == model.ProgramSpec(name="f", hook=model.HookName(hook))
 
 
-@pytest.mark.parametrize("name", ["TC"])
-def test_types_of_later_releases_are_refused_by_name(name):
-    with pytest.raises(errors.Unsupported, match=f"type {name.lower()} .*xdp, tcx, "):
-        bpfman.load_specs(load(pb.LoadInfo(name="f", program_type=pb.BpfmanProgramType.Value(name))))
-
-
 def test_every_type_of_bpfman_is_known():
-    refused = {"TC"}
-
-    known = {name for name, number in pb.BpfmanProgramType.items() if number in bpfman.HOOKS}
-    assert known | refused == set(pb.BpfmanProgramType.keys())
+    assert set(bpfman.HOOKS) == set(pb.BpfmanProgramType.values())
 
 
 INFO = {
@@ -114,6 +106,19 @@ ATTACH = {
         on(xdp_attach_info=pb.XDPAttachInfo(iface="e", priority=5, proceed_on=[31, 2], netns="/n", metadata=KEPT)),
         xdp.XdpAttachment(interface=model.InterfaceRef(name="e", netns="/n"), priority=5, proceed_on=(2, 31)),
     ),
+    "tc": (
+        on(
+            tc_attach_info=pb.TCAttachInfo(
+                iface="e", direction="ingress", priority=5, proceed_on=[30, -1], netns="/n", metadata=KEPT
+            )
+        ),
+        tc.TcAttachment(
+            interface=model.InterfaceRef(name="e", netns="/n"),
+            direction=tcx.Direction.INGRESS,
+            priority=5,
+            proceed_on=(-1, 30),
+        ),
+    ),
     "tcx": (
         on(tcx_attach_info=pb.TCXAttachInfo(iface="e", direction="egress", priority=5, netns="", metadata={"a": "b"})),
         tcx.TcxAttachment(interface=model.InterfaceRef(name="e"), direction=tcx.Direction.EGRESS, priority=5),
@@ -147,15 +152,6 @@ def test_attach_keeps_place_and_metadata(name):
     assert bpfman.attach(request) == model.Attach(
         program=model.ProgramId(7), attachment=attachment, metadata={"a": "b"}, literal=True
     )
-
-
-@pytest.mark.parametrize("field", ["tc"])
-def test_attaching_types_of_later_releases_is_refused_by_name(field):
-    request = pb.AttachRequest(id=1)
-    getattr(request.attach, f"{field}_attach_info").SetInParent()
-
-    with pytest.raises(errors.Unsupported, match=f"type {field} "):
-        bpfman.attach(request)
 
 
 def test_a_list_filter_counts_types_as_the_kernel_does():

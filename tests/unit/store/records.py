@@ -94,6 +94,8 @@ def chain(*links: int, **changes: object) -> model.ChainRecord:
         "link_id": model.KernelLinkId(9),
         "mode": model.XdpMode.DRV,
         "boot_id": "a-boot",
+        "filter_priority": 50,
+        "filter_handle": 1,
     }  # fmt: skip
     return model.ChainRecord(**{**fields, **changes})  # type: ignore[arg-type]  # a table of fields
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from skep import model
-from skep.cli.document import link
-from skep.hooks import xdp
+from skep.cli.document import link, verdict
 
 Links = Mapping[model.LinkId, model.Link]
 
@@ -47,17 +46,17 @@ def full(chain: model.ChainStatus, links: Links) -> dict[str, object]:
     return document
 
 
-def verdicts(mask: int) -> tuple[str, ...]:
-    """The names in a proceed-on mask, by code."""
-    return tuple(name for name, code in sorted(xdp.VERDICTS.items(), key=lambda pair: pair[1]) if mask & 1 << code)
+def linked(record: model.ChainRecord) -> bool:
+    """Whether the members were linked into one program; on TCX each is a program of its own."""
+    return bool(record.program_id)
 
 
 def _runtime(record: model.ChainRecord) -> dict[str, object]:
     return {
         "program_id": record.program_id,
         "kernel_link_id": record.link_id or None,
-        "filter_priority": None,
-        "filter_handle": None,
+        "filter_priority": record.filter_priority or None,
+        "filter_handle": record.filter_handle or None,
         "netns_path": record.netns_path or "",
     }
 
@@ -66,20 +65,20 @@ def _member(chain: model.ChainStatus, position: int, links: Links) -> dict[str, 
     member, record = chain.record.members[position], chain.record
     found = links.get(member.link)
     # On TCX each program has a kernel link of its own; a linked chain has one for all.
-    own = found.record if found is not None and not record.link_id else None
+    own = found.record if found is not None and not linked(record) else None
     return {
         "program_id": 0 if found is None else found.program_id,
         "program_name": member.name,
         "prog_pin_path": record.program_pin,
         "link_id": member.link,
-        "kernel_link_id": own.kernel_ids[0] if own is not None and own.kernel_ids else record.link_id,
+        "kernel_link_id": own.kernel_ids[0] if own is not None and own.kernel_ids else record.link_id or None,
         "link_pin_path": own.pins[0] if own is not None and own.pins else record.link_pin,
         "position": position,
         "priority": member.priority,
         "proceed_on": member.proceed_on,
         "ifname": record.interface,
         "metadata": None if found is None else dict(found.record.metadata) or None,
-        "proceed_on_names": list(verdicts(member.proceed_on)),
-        "form": member.form.value if record.key.type == "xdp" else None,
-        "counts": link.counts(chain.counts[position]) if position < len(chain.counts) else None,
+        "proceed_on_names": list(verdict.of_mask(record.key.type, member.proceed_on)),
+        "form": member.form.value if linked(record) else None,
+        "counts": link.counts(chain.counts[position], record.key.type) if position < len(chain.counts) else None,
     }

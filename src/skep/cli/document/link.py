@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 from skep import model
 from skep.cli import when
-from skep.cli.document import kernel
-from skep.hooks import aimed, codec, iter, kprobe, tcx, tracepoint, uprobe, xdp
+from skep.cli.document import kernel, verdict
+from skep.hooks import aimed, codec, iter, kprobe, tc, tcx, tracepoint, uprobe, xdp
 
 Chains = Mapping[model.ChainKey, model.ChainStatus]
 
@@ -25,7 +25,7 @@ def full(link: model.Link, chains: Chains) -> dict[str, object]:
             "reason": status.reason,
             "kernel_links": [kernel.link(seen) for seen in status.kernel],
             **({"places": places(link)} if link.record.places else {}),
-            "counts": None if status.counts is None else counts(status.counts),
+            "counts": None if status.counts is None else counts(status.counts, link.record.hook),
         },
     }
 
@@ -71,9 +71,9 @@ def record(link: model.Link, chains: Chains) -> dict[str, object]:
     }
 
 
-def counts(seen: model.Counts) -> dict[str, object]:
-    """Packets: taken in, passed on, and stopped by verdict name."""
-    names = {code: name for name, code in xdp.VERDICTS.items()}
+def counts(seen: model.Counts, type: str) -> dict[str, object]:
+    """Packets: taken in, passed on, and stopped by verdict name. ``type``: of the program or the chain."""
+    names = verdict.names(type)
     return {
         "runs": seen.runs,
         "proceeded": seen.proceeded,
@@ -94,8 +94,8 @@ def _kernel_id(link: model.Link, chain: model.ChainStatus | None) -> int | None:
     if link.record.kernel_ids:
         return link.record.kernel_ids[0]
     if link.status.kernel:
-        return link.status.kernel[0].id
-    return None if chain is None else chain.record.link_id
+        return link.status.kernel[0].id or None
+    return None if chain is None else chain.record.link_id or None
 
 
 def _xdp(link: model.Link, chain: model.ChainStatus | None) -> dict[str, object]:
@@ -107,6 +107,23 @@ def _xdp(link: model.Link, chain: model.ChainStatus | None) -> dict[str, object]
         "priority": attachment.priority,
         "position": link.status.position or 0,
         "proceed_on": list(attachment.proceed_on or xdp.DEFAULT_PROCEED_ON),
+        "netns": attachment.interface.netns or "",
+        "nsid": link.record.netns,
+        "dispatcher_id": 0 if chain is None else chain.record.program_id,
+        "revision": 0 if chain is None else chain.record.revision,
+    }
+
+
+def _tc(link: model.Link, chain: model.ChainStatus | None) -> dict[str, object]:
+    attachment = link.record.attachment
+    assert isinstance(attachment, tc.TcAttachment)
+    return {
+        "interface": attachment.interface.name,
+        "ifindex": link.record.ifindex,
+        "direction": attachment.direction.value,
+        "priority": attachment.priority,
+        "position": link.status.position or 0,
+        "proceed_on": list(attachment.proceed_on or tc.DEFAULT_PROCEED_ON),
         "netns": attachment.interface.netns or "",
         "nsid": link.record.netns,
         "dispatcher_id": 0 if chain is None else chain.record.program_id,
@@ -175,6 +192,7 @@ def _iterator(link: model.Link, chain: model.ChainStatus | None) -> dict[str, ob
 
 _DETAILS: Mapping[type, Callable[[model.Link, model.ChainStatus | None], dict[str, object]]] = {
     xdp.XdpAttachment: _xdp,
+    tc.TcAttachment: _tc,
     tcx.TcxAttachment: _tcx,
     tracepoint.TracepointAttachment: _tracepoint,
     uprobe.UprobeAttachment: _uprobe,

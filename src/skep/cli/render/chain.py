@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from skep import model
 from skep.cli import output, table
 from skep.cli.document import chain as shape
-from skep.hooks import xdp
+from skep.cli.document import verdict
 
 BAR = 10
 """Characters of a full bar."""
@@ -81,6 +81,8 @@ def headline(chain: model.ChainStatus, rate: str = "") -> str:
     facts = [f"ifindex {record.key.ifindex}", f"revision {record.revision}"]
     if record.mode is not None:
         facts.append(f"mode {record.mode}")
+    if record.filter_priority:
+        facts.append(f"filter priority {record.filter_priority}")
     if record.program_id:
         facts.append(f"program {record.program_id}")
     if chain.state is not model.LinkState.ATTACHED:
@@ -111,9 +113,9 @@ def members(chain: model.ChainStatus, links: shape.Links) -> table.Table:
             str(member.link) if member.link else "-",
             str(links[member.link].program_id) if member.link in links else "-",
             member.name,
-            ",".join(shape.verdicts(member.proceed_on)) or "-",
-            member.form.value if chain.record.key.type == "xdp" else "-",
-            *_counted(chain.counts[position] if position < len(chain.counts) else None, most),
+            ",".join(verdict.of_mask(chain.record.key.type, member.proceed_on)) or "-",
+            member.form.value if shape.linked(chain.record) else "-",
+            *_counted(chain.record.key.type, chain.counts[position] if position < len(chain.counts) else None, most),
         )
         for position, member in enumerate(chain.record.members)
     )
@@ -128,10 +130,10 @@ def bar(part: int, whole: int) -> str:
     return _EIGHTHS[8] * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
 
 
-def _counted(counts: model.Counts | None, most: int) -> tuple[str, str, str]:
+def _counted(type: str, counts: model.Counts | None, most: int) -> tuple[str, str, str]:
     if counts is None:
         return "-", "-", "-"
-    names = {code: name for name, code in xdp.VERDICTS.items()}
+    names = verdict.names(type)
     stops = ", ".join(
         f"{names.get(code, str(code))} {packets:,} {bar(packets, most)}".rstrip()
         for code, packets in sorted(counts.stopped.items())

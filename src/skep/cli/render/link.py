@@ -97,7 +97,7 @@ def _status(link: model.Link) -> Iterator[tuple[str, str]]:
     if status.counts is not None:
         yield "Runs", str(status.counts.runs)
         yield "Proceeded", str(status.counts.proceeded)
-        stopped = document.counts(status.counts)["stopped"]
+        stopped = document.counts(status.counts, link.record.hook)["stopped"]
         assert isinstance(stopped, dict)
         yield "Stopped", table.pairs([(name, str(packets)) for name, packets in stopped.items()])
 

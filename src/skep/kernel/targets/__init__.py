@@ -28,6 +28,7 @@ from skep.kernel.targets.place import NextPlease, Place
 
 PLACES: Final[Mapping[type, Place[Any]]] = {  # Any: each kind of place has a type of its own
     request.InterfaceTarget: interface.PLACE,
+    request.FilterTarget: interface.FILTER,
     request.TracepointTarget: events.TRACEPOINT,
     request.UprobeTarget: events.UPROBE,
     request.KprobeTarget: events.KPROBE,

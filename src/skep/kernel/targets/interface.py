@@ -18,8 +18,12 @@ def xdp_on(ref: model.InterfaceRef) -> tuple[model.ProgramId, ...]:
     return netns.inside(ref.netns, lambda: _xdp_here(ref, netns.here(ref).ifindex))
 
 
-def _check(target: request.InterfaceTarget) -> None:
+def _check(target: request.InterfaceTarget | request.FilterTarget) -> None:
     netns.find(target.interface)
+
+
+def _no_link(pins: bpffs.Bpffs, program: int, candidate: request.LinkRequest, target: request.FilterTarget) -> Made:
+    raise errors.Broken(f"{target} takes a filter and no link", why="see kernel.filters", do="report this")
 
 
 def _create(pins: bpffs.Bpffs, program: int, candidate: request.LinkRequest, target: request.InterfaceTarget) -> Made:
@@ -137,3 +141,4 @@ def _holders(ref: model.InterfaceRef, ifindex: int) -> str:
 
 
 PLACE: Final = Place(check=_check, create=_create)
+FILTER: Final = Place(check=_check, create=_no_link)

@@ -18,11 +18,6 @@ from skep.hooks import codec
 from skep.pb import skep_pb2
 
 
-def supported() -> str:
-    """The program types there are, for messages: "xdp, tcx, …"."""
-    return ", ".join(hook.name for hook in hooks.HOOKS)
-
-
 def pack(attachment: object) -> skep_pb2.Attachment:
     """A hook's attachment as a message."""
     field = _fields().get(type(attachment).__name__)

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from skep import errors, hooks, model
-from skep.hooks import aimed, kprobe, tcx, tracepoint, uprobe, xdp
+from skep.hooks import aimed, kprobe, tc, tcx, tracepoint, uprobe, xdp
 from skep.pb import bpfman_pb2
-from skep.rpc.convert.attachment import supported
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 """By ``BytecodeImage.image_pull_policy``."""
@@ -24,8 +23,7 @@ HOOKS: Mapping[int, str] = {hook.bpfman: hook.name for hook in reversed(hooks.HO
 
 
 def load_specs(message: bpfman_pb2.LoadRequest) -> tuple[model.ProgramSpec, ...]:
-    """The programs that a request names. InvalidRequest for none, an empty name or an unknown type; Unsupported for a
-    type that skep does not have yet."""
+    """The programs that a request names. InvalidRequest for none, an empty name or an unknown type."""
     if not message.info:
         raise errors.InvalidRequest("the request names no program", do="add at least one entry to info")
     return tuple(_spec(info) for info in message.info)
@@ -72,8 +70,8 @@ def images_later() -> errors.Unsupported:
 
 
 def attach(message: bpfman_pb2.AttachRequest) -> model.Attach:
-    """What a client asks to attach. InvalidRequest for values out of range or no attachment, Unsupported for types
-    that skep does not have yet."""
+    """What a client asks to attach. InvalidRequest for values out of range or no attachment, Unsupported for a kprobe
+    in a container."""
     attachment, metadata = _attachment(message.attach)
     return model.Attach(program=model.ProgramId(message.id), attachment=attachment, metadata=metadata, literal=True)
 
@@ -132,15 +130,11 @@ def _spec(info: bpfman_pb2.LoadInfo) -> model.ProgramSpec:
         raise errors.InvalidRequest("a program in the request has no name", do="fill in info.name")
     hook = HOOKS.get(info.program_type)
     if hook is None:
-        try:
-            name = bpfman_pb2.BpfmanProgramType.Name(info.program_type)
-        except ValueError:
-            raise errors.InvalidRequest(
-                f"unknown program type {info.program_type} for {info.name}",
-                why="bpfman.v1 numbers types from 0 (XDP) to 8 (LSM)",
-                do="fill in info.program_type",
-            ) from None
-        raise _not_yet(name.lower())
+        raise errors.InvalidRequest(
+            f"unknown program type {info.program_type} for {info.name}",
+            why="bpfman.v1 numbers types from 0 (XDP) to 8 (LSM)",
+            do="fill in info.program_type",
+        )
     return model.ProgramSpec(name=info.name, hook=model.HookName(hook), attach_func=_target(info, hook))
 
 
@@ -170,6 +164,14 @@ def _attachment(message: bpfman_pb2.AttachInfo) -> tuple[object, Mapping[str, st
             return xdp.XdpAttachment(
                 interface=_interface(on_xdp), priority=on_xdp.priority, proceed_on=tuple(on_xdp.proceed_on)
             ), dict(on_xdp.metadata)
+        case "tc_attach_info":
+            on_tc = message.tc_attach_info
+            return tc.TcAttachment(
+                interface=_interface(on_tc),
+                direction=tcx.parse_direction(on_tc.direction),
+                priority=on_tc.priority,
+                proceed_on=tuple(on_tc.proceed_on),
+            ), dict(on_tc.metadata)
         case "tcx_attach_info":
             on_tcx = message.tcx_attach_info
             return tcx.TcxAttachment(
@@ -207,24 +209,15 @@ def _attachment(message: bpfman_pb2.AttachInfo) -> tuple[object, Mapping[str, st
             return aimed.AimedAttachment(), dict(message.fexit_attach_info.metadata)
         case "lsm_attach_info":
             return aimed.AimedAttachment(), dict(message.lsm_attach_info.metadata)
-        case None:
+        case _:
             raise errors.InvalidRequest("the request names no place to attach to", do="fill in attach.info")
-        case field:
-            raise _not_yet(field.removesuffix("_attach_info"))
 
 
-def _interface(message: bpfman_pb2.XDPAttachInfo | bpfman_pb2.TCXAttachInfo) -> model.InterfaceRef:
+def _interface(
+    message: bpfman_pb2.XDPAttachInfo | bpfman_pb2.TCAttachInfo | bpfman_pb2.TCXAttachInfo,
+) -> model.InterfaceRef:
     # Some clients send "" for "none".
     return model.InterfaceRef(name=message.iface, netns=message.netns or None)
-
-
-def _not_yet(type: str) -> errors.Unsupported:
-    return errors.Unsupported(
-        f"programs of type {type} are not supported",
-        why=f"this release supports {supported()}",
-        do="see docs/compatibility.md",
-        feature=f"program type {type}",
-    )
 
 
 def _bytecode(source: model.Source) -> bpfman_pb2.BytecodeLocation:
