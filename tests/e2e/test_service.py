@@ -70,12 +70,13 @@ def test_the_daemon_has_exactly_the_units_capabilities(skep: installed.Daemon) -
     ("file", "program", "attach"),
     [
         ("xdp_count.bpf.o", "xdp:xdp_count", ("xdp", "{id}", "lo", "-p", "50")),
+        ("tc_drop_port.bpf.o", "tc:tc_drop_port", ("tc", "{id}", "lo", "ingress", "-p", "50")),
         ("tcx_count.bpf.o", "tcx:tcx_count", ("tcx", "{id}", "lo", "ingress", "-p", "50")),
         ("tp_getppid.bpf.o", "tracepoint:tp_getppid", ("tracepoint", "{id}", "syscalls/sys_enter_getppid")),
         ("uprobe_count.bpf.o", "uprobe:uprobe_enter", ("uprobe", "{id}", "libc.so.6", "-f", "getppid")),
         ("uprobe_count.bpf.o", "uretprobe:uprobe_return", ("uprobe", "{id}", "libc.so.6", "-f", "getppid")),
     ],
-    ids=["xdp", "tcx", "tracepoint", "uprobe", "uretprobe"],
+    ids=["xdp", "tc", "tcx", "tracepoint", "uprobe", "uretprobe"],
 )
 def test_every_type_lives_its_life(skep: installed.Daemon, file: str, program: str, attach: tuple[str, ...]) -> None:
     """Load, attach, list, detach and unload need no capability that the unit does not give."""
@@ -160,6 +161,11 @@ def what_works(skep: installed.Daemon, directory: Path) -> dict[str, bool]:
     with container() as netns:
         attach = ("link", "attach", "xdp", *ids[:1], "lo", "-p", "50", "-n", netns)
         answers["container's namespace"] = skep.run(*attach).returncode == 0
+    tc = skep.run("program", "load", "file", str(installed.EXAMPLES / "tcx_count.bpf.o"), "--programs", "tc:tcx_count")
+    if tc.returncode == 0:
+        (id,) = set(skep.run("program", "list", "-q").stdout.split()) - set(ids)
+        ids.append(id)
+        answers["traffic control"] = skep.run("link", "attach", "tc", id, "lo", "ingress", "-p", "50").returncode == 0
     for id in ids:
         skep.run("program", "unload", id)
     return answers
