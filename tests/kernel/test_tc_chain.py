@@ -182,6 +182,29 @@ def test_the_same_program_runs_as_tc_and_as_tcx(rig: manager_rig.Rig) -> None:
     assert rig.manager.doctor() == ()
 
 
+MEMBERS = ("with_static", "with_global", "jumping", "looping", "changing", "looking")
+
+
+@every_way
+def test_members_of_every_shape_run_in_one_chain(rig: manager_rig.Rig, way: str) -> None:
+    """Inlined, called, with subprograms, a tail call and a callback; what one does to the packet the next one sees."""
+    programs, links = [], []
+    for number, name in enumerate(MEMBERS):
+        operation = model.Load(
+            object=bpf_build.build("tc_members").read_bytes(),
+            source=model.FileSource(path="tc_members.bpf.o"),
+            programs=(model.ProgramSpec(name=name),),
+        )
+        programs.append(rig.manager.run(ROOT, operation).programs[0])
+        links.append(rig.attach(programs[-1], on(rig, number, way)))
+    assert arrived(rig, way, 5) == 5
+    assert [own(one) for one in programs] == [5] * len(MEMBERS)
+    assert counts(rig, *links) == [*[all_ran(5)] * 5, model.Counts(runs=5, stopped={OK: 5})]
+    forms = [one.form for one in rig.manager.chain(f"tc-{way}", rig.near).record.members]
+    assert model.MemberForm.CALL in forms
+    assert model.MemberForm.INLINE in forms
+
+
 # ---------------------------------------------------------------- exact counts
 
 

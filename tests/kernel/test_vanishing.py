@@ -13,7 +13,8 @@ from tests.kernel import manager_rig
 from tests.kernel.manager_rig import ROOT
 
 pytestmark = pytest.mark.slow
-HOOKS = ("on_xdp", "on_tcx")
+HOOKS = ("on_xdp", "on_tc", "on_tcx")
+chains = pytest.mark.parametrize("hook", ["on_xdp", "on_tc"])
 CHAIN_STEPS = ("MakeDirectory", "LoadLinked")
 
 
@@ -44,13 +45,16 @@ def deleting(rig: manager_rig.Rig, point: str) -> Callable[[str], None]:
     return fault
 
 
+@chains
 @pytest.mark.parametrize("point", ["begun", *CHAIN_STEPS])
-def test_an_interface_that_vanishes_while_its_first_program_is_attached(rig: manager_rig.Rig, point: str) -> None:
-    (program,) = rig.load("on_xdp")
+def test_an_interface_that_vanishes_while_its_first_program_is_attached(
+    rig: manager_rig.Rig, point: str, hook: str
+) -> None:
+    (program,) = rig.load(hook)
     before = seen(rig)
     rig.restart(fault=deleting(rig, point))
     with pytest.raises(errors.NotFound, match="near"):
-        rig.attach(program, rig.attachment("on_xdp"))
+        rig.attach(program, rig.attachment(hook))
     rig.restart()
     assert seen(rig) == before
     assert rig.manager.doctor() == ()
@@ -66,19 +70,20 @@ def test_an_interface_that_vanishes_while_tcx_is_attached(rig: manager_rig.Rig) 
     assert rig.manager.doctor() == ()
 
 
+@chains
 @pytest.mark.parametrize("point", ["begun", *CHAIN_STEPS, "SwapLink", "ReadCounts", "committed"])
-def test_an_interface_that_vanishes_while_its_chain_changes(rig: manager_rig.Rig, point: str) -> None:
-    first, second = (rig.load("on_xdp")[0] for _ in range(2))
-    link = rig.attach(first, rig.attachment("on_xdp"))
+def test_an_interface_that_vanishes_while_its_chain_changes(rig: manager_rig.Rig, point: str, hook: str) -> None:
+    first, second = (rig.load(hook)[0] for _ in range(2))
+    link = rig.attach(first, rig.attachment(hook))
     before = seen(rig)
     rig.restart(fault=deleting(rig, point))
     swapped = point in ("SwapLink", "ReadCounts", "committed")
     links = [link]
     if swapped:
-        links.append(rig.attach(second, rig.attachment("on_xdp")))
+        links.append(rig.attach(second, rig.attachment(hook)))
     else:
         with pytest.raises((errors.NotFound, errors.Conflict)):
-            rig.attach(second, rig.attachment("on_xdp"))
+            rig.attach(second, rig.attachment(hook))
         assert seen(rig) == before
     rig.restart()
     assert {one.record.id: one.status.state for one in rig.manager.links(model.LinkFilter())} == dict.fromkeys(
@@ -112,13 +117,14 @@ def test_what_was_attached_to_something_gone_can_be_taken_away(
     assert seen(rig) == empty
 
 
-def test_a_device_of_the_same_name_starts_a_chain_of_its_own(rig: manager_rig.Rig) -> None:
-    (program,) = rig.load("on_xdp")
-    old = rig.attach(program, rig.attachment("on_xdp"))
+@chains
+def test_a_device_of_the_same_name_starts_a_chain_of_its_own(rig: manager_rig.Rig, hook: str) -> None:
+    (program,) = rig.load(hook)
+    old = rig.attach(program, rig.attachment(hook))
     delete_device(rig)
     for words in (("add", "near", "type", "veth", "peer", "name", "far"), ("set", "near", "up"), ("set", "far", "up")):
         subprocess.run(["ip", "-n", rig.network.name, "link", *words], check=True)
-    new = rig.attach(program, rig.attachment("on_xdp"))
+    new = rig.attach(program, rig.attachment(hook))
     rig.send(3)
     counts = {one.record.id: one.status.counts for one in rig.manager.links(model.LinkFilter())}
     assert counts[new] == model.Counts(runs=3, proceeded=3)
