@@ -311,19 +311,6 @@ def _told(what: str, action: Callable[[], _Answer]) -> _Answer:
     try:
         return action()
     except netlink.Refusal as refusal:
-        code = refusal.errno or 0
-        why = refused.explain(code) + (f": {refusal.text}" if refusal.text else "")
-        if (code == errno.ENOENT and "unknown" in refusal.text) or "not found" in refusal.text:
-            raise errors.Unsupported(
-                what,
-                feature="clsact and BPF filters",
-                first="4.5",
-                why=why,
-                do="load the modules sch_ingress and cls_bpf, or use a kernel that has them",
-                errno=code,
-            ) from refusal
-        error = refused.general(what, refusal)
-        error.why = why
-        raise error from refusal
+        raise refused.traffic_control(what, refusal, refusal.text) from refusal
     except OSError as refusal:
         raise refused.general(what, refusal) from refusal

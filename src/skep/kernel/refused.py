@@ -45,6 +45,28 @@ def general(what: str, refused: OSError, *, feature: str = "", first: str = "", 
     return errors.Rejected(what, why=why, do=do or "see the kernel's log (dmesg)", errno=code)
 
 
+def traffic_control(what: str, refused: OSError, text: str) -> errors.SkepError:
+    """The error for a refusal over netlink; ``text`` is what the kernel says beside the errno, "" for nothing."""
+    code = refused.errno or 0
+    why = explain(code) + (f": {text}" if text else "")
+    # "Specified qdisc kind is unknown" (net/sched/sch_api.c), "TC classifier not found" (cls_api.c).
+    if code == errno.ENOENT and ("unknown" in text or "not found" in text):
+        (hook,) = (one for one in hooks.HOOKS if one.name == "tc")
+        return errors.Unsupported(
+            what,
+            feature="clsact and BPF filters",
+            first=hook.first,
+            why=why,
+            do=f"load the modules sch_ingress and cls_bpf; this needs {needs.told(code, hook.config, hook.first)}",
+            errno=code,
+        )
+    error = general(what, refused)
+    error.why = why
+    if isinstance(error, errors.Denied):
+        error.do = "give skep CAP_NET_ADMIN"
+    return error
+
+
 def program_type(name: str, prog_type: int, attach_type: int, code: int) -> errors.SkepError:
     """A load that was refused before the verifier looked: the kernel lacks the type, or its policy or our capabilities
     forbid it.

@@ -63,6 +63,25 @@ def test_a_type_that_nobody_knows_is_named_by_its_number() -> None:
     assert (told.feature, told.first) == ("type 99 programs", "")
 
 
+@pytest.mark.parametrize(
+    ("code", "text", "kind", "do"),
+    [
+        (errno.ENOENT, "Specified qdisc kind is unknown", errors.Unsupported, "sch_ingress and cls_bpf"),
+        (errno.ENOENT, "TC classifier not found", errors.Unsupported, "sch_ingress and cls_bpf"),
+        (errno.ENOENT, "Cannot find specified filter chain", errors.NotFound, ""),
+        (errno.EPERM, "", errors.Denied, "CAP_NET_ADMIN"),
+        (errno.EEXIST, "Filter already exists", errors.AlreadyExists, ""),
+        (errno.EINVAL, "", errors.Rejected, ""),
+    ],
+)
+def test_traffic_control_refuses_in_the_kernels_words(code: int, text: str, kind: type[errors.SkepError], do: str):
+    told = refused.traffic_control("cannot attach", OSError(code, ""), text)
+    assert type(told) is kind
+    assert told.why.endswith(text)
+    assert told.errno == code
+    assert do in told.do
+
+
 CONFIG = ["CONFIG_BPF_SYSCALL=y\n", "# CONFIG_KPROBES is not set\n", "CONFIG_NETKIT=m\n", 'CONFIG_CC="gcc"\n']
 
 
