@@ -185,6 +185,7 @@ def test_the_same_program_runs_as_tc_and_as_tcx(rig: manager_rig.Rig) -> None:
 MEMBERS = ("with_static", "with_global", "jumping", "looping", "changing", "looking")
 
 
+@pytest.mark.guest
 @every_way
 def test_members_of_every_shape_run_in_one_chain(rig: manager_rig.Rig, way: str) -> None:
     """Inlined, called, with subprograms, a tail call and a callback; what one does to the packet the next one sees."""
