@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import select
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -13,12 +14,13 @@ from pathlib import Path
 
 from skep import model
 from skep.hooks import usdt
-from tests import bpf_build, native_build
+from tests import bpf_build, instance, native_build
 from tests.kernel import bpf_raw, types_rig
 
 _ARCH = {"x86_64": "x86", "aarch64": "arm64"}[platform.machine()]
 _SEEN = struct.Struct("=Qq12q12ii4x")
 SLOTS = 16
+_PATIENCE = 30.0  # seconds; in the guest everything takes its time
 
 
 def bpf_object(*defines: str) -> Path:
@@ -68,7 +70,9 @@ class Process:
     """A process that passes its probes once for each ``turn``."""
 
     def __init__(self, path: Path | str, *before: str) -> None:
-        self._made = subprocess.Popen([*before, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._made = subprocess.Popen(
+            [*before, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=instance.REPOSITORY
+        )
         self.pid = self._made.pid
 
     def turn(self, times: int = 1) -> int:
@@ -78,11 +82,17 @@ class Process:
         for _ in range(times):
             self._made.stdin.write(b"x")
             self._made.stdin.flush()
+            ready, _, _ = select.select([self._made.stdout], [], [], _PATIENCE)
+            assert ready, "the process does not answer"
             answer = self._made.stdout.read(1)
         return answer[0]
 
     def end(self) -> None:
-        self._made.communicate()
+        try:
+            self._made.communicate(timeout=_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._made.kill()
+            self._made.communicate()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A program with USDT probes: for each byte that it reads it passes all of them once, and answers with a byte:
- * whether the guarded probe's semaphore was set. */
+/* A program with USDT probes and functions to probe: for each byte that it reads it passes all of them once, calls
+ * libc's getppid, and answers with a byte: whether the guarded probe's semaphore was set. */
 #include <unistd.h>
 
 #include "notes.h"
@@ -8,6 +8,14 @@
 unsigned short demo_guarded_semaphore __attribute__((section(".probes")));
 static volatile int counter = -77;
 static volatile unsigned char bytes[4] = {0x11, 0xfe, 0x33, 0x44};
+
+/* Names as the compilers of C++, Rust and Go make them. */
+int cxx(int value) __asm__("_ZN4demo5paintEi");
+int rust(int value) __asm__("_RNvCsbDqzXfLQacH_4demo5paint");
+int go(int value) __asm__("main.paint");
+__attribute__((noinline)) int cxx(int value) { __asm__ __volatile__("nop"); return value + 1; }
+__attribute__((noinline)) int rust(int value) { __asm__ __volatile__("nop;nop"); return value + 2; }
+__attribute__((noinline)) int go(int value) { __asm__ __volatile__("nop;nop;nop"); return value + 3; }
 
 static __attribute__((noinline)) void kinds(long wide, int narrow, short small)
 {
@@ -47,7 +55,7 @@ int main(void)
 		sites(++turn);
 		if (guarded)
 			PROBE(demo, guarded, demo_guarded_semaphore, "-4@%[turn]", [turn] "r"(turn));
-		byte = (work(turn) & 0) | guarded;
+		byte = ((work(turn) + cxx(turn) + rust(turn) + go(turn) + getppid()) & 0) | guarded;
 		if (write(1, &byte, 1) != 1)
 			return 1;
 	}

@@ -115,10 +115,13 @@ def _site(elf: elffile.Elf, path: str, note: stapsdt.Note, machine: usdt.Machine
 
 
 def _no_probe(path: str, wanted: str, known: tuple[str, ...]) -> errors.NotFound:
-    near = errors.near_misses(wanted, known)
-    if not near:  # the other provider, or the name alone
-        names = {one.rpartition(":")[2]: one for one in known}
-        near = tuple(names[name] for name in errors.near_misses(wanted.rpartition(":")[2], names))
+    provider, _, name = wanted.partition(":")
+    # Whole texts would be alike for their provider alone.
+    same = tuple(f"{provider}:{one}" for one in errors.near_misses(name, _names(known, provider)))
+    near = same or errors.near_misses(wanted, known)
+    if not near:
+        everywhere = {one.partition(":")[2]: one for one in known}
+        near = tuple(everywhere[one] for one in errors.near_misses(name, everywhere))
     listed = ", ".join(sorted(known)[:_TOLD]) + (f" and {len(known) - _TOLD} more" if len(known) > _TOLD else "")
     return errors.NotFound(
         f"no USDT probe {wanted!r} in {path}",
@@ -127,3 +130,7 @@ def _no_probe(path: str, wanted: str, known: tuple[str, ...]) -> errors.NotFound
         do="" if near else "name one of these" if known else "see `readelf -n` for a file's probes",
         errno=errno.ENOENT,
     )
+
+
+def _names(known: tuple[str, ...], provider: str) -> list[str]:
+    return [one.partition(":")[2] for one in known if one.partition(":")[0] == provider]
