@@ -66,6 +66,7 @@ COUNTING("raw_tracepoint", on_raw_tracepoint_too)
 COUNTING("tp_btf/sys_enter", on_tp_btf)
 COUNTING("kprobe.multi", on_kprobe_multi)
 COUNTING("kretprobe.multi/vfs_*", on_kretprobe_multi)
+COUNTING("usdt", on_usdt)
 COUNTING("uprobe.multi", on_uprobe_multi)
 COUNTING("uretprobe.multi", on_uretprobe_multi)
 SEC("perf_event") int on_perf_event(void *ctx) { hit(); return 0; }

@@ -21,6 +21,7 @@ TWICE: dict[str, type[errors.SkepError] | None] = {
     "tcx": errors.AlreadyExists,
     "tracepoint": errors.AlreadyExists,
     "uprobe": None,
+    "usdt": None,
     "uretprobe": None,
     "kprobe": None,
     "kretprobe": None,

@@ -27,7 +27,7 @@ from skep.hooks import (
     uprobe_multi,
     xdp,
 )
-from tests.kernel import kernel_rig, members, types_rig
+from tests.kernel import kernel_rig, members, types_rig, usdt_rig
 from tests.kernel.types_rig import Rig
 
 
@@ -61,6 +61,14 @@ def asked(rig: Rig) -> bool:
     for _ in range(5):
         os.getppid()
     return rig.hits() > before
+
+
+def passed(rig: Rig) -> int:
+    """Runs of the program while a process passes its USDT probes."""
+    before = rig.hits()
+    with usdt_rig.process() as probed:
+        probed.turn(3)
+    return rig.hits() - before
 
 
 def worked(rig: Rig) -> bool:
@@ -175,6 +183,8 @@ CASES = {
                              functions=("do_sys_openat2", "vfs_mk*"))),
     "kretprobe_multi": Case(program="on_kretprobe_multi", hook="kprobe_multi", values=MINE, effect=opened,
                             attachment=lambda rig: kprobe_multi.KprobeMultiAttachment(functions=("do_sys_open*",))),
+    "usdt": Case(program="on_usdt", hook="usdt", effect=passed,
+                 attachment=lambda rig: usdt_rig.attachment("demo:plain")),
     "uprobe_multi": Case(program="on_uprobe_multi", hook="uprobe_multi", values=MINE, effect=asked, detail="places",
                          attachment=lambda rig: uprobe_multi.UprobeMultiAttachment(
                              target="libc", functions=("getppid", "getpgi*"))),

@@ -9,8 +9,9 @@ import os
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from skep import apply, hooks, manager, model, paths, store
 from skep.kernel import linux
@@ -91,13 +92,26 @@ class Rig:
 
     def load(self, name: str, target: str | None = None, **values: int) -> model.Program:
         """Load one program; its type comes from its section."""
+        return self.load_from(bpf_build.build(self.object), name, target=target, values=values)
+
+    def load_from(
+        self,
+        path: Path,
+        name: str,
+        *,
+        target: str | None = None,
+        owner: model.ProgramId | None = None,
+        values: Mapping[str, int] = MappingProxyType({}),
+    ) -> model.Program:
+        """The same out of any object; ``owner`` lends its maps."""
         spec = model.ProgramSpec(name=name, attach_func=target)
         data = {one: struct.pack("=Q" if one in _WIDE else "=I", value) for one, value in values.items()}
         wanted = model.Load(
-            object=bpf_build.build(self.object).read_bytes(),
-            source=model.FileSource(path=f"{self.object}.bpf.o"),
+            object=path.read_bytes(),
+            source=model.FileSource(path=path.name),
             programs=(spec,),
             global_data=data,
+            map_owner=owner,
         )
         (self.program,) = self.manager.run(ROOT, wanted).programs
         return self.program

@@ -103,6 +103,7 @@ HELD: dict[type, str] = {
     request.IteratorTarget: "kinds of objects stay, a link holds its map and cgroup; processes: see below",
     request.KprobeMultiTarget: "a link holds its modules",
     request.UprobeTarget: "an event holds its file, also when the name is removed; processes: see below",
+    request.UsdtTarget: "a link holds its file; processes: see below",
     request.UprobeMultiTarget: "a link holds its file; processes: see below",
     request.PerfEventTarget: "processors and clocks stay; processes: see below",
 }

@@ -26,6 +26,7 @@ from skep.hooks import (
     tracepoint,
     uprobe,
     uprobe_multi,
+    usdt,
     xdp,
 )
 
@@ -145,6 +146,24 @@ WRONG: dict[type, dict[str, tuple[Wrong, ...]]] = {
         ),
         "pid": PID,
         "container_pid": CONTAINER,
+    },
+    usdt.UsdtAttachment: {
+        "target": (
+            *LIBRARY[1:5],
+            missing("/usr/bin/true", "it has none"),
+            Wrong(value="", says="needs both a target and a name"),
+        ),
+        "probe": (
+            missing("demo:plan", "no USDT probe 'demo:plan'", "demo:plain"),
+            missing("dmo:plain", "no USDT probe 'dmo:plain'", "demo:plain"),
+            missing("nothing:alike", "it has demo:guarded, demo:kinds"),
+            Wrong(value="demo", says="write it as PROVIDER:NAME"),
+            Wrong(value=":plain", says="write it as PROVIDER:NAME"),
+            Wrong(value="", says="needs both a target and a name"),
+        ),
+        "pid": PID,
+        "container_pid": CONTAINER,
+        "cookie": (Wrong(value=2**64, says="out of range"), Wrong(value=-1, says="out of range")),
     },
     uprobe_multi.UprobeMultiAttachment: {
         "target": LIBRARY,

@@ -16,6 +16,7 @@ from skep.bytecode.elf import Object
 
 PIN_BY_NAME: Final = 1  # LIBBPF_PIN_BY_NAME, bpf_helpers.h
 
+KCONFIG: Final = ".kconfig"
 _DATA_SECTIONS: Final = (".rodata", ".data", ".bss")
 _DO: Final = "compile the object again with clang -g"
 
@@ -73,12 +74,36 @@ def maps(whole: Object) -> tuple[Map, ...]:
 
 
 def data_sections(whole: Object) -> tuple[DataSection, ...]:
-    """The object's .rodata*, .data* and .bss* sections that are not empty."""
-    return tuple(
+    """The object's .rodata*, .data* and .bss* sections that are not empty, and .kconfig where it asks for anything."""
+    found = [
         DataSection(name=one.name, size=one.size, read_only=one.name.startswith(".rodata"))
         for one in whole.sections
         if one.size and is_data(one.name)
-    )
+    ]
+    size = _kconfig(whole)
+    if size:
+        found.append(DataSection(name=KCONFIG, size=size, read_only=True))
+    return tuple(found)
+
+
+def _kconfig(whole: Object) -> int:
+    """Bytes of what libbpf fills in about the kernel (``extern int CONFIG_HZ __kconfig``); 0 when nothing is asked.
+
+    No section holds it: its variables are undefined symbols that BTF describes.
+    """
+    undefined = {one.name for one in whole.symbols if one.section == 0 and one.name}
+    blob = programs.types(whole) if undefined else b""
+    if not blob:
+        return 0
+    types = btf.parse(blob)
+    section = types.type(types.find(KCONFIG, Kind.DATASEC))
+    size = 0
+    for variable_id, _offset, _size in section.items if section is not None else ():
+        variable = types.type(int(variable_id))
+        if variable is not None and variable.kind is Kind.VAR and variable.name in undefined:
+            width = types.size_of(variable.size)
+            size = -(-size // max(width, 1)) * max(width, 1) + width if width in (1, 2, 4, 8) else size + width
+    return size
 
 
 def is_data(section: str) -> bool:

@@ -46,6 +46,7 @@ from skep.hooks import (
     uprobe,
     uprobe_multi,
     uretprobe,
+    usdt,
     xdp,
 )
 from skep.hooks.hook import Hook, Option, Ordering, Placing
@@ -69,6 +70,7 @@ HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
     perf_event.HOOK,
     iter.HOOK,
     uprobe_multi.HOOK,
+    usdt.HOOK,
     kprobe_multi.HOOK,
     cgroup_skb.HOOK,
     cgroup_sock.HOOK,
@@ -98,7 +100,7 @@ _ELSEWHERE = ("xdp/devmap", "xdp/cpumap", "xdp.frags/devmap", "xdp.frags/cpumap"
 """XDP programs for map entries: the kernel refuses them on an interface (BPF_XDP_DEVMAP, BPF_XDP_CPUMAP)."""
 
 _FOREIGN = (
-    "ksyscall", "kretsyscall", "kprobe.session", "uprobe.session", "usdt", "raw_tp.w", "raw_tracepoint.w",
+    "ksyscall", "kretsyscall", "kprobe.session", "uprobe.session", "raw_tp.w", "raw_tracepoint.w",
     "cgroup", "cgroup_", "sk_skb", "lirc_mode2",
 )  # fmt: skip
 """Section names of types that skep does not have: libbpf's ``section_defs`` (src/libbpf.c) less those in ``HOOKS``."""

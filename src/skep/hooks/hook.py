@@ -59,6 +59,8 @@ class Placing:
     ``function``: the kernel function it was loaded for, "" for types whose place is chosen when they are attached.
     ``found``: what the target that ``Hook.expands`` names stands for on this machine now.
     ``table``: the struct_ops map that the program is part of.
+    ``maps``: the pins of the program's maps by name. ``link``: the link's number. ``attach_type``: what the program was
+    loaded for, looked at only where ``Hook.better`` leaves a choice.
     """
 
     anchor: request.Anchor | None = None
@@ -72,6 +74,9 @@ class Placing:
     """For tc: where the filter of the other direction is noted, if there is one."""
     taken: frozenset[int] = frozenset()
     """For tc: priorities of other people's filters."""
+    maps: Mapping[str, model.MapPin] = field(default_factory=dict)
+    link: model.LinkId = model.LinkId(0)
+    attach_type: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +106,8 @@ class Hook(Generic[A]):
     ordering: Ordering = Ordering.NONE
     expected_attach_type: int = 0
     """``enum bpf_attach_type`` at load; 0 where the kernel wants none."""
+    better: tuple[str, int] | None = None
+    """A kernel's feature (``skep feature``), and the attach type to load for where the kernel has it."""
     points: Mapping[str, int] = field(default_factory=dict)
     """Section name -> ``enum bpf_attach_type``, for a type whose programs differ in it."""
     aimed: bool = False
@@ -140,8 +147,13 @@ class Hook(Generic[A]):
         """Whether a program of this type may be declared as ``declared``."""
         return declared in self.family
 
-    def attach_type(self, section: str) -> int:
-        """``enum bpf_attach_type`` of a program. InvalidRequest where only its section could tell, and does not."""
+    def attach_type(self, section: str, features: frozenset[str] = frozenset()) -> int:
+        """``enum bpf_attach_type`` of a program, on a kernel with ``features``.
+
+        InvalidRequest where only its section could tell, and does not.
+        """
+        if self.better is not None and self.better[0] in features:
+            return self.better[1]
         if not self.points:
             return self.expected_attach_type
         word = section.removeprefix("?")

@@ -137,6 +137,29 @@ class UprobeMultiTarget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UsdtTarget:
+    """The sites of a USDT probe in a file. ``path``, ``pid``, ``container_pid``: see UprobeTarget.
+
+    ``site``: the one at this offset (bytes from the file's start), None: all of them. ``specs``: the pin of the map
+    by which the program reads arguments, None for a program that reads none; ``owner`` and ``cookie`` go into it.
+    """
+
+    path: str
+    provider: str
+    name: str
+    pid: int | None = None
+    container_pid: int | None = None
+    site: int | None = None
+    specs: model.MapPin | None = None
+    owner: model.LinkId = model.LinkId(0)
+    cookie: int = 0
+
+    def __str__(self) -> str:
+        text = f"{self.path} {self.provider}:{self.name}"
+        return text if self.site is None else f"{text} at {self.site:#x}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IteratorTarget:
     """The kind of object that an iterator was loaded for ("task"), and which of them it goes through.
 
@@ -265,6 +288,7 @@ Target = (
     | PerfEventTarget
     | KprobeMultiTarget
     | UprobeMultiTarget
+    | UsdtTarget
     | IteratorTarget
     | CgroupTarget
     | NetnsTarget

@@ -57,6 +57,7 @@ def observe(
         if wanted.shared
         else frozenset(),
         registrations=kernel.registrations() if wanted.registrations else (),
+        features=frozenset(one.name for one in kernel.features() if one.available) if wanted.features else frozenset(),
         xdp_on=seen_on_xdp,
         xdp_mode=mode,
         xdp_fallback=others,

@@ -244,5 +244,6 @@ CLONE_NEWNET: Final = 0x40000000
 MEMBARRIER_CMD_QUERY: Final = 0
 MEMBARRIER_CMD_GLOBAL: Final = 1  # 4.3; refused when nohz_full is on
 RESOLVE_NO_MAGICLINKS: Final = 0x02  # openat2; 5.6
+RESOLVE_IN_ROOT: Final = 0x10
 CAPABILITY_VERSION_3: Final = 0x20080522
 ENOTSUPP: Final = 524  # linux/errno.h, never meant for user space, yet bpf(2) returns it

@@ -18,6 +18,8 @@ from skep.hooks import kprobe_multi, uprobe_multi
 from skep.kernel import abi, facts, needs, netlink, netns, perf, sys, tc
 
 _RETURN: Final = insn.encode((insn.mov32_imm(0, 0), insn.EXIT_INSN))
+_BOGUS_SYMBOL: Final = b"\0" * 4 + (1).to_bytes(4, "little") + b"\0" * 24  # flags, count; null pointers
+_BOGUS_PATH: Final = b"\0" * 32 + (1).to_bytes(4, "little") + b"\0" * 12  # null pointers; count, flags, pid
 _LOOPBACK: Final = 1  # ifindex of lo in every network namespace
 
 
@@ -285,6 +287,15 @@ def _struct_ops_links() -> str:
     return ""
 
 
+def _usdt() -> str:
+    """By uprobe.multi, or else by perf links; both carry the cookie that finds the arguments."""
+    try:
+        return _multi(abi.TRACE_UPROBE_MULTI, _TAILS[uprobe_multi.UprobeMultiAttachment])() or "by uprobe_multi"
+    except (_Missing, OSError):
+        _perf_links()
+        return f"one perf event for each site; {_pmu('uprobe')()}"
+
+
 def _vmlinux_btf() -> str:
     return f"{os.stat('/sys/kernel/btf/vmlinux').st_size} bytes"
 
@@ -317,6 +328,7 @@ _OWN: Final[Mapping[str, Callable[[], str]]] = {
     "uretprobe": _pmu("uprobe"),
     "kprobe": _pmu("kprobe"),
     "kretprobe": _pmu("kprobe"),
+    "usdt": _usdt,
     "raw_tracepoint": _loads(abi.PROG_TYPE_RAW_TRACEPOINT),
     "perf_event": _loads(abi.PROG_TYPE_PERF_EVENT),
     "struct_ops": _reaches_verifier(abi.PROG_TYPE_STRUCT_OPS),

@@ -6,9 +6,10 @@ alone or behind a table in the old format.
 
 from __future__ import annotations
 
+import itertools
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 _NEW: Final = b"glibc-ld.so.cache1.1"
@@ -18,6 +19,7 @@ _ENTRY: Final = struct.Struct("=iIIIQ")  # flags, key, value, osversion, hwcap
 _OLD_ENTRY: Final = 12
 _FLAGS: Final = {"x86_64": 0x0303, "aarch64": 0x0A03}  # FLAG_ELF_LIBC6 with the machine's
 _PATH_LENGTH: Final = 4096
+_MOST_NAMES: Final = 10_000  # Debian with everything has about 3,000
 
 
 class Entry(NamedTuple):
@@ -47,23 +49,33 @@ def parse(data: bytes) -> Iterator[Entry]:
 def find(data: bytes, name: str, machine: str) -> str | None:
     """The path of a library given as "libc.so.6", "libc.so" or "libc"; the machine's own kind first."""
     wanted = _FLAGS.get(machine)
-    best: tuple[int, str] | None = None
+    found: tuple[int, str] | None = None
     for entry in parse(data):
-        if entry.name == name:
-            rank = 0
-        elif entry.name.startswith((f"{name}.so.", f"{name}.")) or entry.name == f"{name}.so":
-            rank = 2
-        else:
+        rank = _rank(entry.name, name)
+        if rank is None:
             continue
         rank += 0 if wanted is None or entry.flags == wanted else 1
-        if best is None or rank < best[0]:
-            best = rank, entry.path
-    return best[1] if best else None
+        if found is None or rank < found[0]:
+            found = rank, entry.path
+    return found[1] if found else None
+
+
+def best(paths: Iterable[str], name: str) -> str | None:
+    """The same among files, for hosts without a cache; the first of equals."""
+    ranked = [(rank, path) for path in paths if (rank := _rank(path.rpartition("/")[2], name)) is not None]
+    return min(ranked, key=lambda one: one[0])[1] if ranked else None
+
+
+def _rank(there: str, name: str) -> int | None:
+    """How well a library's name fits, 0 best; None: not at all. musl's is "libc.musl-x86_64.so.1"."""
+    if there == name:
+        return 0
+    return 2 if there == f"{name}.so" or there.startswith(f"{name}.") else None
 
 
 def names(data: bytes) -> frozenset[str]:
-    """Every name in the cache, with and without version, for near misses."""
-    every = {entry.name for entry in parse(data)}
+    """Names in the cache, with and without version, for near misses; no more of them than can be compared."""
+    every = {entry.name for entry in itertools.islice(parse(data), _MOST_NAMES)}
     return frozenset(every | {name.partition(".so")[0] for name in every})
 
 

@@ -94,11 +94,41 @@ def open_uprobe(target: request.UprobeTarget) -> int:
             raise refused.general(what, refusal) from refusal
 
 
+def open_site(path: str, offset: int, semaphore: int, pid: int | None) -> int:
+    """An event of the uprobe PMU at an offset, whose semaphore (0: none) the kernel keeps counted up (Linux 4.20)."""
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    config = semaphore << _reference_shift() if semaphore else 0
+    attr = attr_of(pmu_type("uprobe"), config, config1=ctypes.addressof(name), config2=offset)
+    process, cpu = (-1, 0) if pid is None else (pid, -1)
+    return sys.perf_event_open(attr, process, cpu)
+
+
+def _reference_shift() -> int:
+    """Where in ``config`` the semaphore's offset begins. ``Unsupported``: the kernel takes none."""
+    try:
+        with open(f"{_PMU}/uprobe/format/ref_ctr_offset", encoding="ascii") as file:
+            return int(file.read().partition(":")[2].partition("-")[0])
+    except OSError as missing:
+        raise errors.Unsupported(
+            "the probe has a semaphore",
+            feature="uprobe reference counters",
+            first="4.20",
+            why=f"{_PMU}/uprobe/format/ref_ctr_offset is missing",
+            do="probe it by its offset",
+            errno=missing.errno or 0,
+        ) from missing
+
+
 def check_uprobe(target: request.UprobeTarget) -> None:
     """Resolve a uprobe's target and look for its process, without making an event."""
     os.close(uprobe.resolve(target).fd)
-    if target.pid is not None and not os.path.exists(f"/proc/{target.pid}"):
-        raise errors.NotFound(f"no process {target.pid}", errno=errno.ESRCH, do="see `ps -e`")
+    check_process(target.pid)
+
+
+def check_process(pid: int | None) -> None:
+    """``NotFound`` when there is no such process."""
+    if pid is not None and not os.path.exists(f"/proc/{pid}"):
+        raise errors.NotFound(f"no process {pid}", errno=errno.ESRCH, do="see `ps -e`")
 
 
 def pmu_type(name: str) -> int:

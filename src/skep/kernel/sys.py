@@ -290,6 +290,22 @@ def open_without_magic(path: str, flags: int) -> int:
     return _openat2(-100, os.fsencode(path), how, 24)  # AT_FDCWD
 
 
+def open_below(directory: int, path: str, flags: int) -> int:
+    """openat2(2) with ``directory`` as the root of ``path`` and of every link; no magic links (Linux 5.6).
+
+    EAGAIN, which a rename elsewhere may cause, is tried again.
+    """
+    resolve = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS
+    how = ctypes.create_string_buffer(struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, resolve), 24)
+    for _ in range(16):
+        try:
+            return _openat2(directory, os.fsencode(path), how, 24)
+        except OSError as refused:
+            if refused.errno != errno.EAGAIN:
+                raise
+    return _openat2(directory, os.fsencode(path), how, 24)
+
+
 _fstatfs = _libc["fstatfs"]
 _fstatfs.argtypes = [_int, _pointer]
 

@@ -876,6 +876,49 @@ class UprobeMultiAttachment(_message.Message):
 Global___UprobeMultiAttachment: _TypeAlias = UprobeMultiAttachment  # noqa: Y015
 
 @_typing.final
+class UsdtAttachment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    PROBE_FIELD_NUMBER: _builtins.int
+    PID_FIELD_NUMBER: _builtins.int
+    CONTAINER_PID_FIELD_NUMBER: _builtins.int
+    COOKIE_FIELD_NUMBER: _builtins.int
+    target: _builtins.str
+    """Absolute path, or a library's bare name; "": target and probe of the program's section."""
+    probe: _builtins.str
+    """"provider:name"."""
+    pid: _builtins.int
+    """Only this process; absent: all."""
+    container_pid: _builtins.int
+    """Process (host pid) in whose mount namespace the target is looked up."""
+    cookie: _builtins.int
+    """What bpf_usdt_cookie() returns."""
+    def __init__(
+        self,
+        *,
+        target: _builtins.str = ...,
+        probe: _builtins.str = ...,
+        pid: _builtins.int | None = ...,
+        container_pid: _builtins.int | None = ...,
+        cookie: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_container_pid", b"_container_pid", "_pid", b"_pid", "container_pid", b"container_pid", "pid", b"pid"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_container_pid", b"_container_pid", "_pid", b"_pid", "container_pid", b"container_pid", "cookie", b"cookie", "pid", b"pid", "probe", b"probe", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__container_pid: _TypeAlias = _typing.Literal["container_pid"]  # noqa: Y015
+    _WhichOneofArgType__container_pid: _TypeAlias = _typing.Literal["_container_pid", b"_container_pid"]  # noqa: Y015
+    _WhichOneofReturnType__pid: _TypeAlias = _typing.Literal["pid"]  # noqa: Y015
+    _WhichOneofArgType__pid: _TypeAlias = _typing.Literal["_pid", b"_pid"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__container_pid) -> _WhichOneofReturnType__container_pid | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pid) -> _WhichOneofReturnType__pid | None: ...
+
+Global___UsdtAttachment: _TypeAlias = UsdtAttachment  # noqa: Y015
+
+@_typing.final
 class CgroupAttachment(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1166,6 +1209,7 @@ class Attachment(_message.Message):
     SOCKET_FIELD_NUMBER: _builtins.int
     ITERATOR_FIELD_NUMBER: _builtins.int
     TC_FIELD_NUMBER: _builtins.int
+    USDT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def xdp(self) -> Global___XdpAttachment: ...
     @_builtins.property
@@ -1204,6 +1248,8 @@ class Attachment(_message.Message):
     def iterator(self) -> Global___IteratorAttachment: ...
     @_builtins.property
     def tc(self) -> Global___TcAttachment: ...
+    @_builtins.property
+    def usdt(self) -> Global___UsdtAttachment: ...
     def __init__(
         self,
         *,
@@ -1226,12 +1272,13 @@ class Attachment(_message.Message):
         socket: Global___SocketAttachment | None = ...,
         iterator: Global___IteratorAttachment | None = ...,
         tc: Global___TcAttachment | None = ...,
+        usdt: Global___UsdtAttachment | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "iterator", b"iterator", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netkit", b"netkit", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "socket", b"socket", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tc", b"tc", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "iterator", b"iterator", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netkit", b"netkit", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "socket", b"socket", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tc", b"tc", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "usdt", b"usdt", "xdp", b"xdp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "iterator", b"iterator", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netkit", b"netkit", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "socket", b"socket", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tc", b"tc", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "xdp", b"xdp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aimed", b"aimed", "attachment", b"attachment", "cgroup", b"cgroup", "iterator", b"iterator", "kprobe", b"kprobe", "kprobe_multi", b"kprobe_multi", "netfilter", b"netfilter", "netkit", b"netkit", "netns", b"netns", "perf_event", b"perf_event", "raw_tracepoint", b"raw_tracepoint", "socket", b"socket", "sockmap", b"sockmap", "struct_ops", b"struct_ops", "tc", b"tc", "tcx", b"tcx", "tracepoint", b"tracepoint", "uprobe", b"uprobe", "uprobe_multi", b"uprobe_multi", "usdt", b"usdt", "xdp", b"xdp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe", "kprobe", "aimed", "raw_tracepoint", "perf_event", "kprobe_multi", "uprobe_multi", "cgroup", "netns", "netfilter", "sockmap", "struct_ops", "netkit", "socket", "iterator", "tc"]  # noqa: Y015
+    _WhichOneofReturnType_attachment: _TypeAlias = _typing.Literal["xdp", "tcx", "tracepoint", "uprobe", "kprobe", "aimed", "raw_tracepoint", "perf_event", "kprobe_multi", "uprobe_multi", "cgroup", "netns", "netfilter", "sockmap", "struct_ops", "netkit", "socket", "iterator", "tc", "usdt"]  # noqa: Y015
     _WhichOneofArgType_attachment: _TypeAlias = _typing.Literal["attachment", b"attachment"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_attachment) -> _WhichOneofReturnType_attachment | None: ...
 

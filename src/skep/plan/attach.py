@@ -109,8 +109,23 @@ def _placing(
         anchor=anchor,
         section=program.section,
         function=program.attach_func or "",
-        found=places.found(hook, attachment, world.found),
+        found=places.found(hook, attachment, program, world.found),
+        maps={one.name: one.pin for one in program.maps},
+        link=fresh.link,
+        attach_type=_attach_type(hook, program, world),
     )
+
+
+def _attach_type(
+    hook: hooks.Hook[Any],  # Any: the table's element type
+    program: model.ProgramRecord,
+    world: World,
+) -> int:
+    """What a program was loaded for, where that depended on the kernel; the better one when nobody remembers."""
+    if hook.better is None:
+        return 0
+    member = world.members.get(program.key)
+    return hook.better[1] if member is None else member.expected_attach_type
 
 
 def _anchored(

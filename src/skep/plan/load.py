@@ -19,7 +19,9 @@ def plan(operation: model.Load, world: World, fresh: Fresh) -> steps.Plan:
     owner = None if operation.map_owner is None else _owner(operation.map_owner, world, fresh)
     lent = {} if owner is None else sets.maps_of(owner, world, fresh.pins)
     loads, refs = sets.assign(opened, lent, {}, fresh.set, "", world, fresh.pins)
-    programs = tuple(one.load(fresh.pins.program(key, 1)) for key, one in zip(fresh.programs, wanted, strict=True))
+    programs = tuple(
+        one.load(fresh.pins.program(key, 1), world.features) for key, one in zip(fresh.programs, wanted, strict=True)
+    )
     step = steps.LoadObject(
         load=steps.ObjectLoad(object=operation.object, programs=programs, maps=loads, patches=patches)
     )
@@ -75,7 +77,7 @@ def plan(operation: model.Load, world: World, fresh: Fresh) -> steps.Plan:
 def _check_aim(wanted: objects.Wanted, world: World, fresh: Fresh) -> None:
     """Raise Conflict for a function of a program that runs as a copy inside a chain: replacing it would change nothing,
     or only until the chain's next change."""
-    target = wanted.load(model.ProgramPin("")).attach_program
+    target = wanted.load(model.ProgramPin(""), world.features).attach_program
     if target is None:
         return
     why = ""

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 
 from skep import hooks, model, paths
 from skep.hooks import netkit, request, socket, struct_ops, tc, tcx, xdp
-from skep.plan import find, notes
+from skep.plan import find, notes, objects, places
 from skep.plan.world import Fresh, World
 
 
@@ -36,6 +36,8 @@ class Need:
     """-> ``World.xdp_on``, ``xdp_mode``, ``xdp_fallback``."""
     filters: model.InterfaceRef | None = None
     """-> ``World.filters_on``."""
+    features: bool = False
+    """Whether to look at what the kernel can -> ``World.features``."""
     shared: bool = False
     """Whether to list the shared pins -> ``World.shared``."""
 
@@ -68,7 +70,7 @@ def of(operation: model.Operation, records: World, fresh: Fresh, seen: model.Int
     """
     match operation:
         case model.Load():
-            return Need(shared=True)
+            return Need(shared=True, features=_depends(operation.object, operation.programs))
         case model.Attach():
             return _attach(operation, records, fresh, seen)
         case model.Detach():
@@ -87,13 +89,14 @@ def of(operation: model.Operation, records: World, fresh: Fresh, seen: model.Int
                     target
                     for link in own
                     if link.boot_id == fresh.boot.boot_id
-                    for target in _targets(hooks.by_name(link.hook), link.attachment)
+                    for target in _targets(hooks.by_name(link.hook), link.attachment, record)
                 ),
                 links=links.links,
                 programs=(record.pin,),
                 members=links.members,
                 objects=(record.object,),
                 shared=True,
+                features=hooks.by_name(record.hook).better is not None,
             )
         case model.Adopt():
             noted = notes.read(records.notes, fresh.pins)
@@ -104,6 +107,11 @@ def of(operation: model.Operation, records: World, fresh: Fresh, seen: model.Int
             )
         case _:
             assert_never(operation)
+
+
+def _depends(data: bytes, programs: tuple[model.ProgramSpec, ...]) -> bool:
+    """Whether one of an object's programs is loaded differently where the kernel can more."""
+    return any(one.hook.better is not None for one in objects.wanted(objects.read(data), programs))
 
 
 def _attach(operation: model.Attach, records: World, fresh: Fresh, seen: model.Interface | None) -> Need:
@@ -135,11 +143,19 @@ def _attach(operation: model.Attach, records: World, fresh: Fresh, seen: model.I
         case _:
             hook = hooks.by_name(record.hook)
             mine = isinstance(operation.attachment, hook.attachment)  # refused by the planner where it is not
-            return Need(programs=(record.pin,), targets=_targets(hook, operation.attachment) if mine else ())
+            return Need(
+                programs=(record.pin,),
+                members=(record.key,) if hook.better is not None else (),
+                targets=_targets(hook, operation.attachment, record) if mine else (),
+            )
 
 
-def _targets(hook: hooks.Hook[Any], attachment: object) -> tuple[request.Target, ...]:  # Any: the table's element type
-    target = hook.expands(attachment) if hook.expands is not None else None
+def _targets(
+    hook: hooks.Hook[Any],  # Any: the table's element type
+    attachment: object,
+    program: model.ProgramRecord,
+) -> tuple[request.Target, ...]:
+    target = places.target(hook, attachment, program)
     return () if target is None else (target,)
 
 

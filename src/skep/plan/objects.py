@@ -27,8 +27,8 @@ class Wanted:
     hook: hooks.Hook[Any]  # Any: the table's element type
     attach_func: str | None = None
 
-    def load(self, pin: model.ProgramPin) -> steps.ProgramLoad:
-        """What the kernel is asked for."""
+    def load(self, pin: model.ProgramPin, features: frozenset[str]) -> steps.ProgramLoad:
+        """What a kernel with these ``features`` is asked for."""
         aim = None
         if self.hook.name == freplace.HOOK.name and self.attach_func is not None:
             aim = freplace.parse(self.attach_func)
@@ -36,7 +36,7 @@ class Wanted:
             name=self.name,
             pin=pin,
             prog_type=self.hook.prog_type,
-            expected_attach_type=self.hook.attach_type(self.section),
+            expected_attach_type=self.hook.attach_type(self.section, features),
             prog_flags=(self.hook.frags_flag if hooks.has_frags(self.section) else 0)
             | (BPF_F_SLEEPABLE if self.hook.always_sleepable or hooks.is_sleepable(self.section) else 0),
             attach_func=self.attach_func if aim is None else aim.function,

@@ -61,11 +61,27 @@ def make(
             return Places(todo=(steps.CreateLink(program=program, candidates=candidates, pin=pin),), pins=(pin,))
 
 
+def target(
+    hook: hooks.Hook[Any],  # Any: the table's element type
+    attachment: object,
+    program: model.ProgramRecord,
+) -> request.Target | None:
+    """The target that stands for several in an attachment, completed as it will be; None for one without."""
+    if hook.expands is None:
+        return None
+    if hook.complete is not None:
+        placing = hooks.Placing(section=program.section, function=program.attach_func or "")
+        attachment = hook.complete(attachment, placing)
+    stands: request.Target | None = hook.expands(attachment)
+    return stands
+
+
 def found(
     hook: hooks.Hook[Any],  # Any: the table's element type
     attachment: object,
+    program: model.ProgramRecord,
     seen: Mapping[request.Target, tuple[request.Target, ...]],
 ) -> tuple[request.Target, ...]:
     """What an attachment's target stands for, of what was ``seen``; () for a target that stands for itself."""
-    target = hook.expands(attachment) if hook.expands is not None else None
-    return () if target is None else seen[target]
+    stands = target(hook, attachment, program)
+    return () if stands is None else seen[stands]

@@ -56,7 +56,7 @@ def plan(operation: model.ReplaceProgram, world: World, fresh: Fresh) -> steps.P
     loads, refs = sets.assign(
         opened, lent, data.kept, record.set, f"{record.key}_{record.generation + 1}_", world, fresh.pins
     )
-    program = wanted.load(fresh.pins.program(record.key, record.generation + 1))
+    program = wanted.load(fresh.pins.program(record.key, record.generation + 1), world.features)
     loading = steps.LoadObject(
         load=steps.ObjectLoad(
             object=operation.object,
@@ -65,7 +65,7 @@ def plan(operation: model.ReplaceProgram, world: World, fresh: Fresh) -> steps.P
             patches=objects.patches(opened, data.values),
         )
     )
-    moves = _moves(record, program, world, fresh)
+    moves = _moves(record, program, refs, world, fresh)
     gone = tuple(ref for ref in record.maps if ref.pin not in {one.pin for one in refs})
 
     def commit(results: steps.Results) -> steps.StoreChange:
@@ -216,7 +216,13 @@ class _Moves:
         )
 
 
-def _moves(record: model.ProgramRecord, new: steps.ProgramLoad, world: World, fresh: Fresh) -> _Moves:
+def _moves(
+    record: model.ProgramRecord,
+    new: steps.ProgramLoad,
+    maps: tuple[model.MapRef, ...],
+    world: World,
+    fresh: Fresh,
+) -> _Moves:
     todo: list[steps.Step] = []
     revisions: list[chains.Revision] = []
     renewed: list[tuple[model.LinkRecord, places.Places]] = []
@@ -244,7 +250,7 @@ def _moves(record: model.ProgramRecord, new: steps.ProgramLoad, world: World, fr
                 )
             case hooks.Ordering.NONE:
                 if any(world.links_at.get(pin) is not None for pin in link.pins):
-                    waiting = _waiting(link, record, new, world, fresh)
+                    waiting = _waiting(link, record, new, maps, world, fresh)
                     moved = dataclasses.replace(link, pins=_own_pins(link, waiting, fresh))
                     renewed.append((moved, waiting))
                     todo.extend(waiting.todo)
@@ -260,14 +266,22 @@ def _moves(record: model.ProgramRecord, new: steps.ProgramLoad, world: World, fr
 
 
 def _waiting(
-    link: model.LinkRecord, record: model.ProgramRecord, new: steps.ProgramLoad, world: World, fresh: Fresh
+    link: model.LinkRecord,
+    record: model.ProgramRecord,
+    new: steps.ProgramLoad,
+    maps: tuple[model.MapRef, ...],
+    world: World,
+    fresh: Fresh,
 ) -> places.Places:
     """The new kernel links of a link, at the places that its target stands for now."""
     hook = hooks.by_name(link.hook)
     placing = hooks.Placing(
         section=record.section,
         function=record.attach_func or "",
-        found=places.found(hook, link.attachment, world.found),
+        found=places.found(hook, link.attachment, record, world.found),
+        maps={one.name: one.pin for one in maps},
+        link=link.id,
+        attach_type=new.expected_attach_type,
     )
     return places.make(link.id, new.pin, hook.requests(link.attachment, placing), fresh.pins, waiting=True)
 

@@ -52,6 +52,8 @@ class World:
     """The mode configured for the interface, tried first."""
     xdp_fallback: bool = True
     """Whether generic XDP may stand in for it."""
+    features: frozenset[str] = frozenset()
+    """What the kernel can, by the names of ``skep feature``; looked at for programs that load differently then."""
     foreign: Mapping[model.ProgramId, str] = field(default_factory=dict)
     """Names of programs that are not ours on the hook, to be told."""
 

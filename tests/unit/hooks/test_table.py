@@ -81,7 +81,9 @@ def test_every_option_reaches_the_attachment(hook: hooks.Hook[object]) -> None:
     whole, least = hook.build(parsed), hook.build(required)
     assert whole != least or len(hook.options) == len(required)
     placing = hooks.Placing(
-        section=next(iter(hook.points or hook.sections)), function=LOADED_FOR.get(hook.name, "vfs_mkdir")
+        section=next(iter(hook.points or hook.sections)),
+        function=LOADED_FOR.get(hook.name, "vfs_mkdir"),
+        attach_type=hook.better[1] if hook.better is not None else 0,
     )
     if hook.complete is not None:
         whole = hook.complete(whole, placing)

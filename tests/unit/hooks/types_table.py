@@ -54,7 +54,7 @@ def _row(name: str, answers: tuple[str, str] | None) -> tuple[str, ...]:
 
 
 def _needed(row: hooks.Option) -> bool:
-    return row.required and row.field != "priority"
+    return (row.required or not row.flags) and row.field != "priority"
 
 
 def recorded(path: str) -> Mapping[str, str]:

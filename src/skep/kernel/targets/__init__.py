@@ -23,6 +23,7 @@ from skep.kernel.targets import (
     sockmap,
     struct_ops,
     tracing,
+    usdt,
 )
 from skep.kernel.targets.place import NextPlease, Place
 
@@ -36,6 +37,7 @@ PLACES: Final[Mapping[type, Place[Any]]] = {  # Any: each kind of place has a ty
     request.PerfEventTarget: events.COUNTER,
     request.KprobeMultiTarget: multi.KPROBES,
     request.UprobeMultiTarget: multi.UPROBES,
+    request.UsdtTarget: usdt.PLACE,
     request.IteratorTarget: iterator.PLACE,
     request.CgroupTarget: group.PLACE,
     request.NetnsTarget: network.PLACE,
