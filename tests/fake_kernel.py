@@ -444,6 +444,8 @@ class FakeKernel(fake_elements.Elements):
             case request.UprobeTarget():
                 detail = f"{one.target.path} {one.target.symbol}+{one.target.offset}"
                 return self._new_link(5, id, one.attach_type, None, detail), None
+            case request.StructOpsTarget():
+                return self._new_link(9, id, one.attach_type, None, str(one.target.map)), None
             case _:  # kinds of places of which the fake knows nothing: whatever is asked for is there
                 return self._new_link(2, id, one.attach_type, None, str(one.target)), None
 
