@@ -45,7 +45,6 @@ from skep.hooks.hook import Hook, Option, Ordering, Placing
 HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
     xdp.HOOK,
     tcx.HOOK,
-    netkit.HOOK,
     tracepoint.HOOK,
     uprobe.HOOK,
     uretprobe.HOOK,
@@ -74,6 +73,7 @@ HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
     flow_dissector.HOOK,
     sk_msg.HOOK,
     sk_skb.HOOK,
+    netkit.HOOK,
     struct_ops.HOOK,
     freplace.HOOK,
 )
