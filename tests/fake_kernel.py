@@ -546,6 +546,8 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
                 if ref not in {one.ref for one in self.sockets.values()}:
                     raise errors.NotFound("it was closed meanwhile")
                 return self._new_link(SOCKET, id, 0, None, f"socket {ref.inode}"), None
+            case request.StructOpsTarget():
+                return self._new_link(9, id, one.attach_type, None, str(one.target.map)), None
             case _:  # kinds of places of which the fake knows nothing: whatever is asked for is there
                 return self._new_link(2, id, one.attach_type, None, str(one.target)), None
 

@@ -144,7 +144,11 @@ def test_with_a_link_it_can_be_registered_again(rig: Rig, name: str) -> None:
 
 def test_without_a_link_it_is_registered_once_in_its_life(rig: Rig, name: str) -> None:
     program = load(rig, name)[0]
-    rig.detach(register(rig, program))
+    link = register(rig, program)
+    with pytest.raises(errors.AlreadyExists, match="is registered already"):
+        register(rig, program)
+    assert chosen(name) == 0
+    rig.detach(link)
     with pytest.raises(errors.Conflict, match="once in its life") as told:
         register(rig, program)
     assert "load the object again" in told.value.do
@@ -273,7 +277,10 @@ def test_values_are_told_by_the_kernels_types(rig: Rig, name: str, defines: tupl
     (text,) = page.entries[0].values_json
     value = json.loads(text)
     assert value["data"]["name"] == name
-    assert value["data"]["init"] == hex(programs[0].record.id)
+    assert value["data"]["init"] == programs[0].record.id
+    view = rig.manager.map(seen.id)
+    assert view.programs == tuple(one.record.id for one in programs)
+    assert view.pins == (rig.pin("slow"),)
     assert value["common"]["state"].startswith("BPF_STRUCT_OPS_STATE_")
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from skep import errors, hooks, model
 from skep.cli.document import history
-from tests.kernel import types_rig
+from tests.kernel import every_type, types_rig
 from tests.kernel.type_cases import CASES, CPU
 from tests.unit.hooks import types_table
 
@@ -80,6 +80,9 @@ def test_the_document_tells_what_this_kernel_answers(features: dict[str, model.F
 
 def test_every_type_is_proven_here() -> None:
     """A type may not be in the table without a test that sees what it does."""
-    elsewhere = {"struct_ops", "freplace"}  # test_struct_ops, test_freplace
-    elsewhere |= {hook.name for hook in hooks.HOOKS if hook.unattached}  # test_runs
-    assert {hook.name for hook in hooks.HOOKS} == {case.hook for case in CASES.values()} | elsewhere
+    attached = {hook.name for hook in hooks.HOOKS if not hook.unattached}  # for the others see test_runs
+    assert attached == {case.hook for case in CASES.values()} | set(
+        every_type.ELSEWHERE
+    )
+    for name in every_type.ELSEWHERE.values():
+        assert Path(__file__).with_name(f"{name}.py").exists()

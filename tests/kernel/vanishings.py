@@ -96,6 +96,7 @@ VANISHINGS: dict[type, tuple[Vanishing, ...]] = {
 }  # fmt: skip
 
 HELD: dict[type, str] = {
+    request.StructOpsTarget: "a registration holds its map, and that its programs",
     request.MapTarget: "a link holds its map, also when its pins are removed",
     request.TracepointTarget: "an event holds its module",
     request.RawTracepointTarget: "a link holds its module",

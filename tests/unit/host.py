@@ -27,6 +27,11 @@ def types() -> bytes:
     return bpf_build.build("types").read_bytes()
 
 
+def table(*defines: str) -> bytes:
+    """The object of ``tests/bpf/struct_ops.bpf.c``, registered by a link."""
+    return bpf_build.build("struct_ops", "LINK", *defines).read_bytes()
+
+
 class Host:
     """A host whose store is at ``path``. ``restart`` is what a killed daemon does when it comes back."""
 

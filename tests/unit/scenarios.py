@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 from skep import model
-from skep.hooks import tcx
+from skep.hooks import struct_ops, tcx
 from tests.unit import host
 from tests.unit.host import Host, on_tc, on_tcx, on_xdp
 
@@ -250,6 +250,21 @@ def update_tcx_record(one: Host) -> model.Operation:
     return model.UpdateLink(link=one.attach(program, on_tcx(10)), priority=25)
 
 
+TABLE = ("begin", "threshold", "undo", "avoid")
+
+
+def register(one: Host) -> model.Operation:
+    program, *_ = one.load(*TABLE, object=host.table())
+    return model.Attach(program=program, attachment=struct_ops.StructOpsAttachment())
+
+
+def move_table(one: Host) -> model.Operation:
+    old, *_ = one.load(*TABLE, object=host.table())
+    link = one.attach(old, struct_ops.StructOpsAttachment())
+    new, *_ = one.load(*TABLE, object=host.table("WINDOW=7"))
+    return model.UpdateLink(link=link, program=new)
+
+
 def replace_chain(one: Host) -> model.Operation:
     first, second = one.load("first", "second")
     one.attach(first, on_xdp(10))
@@ -300,7 +315,7 @@ ALL: tuple[Callable[[Host], model.Operation], ...] = (
     detach_last, detach_middle, detach_dead, detach_tcx, detach_tracepoint, detach_socket,
     detach_tc_last, detach_tc_middle, detach_tc_dead, update_tc, replace_tc,
     unload_bare, unload_from_socket, unload_attached, unload_owner,
-    update_chain, update_chain_record, update_tcx, update_tcx_record,
+    update_chain, update_chain_record, update_tcx, update_tcx_record, register, move_table,
     replace_chain, replace_tcx, replace_tracepoint, replace_on_socket, replace_owner,
 )  # fmt: skip
 

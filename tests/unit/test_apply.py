@@ -17,7 +17,17 @@ Scenario = Callable[[Host], model.Operation]
 
 every_plan = pytest.mark.parametrize("scenario", scenarios.ALL, ids=lambda one: one.__name__)
 
-ACTING = ("make_directory", "load_object", "load_linked", "load_member", "attach", "swap", "settle", "read_counts")
+ACTING = (
+    "make_directory",
+    "load_object",
+    "load_linked",
+    "load_member",
+    "attach",
+    "swap",
+    "move_table",
+    "settle",
+    "read_counts",
+)
 """Everything that steps call; what ``finish`` calls is repeatable and tested by killing."""
 
 

@@ -13,6 +13,8 @@ from skep import errors
 from skep.bytecode import btf
 from skep.bytecode.btf import Btf, Kind, Type
 
+PROGRAM: Final = "program id"
+_ID: Final = Type(Kind.INT, "unsigned long", 8, ((64,),))
 _HEADER: Final = struct.Struct("=HBBIIIII")
 _TYPE: Final = struct.Struct("=III")
 _WORDS: Final = {  # words after struct btf_type, and words for each of vlen
@@ -26,7 +28,8 @@ _SIZES: Final = [tuple(4 * words for words in _WORDS.get(Kind(number), (0, 0))) 
 def part(blob: bytes, type_id: int) -> tuple[Btf, int]:
     """The type with an id and what its layout needs, and its id there. ``BadObject``; id 0 when there is no such type.
 
-    What a pointer points to keeps its name, as a struct that is only declared.
+    What a pointer points to keeps its name, as a struct that is only declared. A pointer to a function is of type
+    ``PROGRAM``: where the kernel tells such a struct to user space, a program's id stands there.
     """
     types_at, strings_at = _parts(blob)
     places = _places(blob)
@@ -42,7 +45,10 @@ def part(blob: bytes, type_id: int) -> tuple[Btf, int]:
             return 0
         if old in numbers:
             return numbers[old]
-        one = _read(blob, types_at + places[old - 1], strings_at)
+        one = at(old)
+        if one.kind is Kind.PTR and is_function(one.size):
+            numbers[old] = add(Type(Kind.TYPEDEF, PROGRAM, size=add(_ID)))
+            return numbers[old]
         if one.kind is Kind.PTR:
             numbers[old] = add(one._replace(size=pointed(one.size)))
             return numbers[old]
@@ -51,11 +57,17 @@ def part(blob: bytes, type_id: int) -> tuple[Btf, int]:
         made[numbers[old] - 1] = inside
         return numbers[old]
 
+    def is_function(old: int) -> bool:
+        return 0 < old <= len(places) and at(old).kind is Kind.FUNC_PROTO
+
+    def at(old: int) -> Type:
+        return _read(blob, types_at + places[old - 1], strings_at)
+
     def pointed(old: int) -> int:
         for _ in range(64):
             if not 0 < old <= len(places):
                 return 0
-            one = _read(blob, types_at + places[old - 1], strings_at)
+            one = at(old)
             match one.kind:
                 case Kind.STRUCT | Kind.UNION | Kind.FWD:
                     return add(Type(Kind.FWD, one.name, flag=one.kind is Kind.UNION)) if one.name else 0

@@ -23,6 +23,8 @@ BPF_F_LINK: Final = 1 << 13
 _SHT_REL: Final = 9
 _REL: Final = struct.Struct("=QQ")  # Elf64_Rel: offset, info (symbol in the upper half)
 _POINTER: Final = 8
+_OFFSET: Final = struct.Struct("=Q")
+_TABLE_AT, _HEADER_SIZE, _OFFSET_AT = 40, 64, 24  # e_shoff of Elf64_Ehdr; Elf64_Shdr and its sh_offset
 
 
 class Member(NamedTuple):
@@ -69,11 +71,15 @@ def tables(whole: elf.Object) -> tuple[Table, ...]:
     named = _relocations(whole, section)
     places = {one.name: one for one in whole.symbols if one.section == section.index and one.type == elf.STT_OBJECT}
     made = []
+    names: set[str] = set()
     for variable_id, _offset, _size in described.items:
         variable = types.type(int(variable_id))
         shape = types.resolve(variable.size) if variable is not None and variable.kind is Kind.VAR else None
         if variable is None or shape is None or shape.kind is not Kind.STRUCT or variable.name not in places:
             raise _bad(f"{section.name} holds something that is not a struct")
+        if not (variable.name.isascii() and variable.name.isidentifier()) or variable.name in names:
+            raise _bad(f"{section.name} holds a variable with the name {variable.name!r}")
+        names.add(variable.name)
         at = places[variable.name].value
         if at + shape.size > len(section.data):
             raise _bad(f"{variable.name!r} does not lie within {section.name}")
@@ -86,11 +92,18 @@ def tables(whole: elf.Object) -> tuple[Table, ...]:
 def unlinked(data: bytes) -> bytes:
     """An object whose ``.struct_ops.link`` is called ``.struct_ops``, which libbpf before 1.2 knows.
 
-    The names of the section and of its BTF are cut short where they stand. What else ends in the same bytes of the
-    string table (".rel.struct_ops.link", which nothing looks for) is cut with them.
+    The names of the section and of its BTF are cut short where they stand. What else ends in the same bytes of a string
+    table (".rel.struct_ops.link", which nothing looks for) is cut with them. ``BadObject`` when ``data`` is none.
     """
     old, new = LINK_SECTION.encode() + b"\0", SECTION.encode() + b"\0"
-    return data.replace(old, new.ljust(len(old), b"\0"))
+    whole = elf.parse(data)
+    changed = bytearray(data)
+    (table,) = _OFFSET.unpack_from(data, _TABLE_AT)
+    for one in whole.sections:
+        if one.type == elf.SHT_STRTAB or one.name == ".BTF":
+            (at,) = _OFFSET.unpack_from(data, table + one.index * _HEADER_SIZE + _OFFSET_AT)
+            changed[at : at + one.size] = one.data.replace(old, new.ljust(len(old), b"\0"))
+    return bytes(changed)
 
 
 def _members(types: Btf, shape: Type, data: bytes, start: int, named: dict[int, str]) -> tuple[Member, ...]:

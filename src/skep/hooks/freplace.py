@@ -54,6 +54,7 @@ HOOK = dataclasses.replace(
         sections=("freplace",),
         attach_type=0,
         prog_type=BPF_PROG_TYPE_EXT,
+        config=("DEBUG_INFO_BTF",),
         first="5.6",
         doc="Takes the place of a global function of another loaded program; both are chosen at load.",
     ),

@@ -97,6 +97,7 @@ HOOK = hook.Hook(
     summary=_summary,
     ordering=hook.Ordering.ANCHORED,
     interface=_interface,
+    config=("NETKIT",),
     first="6.7",
     doc="Runs on every packet that one side of a netkit pair sends; the kernel keeps the order.",
     options=(

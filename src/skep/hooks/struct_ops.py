@@ -50,6 +50,7 @@ HOOK = hook.Hook(
     requests=_requests,
     summary=_summary,
     complete=_complete,
+    config=("BPF_JIT", "DEBUG_INFO_BTF"),
     first="5.6",
     doc="Registers a table of functions with the kernel, such as a TCP congestion control.",
     options=(

@@ -156,7 +156,7 @@ def _by_kernel(record: model.LinkRecord, chain: model.ChainRecord | None, sight:
     present = bool(pins) and all(pin in sight.pinned for pin in pins)
     reason = ""
     if len(found) < len(expected):
-        reason = "its kernel link is gone"
+        reason = "its kernel link is gone" if any(expected) else "its pin is gone"
     elif len(alive) < len(found):
         gone = "interface" if on_interface else "place"
         reason = f"its {gone} was deleted or it was detached from outside"

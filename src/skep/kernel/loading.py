@@ -298,8 +298,8 @@ def _refused_load(wanted: steps.ObjectLoad, code: int, messages: str, log: str) 
 def _no_function(target: str, program: str, code: int) -> errors.SkepError:
     return errors.NotFound(
         f"program {program!r} cannot be attached to {target!r}",
-        why="the kernel's BTF has no such function",
-        do="see `bpftool btf dump file /sys/kernel/btf/vmlinux format raw`",
+        why="neither the kernel's BTF nor that of a module that is loaded now has it",
+        do="check the name; if it belongs to a module, load that first (modprobe)",
         errno=code,
     )
 

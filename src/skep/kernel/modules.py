@@ -7,6 +7,7 @@ from typing import Final
 
 _SYMBOLS: Final = "/proc/kallsyms"
 _MODULES: Final = "/proc/modules"
+_KPROBES: Final = "/sys/kernel/debug/kprobes/list"
 
 
 def is_unloaded(address: int) -> bool:
@@ -14,7 +15,7 @@ def is_unloaded(address: int) -> bool:
     first, last = _kernel()
     if not address or not last or first <= address < last:
         return False
-    return not any(start <= address < start + size for start, size in _loaded())
+    return not any(start <= address < start + size for start, size in _loaded()) or _is_dead(address)
 
 
 @functools.cache
@@ -33,6 +34,19 @@ def _kernel() -> tuple[int, int]:
         return 0, 0
     last = max(found["_einittext"], found["_etext"])
     return (found["_stext"], last) if found["_stext"] and last else (0, 0)
+
+
+def _is_dead(address: int) -> bool:
+    """Whether the kernel's list of kprobes has only dead ones there; False where it cannot be read (debugfs).
+
+    A module that comes back is often where it was, and the kernel does not arm the old probes again.
+    """
+    try:
+        with open(_KPROBES, encoding="ascii", errors="replace") as file:
+            here = [line for line in file if int(line.split(maxsplit=1)[0], 16) == address]
+    except (OSError, IndexError, ValueError):
+        return False
+    return bool(here) and all("[GONE]" in line for line in here)
 
 
 def _loaded() -> list[tuple[int, int]]:

@@ -42,6 +42,13 @@ def write(pins: bpffs.Bpffs, fd: int, target: request.StructOpsTarget) -> None:
         except OSError as refusal:
             if refusal.errno == errno.EBUSY and target.linked:
                 return  # written when it was registered before; only such a map may be registered again
+            if refusal.errno == errno.EBUSY and _registered(fd, info):
+                raise errors.AlreadyExists(
+                    f"cannot register {target}",
+                    why="it is registered already",
+                    do="see 'skep link list'; detach that first",
+                    errno=errno.EBUSY,
+                ) from refusal
             raise refusal_of(target, refusal) from refusal
     finally:
         for one in opened:
@@ -152,8 +159,8 @@ def _programs(fd: int, info: model.KernelMap) -> tuple[model.ProgramId, ...]:
     value = _value(fd, info)
     found = []
     for _, type_id, bit in shape.items:
-        one = types.resolve(int(type_id))
-        if one is not None and one.kind is Kind.PTR and not one.size:
+        one = types.type(int(type_id))
+        if one is not None and one.name == kernel_types.PROGRAM:
             (number,) = _POINTER.unpack_from(value, start + int(bit) // 8)
             if number:
                 found.append(model.ProgramId(number))

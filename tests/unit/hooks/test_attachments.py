@@ -14,10 +14,12 @@ from skep.hooks import (
     aimed,
     cgroup,
     codec,
+    freplace,
     kprobe,
     kprobe_multi,
     kretprobe,
     netfilter,
+    netkit,
     netns,
     perf_event,
     raw_tracepoint,
@@ -65,6 +67,12 @@ def test_an_attachment_survives_json(named: tuple[str, object]) -> None:
         (lambda: xdp.XdpAttachment(interface=ETH0, priority=1, proceed_on=(5,)), "dispatcher_return 31"),
         (lambda: tcx.TcxAttachment(interface=ETH0, direction=tcx.Direction.EGRESS, priority=-5), "0 (first)"),
         (lambda: tcx.parse_direction("up"), "ingress, egress"),
+        (lambda: netkit.parse_side("ingress"), "primary, peer"),
+        (lambda: netkit.NetkitAttachment(interface=ETH0, side=netkit.Side.PEER, priority=-1), "0 (first)"),
+        (lambda: freplace.parse("check"), "PROGRAM/FUNCTION"),
+        (lambda: freplace.parse("4294967296/check"), "PROGRAM/FUNCTION"),
+        (lambda: hooks.by_name("freplace").target("freplace/check", None), "--target-program"),
+        (lambda: hooks.by_name("freplace").target("freplace", "42"), "PROGRAM/FUNCTION"),
         (lambda: tracepoint.parse_tracepoint("sched_switch"), "GROUP/NAME"),
         (lambda: tracepoint.TracepointAttachment(group="..", name="x"), "GROUP/NAME"),
         (lambda: tracepoint.parse_tracepoint("a/b/c"), "GROUP/NAME"),
@@ -187,3 +195,12 @@ def test_the_section_of_a_multi_probe_says_whether_it_waits_for_returns(section:
     attachment = uprobe_multi.UprobeMultiAttachment(target="libc", functions=("malloc",))
     (candidate,) = host.candidates(hooks.by_name("uprobe_multi").requests(attachment, hooks.Placing(section=section)))
     assert candidate.flags == flags
+
+
+@pytest.mark.parametrize(
+    ("section", "named", "target"),
+    [("freplace/check", "42", "42/check"), ("freplace/check", "42/", "42/check"), ("freplace", "42/a", "42/a"),
+     ("freplace/check", "42/other", "42/other"), ("freplace/check", "042", "42/check")],
+)  # fmt: skip
+def test_an_extension_is_told_whose_function_it_replaces(section: str, named: str, target: str) -> None:
+    assert hooks.by_name("freplace").target(section, named) == target

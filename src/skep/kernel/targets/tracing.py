@@ -43,7 +43,7 @@ def _create_raw(
 
 def _no_tracepoint(name: str) -> errors.NotFound:
     near = errors.near_misses(name, perf.events())
-    do = "" if near else "see the events of raw_syscalls, sched and others below tracefs"
+    do = "" if near else "see the events below tracefs; if it belongs to a module, load that first (modprobe)"
     return errors.NotFound(f"no tracepoint {name!r}", near=near, do=do, errno=errno.ENOENT)
 
 
