@@ -16,40 +16,6 @@ from tests.kernel.wrong_values import WRONG
 
 every = pytest.mark.parametrize("name", every_type.NAMES)
 
-TWICE: dict[str, type[errors.SkepError] | None] = {
-    "xdp": errors.AlreadyExists,
-    "tcx": errors.AlreadyExists,
-    "tracepoint": errors.AlreadyExists,
-    "uprobe": None,
-    "uretprobe": None,
-    "kprobe": None,
-    "kretprobe": None,
-    "fentry": errors.AlreadyExists,
-    "fexit": errors.AlreadyExists,
-    "fmod_ret": errors.AlreadyExists,
-    "lsm": errors.AlreadyExists,
-    "raw_tracepoint": None,
-    "tp_btf": None,
-    "perf_event": None,
-    "iter": None,
-    "uprobe_multi": None,
-    "kprobe_multi": None,
-    "cgroup_skb": None,
-    "cgroup_sock": None,
-    "cgroup_sock_addr": None,
-    "cgroup_sockopt": None,
-    "cgroup_sysctl": None,
-    "cgroup_device": None,
-    "sockops": None,
-    "lsm_cgroup": None,
-    "netfilter": errors.Conflict,
-    "sk_lookup": None,
-    "flow_dissector": errors.Conflict,
-    "sk_msg": errors.Conflict,
-    "sk_skb": errors.Conflict,
-}
-"""What becomes of a second attachment of a program to its place: refused as told, or (None) a link beside the first."""
-
 
 @pytest.fixture(scope="module")
 def features() -> dict[str, model.Feature]:
@@ -75,7 +41,6 @@ def loaded(rig: Rig, name: str, feature: model.Feature) -> model.Program | None:
 def test_there_is_a_row_for_every_type(name: str) -> None:
     every_type.case(name)
     hook = hooks.by_name(name)
-    assert name in TWICE, f"say in TWICE what becomes of a second {name} attachment"
     rows = WRONG.get(hook.attachment, {})
     lacking = set(every_type.fields(hook.attachment)) - set(rows)
     assert not lacking, f"say in wrong_values.WRONG how {hook.attachment.__name__} refuses wrong values of {lacking}"
@@ -118,12 +83,12 @@ def wrong_values(rig: Rig, name: str, program: model.Program | None, feature: mo
 
 
 def twice(rig: Rig, name: str, program: model.Program) -> None:
-    """A second attachment is what TWICE says, and a second detaching finds nothing."""
+    """A second attachment is what the case says, and a second detaching finds nothing."""
     empty = every_type.left(rig)
     attachment = every_type.case(name).attachment(rig)
     first = rig.attach(program, attachment)
     one = every_type.left(rig)
-    kind = TWICE[name]
+    kind = every_type.case(name).twice
     if kind is None:
         second = rig.attach(program, attachment)
         assert second != first

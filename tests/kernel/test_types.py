@@ -44,7 +44,7 @@ def test_a_type_has_its_effect_while_attached(tmp_path: Path, features: dict[str
         case.ready(rig)
         if not feature.available:
             with pytest.raises(errors.Unsupported) as told:
-                program = rig.load(case.program, case.target, **case.values)
+                program = rig.load(case.program, case.target, source=case.source, **case.values)
                 rig.attach(program, case.attachment(rig))
             assert told.value.errno == feature.errno
             assert told.value.feature
@@ -52,7 +52,7 @@ def test_a_type_has_its_effect_while_attached(tmp_path: Path, features: dict[str
             assert "ulimit" not in str(told.value)
             assert rig.links() == ()
             return
-        program = rig.load(case.program, case.target, **case.values)
+        program = rig.load(case.program, case.target, source=case.source, **case.values)
         idle = case.effect(rig)
         link = rig.attach(program, case.attachment(rig))
         (shown,) = rig.links()
@@ -63,6 +63,7 @@ def test_a_type_has_its_effect_while_attached(tmp_path: Path, features: dict[str
         rig.detach(link)
         assert rig.links() == ()
         assert busy != idle
+        assert case.busy in (None, busy)
         assert case.effect(rig) == idle
 
 

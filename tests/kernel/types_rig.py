@@ -75,13 +75,13 @@ class Rig:
         self.kernel.close()
         instance.remove_pins(self.pins.root)
 
-    def load(self, name: str, target: str | None = None, **values: int) -> model.Program:
-        """Load one program; its type comes from its section."""
+    def load(self, name: str, target: str | None = None, *, source: str = "types", **values: int) -> model.Program:
+        """Load one program of ``tests/bpf/<source>.bpf.c``; its type comes from its section."""
         spec = model.ProgramSpec(name=name, attach_func=target)
         data = {one: struct.pack("=Q" if one in _WIDE else "=I", value) for one, value in values.items()}
         wanted = model.Load(
-            object=bpf_build.build("types").read_bytes(),
-            source=model.FileSource(path="types.bpf.o"),
+            object=bpf_build.build(source).read_bytes(),
+            source=model.FileSource(path=f"{source}.bpf.o"),
             programs=(spec,),
             global_data=data,
         )

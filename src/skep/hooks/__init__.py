@@ -86,7 +86,8 @@ _FOREIGN = (
     "syscall", "cgroup", "cgroup_", "socket", "sk_reuseport", "sk_reuseport_", "sk_skb", "lirc_mode2", "lwt_in",
     "lwt_out", "lwt_xmit", "lwt_seg6local",
 )  # fmt: skip
-"""Section names of types that skep does not have: libbpf's ``section_defs`` (src/libbpf.c) less those in ``HOOKS``."""
+"""Section names of libbpf's ``section_defs`` (src/libbpf.c) that ``HOOKS`` lacked at first; a type that has come
+since keeps them here."""
 
 LISTS = (tcx.TcxAttachment, netkit.NetkitAttachment)
 """Attachments to a list that the kernel keeps for an interface (TCX, netkit): both have the same fields but for one."""
@@ -148,6 +149,8 @@ def is_foreign(section: str) -> bool:
     Other unknown names ("prog" in Debian's xdpfilt objects) say nothing: there the caller's declaration decides.
     """
     word = section.removeprefix("?")
+    if from_section(section) is not None:
+        return False
     return word.startswith(_ELSEWHERE) or any(_continues(word, prefix) for prefix in _FOREIGN)
 
 
