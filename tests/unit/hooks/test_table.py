@@ -41,13 +41,8 @@ def test_a_section_tells_the_type(section: str, name: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("section", "foreign"),
-<<<<<<< HEAD
-    [("kprobe.session/x", True), ("lwt_in/x", True), ("struct_ops/x", False), ("xdp/devmap", True),
-     ("uprobe.session/x", True), ("prog", False), ("my_section", False), ("xdp", False)],
-=======
-    [("lirc_mode2", True), ("ksyscall/x", True), ("raw_tp.w/x", True), ("xdp/devmap", True),
+    [("lirc_mode2", True), ("ksyscall/x", True), ("raw_tp.w/x", True), ("struct_ops/x", False), ("xdp/devmap", True),
      ("prog", False), ("my_section", False), ("xdp", False)],
->>>>>>> 3137ca8 (Let a new type bring its case in a file of its own, and know its section at once)
 )  # fmt: skip
 def test_sections_of_other_types_are_known_from_those_that_say_nothing(section: str, foreign: bool) -> None:
     assert hooks.is_foreign(section) is foreign
