@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* What every program of types.bpf.c, and of the files of single types, counts its runs in. */
 #pragma once
 #include <linux/bpf.h>
