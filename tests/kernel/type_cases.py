@@ -10,7 +10,7 @@ import mmap
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from skep import errors, model
@@ -295,9 +295,5 @@ CASES.update(
     }
 )  # fmt: skip
 
-for _name in ("xdp", "tcx", "tracepoint", "fentry", "fexit", "fmod_ret", "lsm"):
-    CASES[_name] = replace(CASES[_name], twice=errors.AlreadyExists)
-for _name in ("netfilter", "flow_dissector", "sk_msg", "sk_skb-stream_verdict"):
-    CASES[_name] = replace(CASES[_name], twice=errors.Conflict)
 for _file in sorted(Path(__file__).with_name("cases").glob("[a-z]*.py")):
     CASES.update(importlib.import_module(f"tests.kernel.cases.{_file.stem}").CASES)

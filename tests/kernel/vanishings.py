@@ -87,6 +87,7 @@ VANISHINGS: dict[type, tuple[Vanishing, ...]] = {
 }  # fmt: skip
 
 HELD: dict[type, str] = {
+    request.StructOpsTarget: "the kernel holds the table for as long as it is registered",
     request.MapTarget: "a link holds its map, also when its pins are removed",
     request.TracepointTarget: "an event holds its module",
     request.RawTracepointTarget: "a link holds its module",
