@@ -37,6 +37,7 @@ from skep.hooks import (
     tracepoint,
     uprobe,
     uprobe_multi,
+    uprobe_session,
     uretprobe,
     xdp,
 )
@@ -60,6 +61,7 @@ HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
     perf_event.HOOK,
     iter.HOOK,
     uprobe_multi.HOOK,
+    uprobe_session.HOOK,
     kprobe_multi.HOOK,
     cgroup_skb.HOOK,
     cgroup_sock.HOOK,
