@@ -17,7 +17,8 @@ def build(name: str, *defines: str) -> Path:
     source = SOURCES / f"{name}.bpf.c"
     headers = f"-I/usr/include/{sysconfig.get_config_var('MULTIARCH')}"
     command = ["clang", *_FLAGS, headers, *(f"-D{one}" for one in defines)]
-    digest = hashlib.sha256("\0".join([*command, source.read_text()]).encode()).hexdigest()[:16]
+    texts = [source.read_text(), *(one.read_text() for one in sorted(SOURCES.glob("*.h")))]
+    digest = hashlib.sha256("\0".join([*command, *texts]).encode()).hexdigest()[:16]
     target = _cache() / digest / f"{name}.bpf.o"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)

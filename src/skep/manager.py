@@ -135,6 +135,10 @@ class Manager:
         """Write or remove one element of a map. Needs no turn: the kernel does it at once."""
         return self._contents.write(caller, wanted)
 
+    def map_fill(self, caller: model.Caller, wanted: model.MapFill) -> Iterator[int]:
+        """Write many elements of a map; how many are written, also before it raises."""
+        return self._contents.fill(caller, wanted)
+
     def map_events(
         self, caller: model.Caller, wanted: model.MapFollow, stop: Callable[[], bool] = lambda: False
     ) -> Iterator[tuple[model.MapRecord, ...]]:

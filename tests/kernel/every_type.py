@@ -25,7 +25,9 @@ NAMES = tuple(str(hook.name) for hook in hooks.HOOKS if not hook.unattached and 
 def case(name: str) -> Case:
     """How a program of a type is attached validly."""
     found = [one for one in CASES.values() if one.hook == name]
-    assert found, f"give type {name} a case in tests/kernel/type_cases.py: a program, a place of its own and its effect"
+    assert found, (
+        f"give type {name} a case in tests/kernel/cases/{name}.py: a program, a place of its own and its effect"
+    )
     return found[0]
 
 
@@ -33,7 +35,7 @@ def load(rig: Rig, name: str) -> model.Program:
     """The program of a type's case."""
     one = case(name)
     one.ready(rig)
-    return rig.load(one.program, one.target, **one.values)
+    return rig.load(one.program, one.target, source=one.source, **one.values)
 
 
 def fields(attachment: type) -> tuple[str, ...]:

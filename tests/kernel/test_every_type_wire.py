@@ -54,8 +54,8 @@ def test_every_wrong_value_has_its_status(
     ):
         stub: Any = skep_pb2_grpc.SkepStub(channel)  # Any: generated, and without types for its attributes
         wanted = model.Load(
-            object=bpf_build.build("types").read_bytes(),
-            source=model.FileSource(path="types.bpf.o"),
+            object=bpf_build.build(case.source).read_bytes(),
+            source=model.FileSource(path=f"{case.source}.bpf.o"),
             programs=(model.ProgramSpec(name=case.program, attach_func=case.target),),
         )
         try:

@@ -16,6 +16,7 @@ from tests.kernel.wrong_values import WRONG
 
 every = pytest.mark.parametrize("name", every_type.NAMES)
 
+
 TWICE: dict[str, type[errors.SkepError] | None] = {
     "xdp": errors.AlreadyExists,
     "tcx": errors.AlreadyExists,
@@ -51,7 +52,8 @@ TWICE: dict[str, type[errors.SkepError] | None] = {
     "socket_filter": errors.AlreadyExists,
     "sk_reuseport": errors.AlreadyExists,
 }
-"""What becomes of a second attachment of a program to its place: refused as told, or (None) a link beside the first."""
+"""What becomes of a second attachment of a program to its place: refused as told, or (None) a link beside the first.
+A type that is not here says it in its case (``Case.twice``)."""
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +76,17 @@ def loaded(rig: Rig, name: str, feature: model.Feature) -> model.Program | None:
         return None
 
 
+def test_types_that_are_tested_elsewhere_are() -> None:
+    here = Path(__file__).parent
+    for name, file in every_type.ELSEWHERE.items():
+        assert hooks.by_name(name).name == name
+        assert "pytest.raises(errors." in (here / file).read_text(), f"{file} refuses nothing"
+
+
 @pytest.mark.parametrize("name", every_type.NAMES)
 def test_there_is_a_row_for_every_type(name: str) -> None:
     every_type.case(name)
     hook = hooks.by_name(name)
-    assert name in TWICE, f"say in TWICE what becomes of a second {name} attachment"
     rows = WRONG.get(hook.attachment, {})
     lacking = set(every_type.fields(hook.attachment)) - set(rows)
     assert not lacking, f"say in wrong_values.WRONG how {hook.attachment.__name__} refuses wrong values of {lacking}"
@@ -121,12 +129,12 @@ def wrong_values(rig: Rig, name: str, program: model.Program | None, feature: mo
 
 
 def twice(rig: Rig, name: str, program: model.Program) -> None:
-    """A second attachment is what TWICE says, and a second detaching finds nothing."""
+    """A second attachment is what TWICE or the case says, and a second detaching finds nothing."""
     empty = every_type.left(rig)
     attachment = every_type.case(name).attachment(rig)
     first = rig.attach(program, attachment)
     one = every_type.left(rig)
-    kind = TWICE[name]
+    kind = TWICE.get(name, every_type.case(name).twice)
     if kind is None:
         second = rig.attach(program, attachment)
         assert second != first

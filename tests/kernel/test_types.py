@@ -44,7 +44,7 @@ def test_a_type_has_its_effect_while_attached(tmp_path: Path, features: dict[str
         case.ready(rig)
         if not feature.available:
             with pytest.raises(errors.Unsupported) as told:
-                program = rig.load(case.program, case.target, **case.values)
+                program = rig.load(case.program, case.target, source=case.source, **case.values)
                 rig.attach(program, case.attachment(rig))
             assert told.value.errno == feature.errno
             assert told.value.feature
@@ -52,7 +52,7 @@ def test_a_type_has_its_effect_while_attached(tmp_path: Path, features: dict[str
             assert "ulimit" not in str(told.value)
             assert rig.links() == ()
             return
-        program = rig.load(case.program, case.target, **case.values)
+        program = rig.load(case.program, case.target, source=case.source, **case.values)
         idle = case.effect(rig)
         link = rig.attach(program, case.attachment(rig))
         (shown,) = rig.links()
@@ -63,6 +63,7 @@ def test_a_type_has_its_effect_while_attached(tmp_path: Path, features: dict[str
         rig.detach(link)
         assert rig.links() == ()
         assert busy != idle
+        assert case.busy in (None, busy)
         assert case.effect(rig) == idle
 
 
@@ -81,8 +82,6 @@ def test_the_document_tells_what_this_kernel_answers(features: dict[str, model.F
 def test_every_type_is_proven_here() -> None:
     """A type may not be in the table without a test that sees what it does."""
     attached = {hook.name for hook in hooks.HOOKS if not hook.unattached}  # for the others see test_runs
-    assert attached == {case.hook for case in CASES.values()} | set(
-        every_type.ELSEWHERE
-    )
+    assert attached == {case.hook for case in CASES.values()} | set(every_type.ELSEWHERE)
     for name in every_type.ELSEWHERE.values():
         assert Path(__file__).with_name(f"{name}.py").exists()

@@ -80,7 +80,7 @@ SWAPPED = ["cgroup_sock_addr-bind4", "sk_lookup", "sk_msg"]
 @pytest.mark.parametrize("name", SWAPPED)
 def test_a_replaced_program_keeps_its_link(rig: Rig, name: str) -> None:
     case: Case = CASES[name]
-    program = rig.load(case.program, case.target, **case.values)
+    program = rig.load(case.program, case.target, source=case.source, **case.values)
     link = rig.attach(program, case.attachment(rig))
     refused = case.effect(rig)
     (before,) = rig.links()

@@ -1,14 +1,19 @@
-"""For each program type: a program, where it is attached, and what tells that it does something there."""
+"""For each program type: a program, where it is attached, and what tells that it does something there.
+
+A new type has a file of its own in ``tests/kernel/cases``, with a ``CASES`` like the one here.
+"""
 
 from __future__ import annotations
 
+import importlib
 import mmap
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from skep import model
+from skep import errors, model
 from skep.hooks import (
     aimed,
     cgroup,
@@ -45,6 +50,12 @@ class Case:
     """What must be there before the program is loaded."""
     detail: str = ""
     """What the kernel says of the link ("17 functions")."""
+    source: str = "types"
+    """The file of ``tests/bpf`` that has the program, without ``.bpf.c``."""
+    busy: object = None
+    """What ``effect`` is while the program is attached, where it must be exactly that."""
+    twice: type[errors.SkepError] | None = None
+    """How a second attachment of the program to its place is refused; None: it is a link beside the first."""
 
 
 def opened(rig: Rig) -> int:
@@ -308,3 +319,6 @@ CASES.update(
                                attachment=lambda rig: sockmap.SockmapAttachment(map=rig.pin("sockets"))),
     }
 )  # fmt: skip
+
+for _file in sorted(Path(__file__).with_name("cases").glob("[a-z]*.py")):
+    CASES.update(importlib.import_module(f"tests.kernel.cases.{_file.stem}").CASES)

@@ -90,9 +90,9 @@ class Rig:
         self.kernel.close()
         instance.remove_pins(self.pins.root)
 
-    def load(self, name: str, target: str | None = None, **values: int) -> model.Program:
-        """Load one program; its type comes from its section."""
-        return self.load_from(bpf_build.build(self.object), name, target=target, values=values)
+    def load(self, name: str, target: str | None = None, *, source: str = "", **values: int) -> model.Program:
+        """Load one program of ``tests/bpf/<source>.bpf.c``; its type comes from its section."""
+        return self.load_from(bpf_build.build(source or self.object), name, target=target, values=values)
 
     def load_from(
         self,

@@ -69,7 +69,7 @@ NETNS = (
     missing(NOWHERE, f"no network namespace at {NOWHERE}"),
     missing("/etc/passwd", "not a network namespace"),
 )
-NETNS_PATH = (*NETNS, Wrong(value="relative", says="not an absolute path"))
+NETNS_PATH = (*NETNS, missing("never-made", "no network namespace"), missing(f"pid:{NOBODY}", "no process"))
 PRIORITY = (Wrong(value=-1, says="priority -1 is out of range"), Wrong(value=2**31 - 1 + 1, says="out of range"))
 PID = (
     missing(NOBODY, f"no process {NOBODY}"),
@@ -189,7 +189,7 @@ WRONG: dict[type, dict[str, tuple[Wrong, ...]]] = {
             missing(_not, "no cgroup at"),
             Wrong(value="/etc", says="is not a cgroup"),
             Wrong(value="/etc/passwd", says="is not a cgroup"),
-            Wrong(value="system.slice", says="not an absolute path"),
+            missing("skep-never-made.service", "no cgroup"),
         ),
         "order": (
             Wrong(value="sideways", says="is not an order"),

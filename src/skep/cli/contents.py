@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import click
 
 from skep import errors, model
-from skep.cli import lazy, option, output, session, table
+from skep.cli import elementfile, lazy, option, output, session, table
 from skep.cli.document import content as document
 
+PORTION = 1000
+PORTION_BYTES = 1 << 20
+"""What one request writes at most, of elements and of their text, so that others have their turn."""
 FOREIGN = click.option("--unsafe-foreign", is_flag=True, help="Also when no managed program uses the map.")
 
 
@@ -66,18 +70,27 @@ def lookup(current: session.Session, ref: str, key: str | None, form: output.For
 @click.command(
     "update",
     cls=lazy.Command,
-    help="Write one element, and print it as it is then. Without a key: push onto a queue or stack, add to a bloom "
-    "filter. A map of maps takes the inner map's id, a program array a program's.",
+    help="Write one element, and print it as it is then; or with --from all those of a file. Without a key: push onto "
+    "a queue or stack, add to a bloom filter. A map of maps takes the inner map's id, a program array a program's.",
     examples="""
         skep map update counts 1 0
         skep map update flows '{"source": "10.0.0.1", "port": 80}' '{"packets": 0}' --merge
         skep map update .data 0 '{"limit": 100}' --merge
         skep map update per_cpu 1 -- -5
         skep map update queue '{"number": 1, "name": "x"}'
+        skep map update flows --from flows.json
+        skep map dump flows -o jsonl | skep map update other_flows --from -
     """,
 )
 @option.map_ref
-@click.argument("words", metavar="[KEY] VALUE", nargs=-1, required=True)
+@click.argument("words", metavar="[KEY] VALUE", nargs=-1)
+@click.option(
+    "--from",
+    "source",
+    default=None,
+    metavar="FILE",
+    help="Write every element of FILE ('-': standard input), which is what dump -o json or jsonl prints.",
+)
 @click.option(
     "--cpu", type=click.IntRange(min=0), default=None, metavar="N", help="Only this CPU's value; else every one's."
 )
@@ -91,15 +104,28 @@ def update(
     current: session.Session,
     ref: str,
     words: tuple[str, ...],
+    source: str | None,
     cpu: int | None,
     merge: bool,
     mode: str | None,
     unsafe_foreign: bool,
     form: output.Format,
 ) -> None:
-    """Write an element."""
-    if len(words) > 2:
-        raise click.UsageError("give a key and a value; quote JSON for the shell")
+    """Write an element, or all of a file."""
+    if source is not None:
+        if words or cpu is not None:
+            raise click.UsageError("--from takes keys, values and CPUs from the file")
+        fill = model.MapFill(
+            map=ref,
+            elements=(),
+            merge=merge,
+            mode=model.MapMode[mode.upper()] if mode else model.MapMode.ANY,
+            unsafe_foreign=unsafe_foreign,
+        )
+        _fill(current, fill, source, form)
+        return
+    if not 1 <= len(words) <= 2:
+        raise click.UsageError("give a key and a value, or --from; quote JSON for the shell")
     wanted = model.MapWrite(
         map=ref,
         verb=model.MapVerb.UPDATE,
@@ -219,6 +245,62 @@ def _write(current: session.Session, wanted: model.MapWrite, form: output.Format
     output.warnings(written.warnings)
     if written.entry is not None:
         _show(written.entry, form)
+
+
+def _fill(current: session.Session, wanted: model.MapFill, source: str, form: output.Format) -> None:
+    """Write a file's elements, some at a time; nothing is written when the file itself is wrong."""
+    name = "standard input" if source == elementfile.STDIN else source
+    lines = tuple(elementfile.lines(elementfile.read(source), name))
+    written = 0
+    with current.open() as skep:
+        for some in _portions(lines):
+            done = 0
+            try:
+                for told in skep.map_fill(replace(wanted, elements=tuple(one.element for one in some))):
+                    done = told
+            except errors.SkepError as failed:
+                # Nothing was sent for what the daemon refuses as a whole; else the next is the one that failed.
+                if done < len(some):
+                    failed.what = _where(name, some[done], failed.what)
+                written += done
+                failed.why = "; ".join(filter(None, (failed.why, _elements(written) + " written before it")))
+                raise
+            written += done
+    document = {"written": written}
+    output.show(
+        output.View(
+            document=lambda: document,
+            items=lambda: [document],
+            names=lambda: [str(written)],
+            text=lambda wide: print(_elements(written) + " written"),
+        ),
+        form,
+    )
+
+
+def _portions(lines: tuple[elementfile.Line, ...]) -> Iterator[tuple[elementfile.Line, ...]]:
+    """Lines by so many as fit into one message, and at least one."""
+    some: list[elementfile.Line] = []
+    size = 0
+    for one in lines:
+        element = one.element
+        room = sum(len(each.json) for each in (element.key, element.value, *element.values) if each is not None)
+        if some and (size + room > PORTION_BYTES or len(some) == PORTION):
+            yield tuple(some)
+            some, size = [], 0
+        some.append(one)
+        size += room
+    if some:
+        yield tuple(some)
+
+
+def _where(name: str, line: elementfile.Line, what: str) -> str:
+    key = f", key {line.key}" if line.key else ""
+    return f"{name}, line {line.number}{key}: {what}"
+
+
+def _elements(number: int) -> str:
+    return "1 element was" if number == 1 else f"{number} elements were"
 
 
 def _show(entry: model.MapEntry, form: output.Format) -> None:

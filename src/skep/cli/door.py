@@ -61,6 +61,9 @@ class Skep(Protocol):
     def map_write(self, wanted: model.MapWrite) -> model.MapWritten:
         """Write or remove one element."""
 
+    def map_fill(self, wanted: model.MapFill) -> Iterator[int]:
+        """Write many elements; how many are written, also before it raises."""
+
     def map_events(self, wanted: model.MapFollow) -> Iterator[tuple[model.MapRecord, ...]]:
         """Take events out of a buffer, some at a time."""
 
@@ -147,6 +150,10 @@ class Direct:
     def map_write(self, wanted: model.MapWrite) -> model.MapWritten:
         """See ``Skep``."""
         return self._manager.map_write(self._caller, wanted)
+
+    def map_fill(self, wanted: model.MapFill) -> Iterator[int]:
+        """See ``Skep``."""
+        return self._manager.map_fill(self._caller, wanted)
 
     def map_events(self, wanted: model.MapFollow) -> Iterator[tuple[model.MapRecord, ...]]:
         """See ``Skep``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -126,28 +127,60 @@ class Contents:
 
     def write(self, caller: model.Caller, wanted: model.MapWrite) -> model.MapWritten:
         """Write or remove one element. Denied (policy, somebody else's map), Conflict (frozen, read-only)."""
-        began, subject = time.monotonic(), f"map {wanted.map}"
+        with self._change(caller, wanted.verb, wanted.map, unsafe=wanted.unsafe_foreign) as (operation, one, types):
+            if wanted.verb is model.MapVerb.UPDATE:
+                key, warnings = self._update(one, types, wanted)
+                after = self._kernel.element(one.kernel.id, key) if key else None
+                entry = None if after is None else elements.entry(types, _kind(one), key, after)
+            else:
+                entry, warnings = self._delete(one, types, wanted), ()
+        return model.MapWritten(operation=operation, map=one.kernel.id, entry=entry, warnings=warnings)
+
+    def fill(self, caller: model.Caller, wanted: model.MapFill) -> Iterator[int]:
+        """Write many elements in their order; in the end how many are written, also where the next is refused: what
+        ``write`` raises comes after the number of those before."""
+        written = 0
+        verb = model.MapVerb.UPDATE
+        try:
+            with self._change(caller, verb, wanted.map, unsafe=wanted.unsafe_foreign) as (_, one, types):
+                for each in wanted.elements:
+                    element = model.MapWrite(
+                        map=wanted.map,
+                        verb=verb,
+                        key=each.key,
+                        value=each.value,
+                        values=each.values,
+                        mode=wanted.mode,
+                        merge=wanted.merge,
+                    )
+                    self._update(one, types, element)
+                    written += 1
+        except errors.SkepError as refused:
+            yield written
+            raise refused
+        yield written
+
+    @contextlib.contextmanager
+    def _change(
+        self, caller: model.Caller, verb: str, ref: str, *, unsafe: bool
+    ) -> Iterator[tuple[model.OperationId, model.MapView, declared.Types]]:
+        """A change of a map that may be written, alone among ours, and its line of history."""
+        began, subject = time.monotonic(), f"map {ref}"
         operation = model.OperationId(0)
         try:
-            self._access.check(caller, wanted.verb)
+            self._access.check(caller, verb)
             seen = self._look()
-            one = find.view(self._kernel, seen, caller, wanted.map)
+            one = find.view(self._kernel, seen, caller, ref)
             subject = f"map {one.kernel.id}"
             operation = self._begin()
-            find.check_managed(self._kernel, seen, one, unsafe=wanted.unsafe_foreign)
+            find.check_managed(self._kernel, seen, one, unsafe=unsafe)
             find.check_writable(one)
-            types = find.types(self._kernel, seen, one)
             with self._lock:  # reading and writing back is one thing among ourselves
-                entry, warnings = (
-                    self._update(one, types, wanted)
-                    if wanted.verb is model.MapVerb.UPDATE
-                    else (self._delete(one, types, wanted), ())
-                )
+                yield operation, one, find.types(self._kernel, seen, one)
         except errors.SkepError as failed:
-            self._record(caller, wanted.verb, operation, subject, began, failed)
+            self._record(caller, verb, operation, subject, began, failed)
             raise
-        self._record(caller, wanted.verb, operation, subject, began, None)
-        return model.MapWritten(operation=operation, map=one.kernel.id, entry=entry, warnings=warnings)
+        self._record(caller, verb, operation, subject, began, None)
 
     def follow(
         self, caller: model.Caller, wanted: model.MapFollow, stop: Callable[[], bool] = lambda: False
@@ -214,7 +247,8 @@ class Contents:
 
     def _update(
         self, one: model.MapView, types: declared.Types, wanted: model.MapWrite
-    ) -> tuple[model.MapEntry | None, tuple[str, ...]]:
+    ) -> tuple[bytes, tuple[str, ...]]:
+        """Write one element; its key, b"" for none, and warnings."""
         kind, seen = _kind(one), one.kernel
         if not kind.updatable:
             raise errors.InvalidRequest(
@@ -222,9 +256,9 @@ class Contents:
                 why=f"it is a {kind.name}",
                 do="change what it refers to instead",
             )
-        if wanted.cpu is not None and kind.shape is not kinds.Shape.PER_CPU:
+        if (wanted.cpu is not None or wanted.values) and kind.shape is not kinds.Shape.PER_CPU:
             raise errors.InvalidRequest(
-                f"{find.named(one)} has no values per CPU", why=f"it is a {kind.name}", do="leave the CPU out"
+                f"{find.named(one)} has no values per CPU", why=f"it is a {kind.name}", do="give one value"
             )
         keyless = kind.shape in (kinds.Shape.KEYLESS, kinds.Shape.BLOOM)
         if keyless:
@@ -240,8 +274,8 @@ class Contents:
         refers = kind.refers is not kinds.Refers.NOTHING
         size = 4 if refers else seen.value_size
 
-        def value(base: bytes | None) -> bytes:
-            return elements.data(wanted.value, types.btf, types.value, size, "value", number=refers, base=base)
+        def value(base: bytes | None, given: model.Datum | None = wanted.value) -> bytes:
+            return elements.data(given, types.btf, types.value, size, "value", number=refers, base=base)
 
         warnings: tuple[str, ...] = ()
         if kind.shape is kinds.Shape.PER_CPU:
@@ -251,8 +285,17 @@ class Contents:
                 raise errors.InvalidRequest(
                     f"there is no CPU {wanted.cpu}", why=f"CPUs are 0 to {count - 1}", do="name one of those"
                 )
+            given = wanted.values or (wanted.value,) * count
+            if len(given) != count or (wanted.values and (wanted.cpu is not None or wanted.value is not None)):
+                raise errors.InvalidRequest(
+                    f"{len(wanted.values)} values are given for {count} CPUs"
+                    if len(given) != count
+                    else "a value for each CPU is given, and another",
+                    why=f"{find.named(one)} has one value for each of CPUs 0 to {count - 1}",
+                    do="give one for each, or one for all",
+                )
             raw = tuple(
-                each if wanted.cpu not in (None, cpu) else value(each if wanted.merge else None)
+                each if wanted.cpu not in (None, cpu) else value(each if wanted.merge else None, given[cpu])
                 for cpu, each in enumerate(now)
             )
             if wanted.cpu is not None and count > 1:
@@ -260,8 +303,7 @@ class Contents:
         else:
             raw = (value(present[0] if wanted.merge and present else None),)
         self._kernel.update_element(seen.id, key, raw, wanted.mode)
-        after = None if keyless else self._kernel.element(seen.id, key)
-        return None if after is None else elements.entry(types, kind, key, after), warnings
+        return key, warnings
 
     def _delete(self, one: model.MapView, types: declared.Types, wanted: model.MapWrite) -> model.MapEntry | None:
         kind = _kind(one)

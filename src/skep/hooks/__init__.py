@@ -20,6 +20,7 @@ from skep.hooks import (
     iter,
     kprobe,
     kprobe_multi,
+    kprobe_session,
     kretprobe,
     lsm,
     lsm_cgroup,
@@ -45,6 +46,7 @@ from skep.hooks import (
     tracepoint,
     uprobe,
     uprobe_multi,
+    uprobe_session,
     uretprobe,
     usdt,
     xdp,
@@ -70,7 +72,9 @@ HOOKS: tuple[Hook[Any], ...] = (  # Any: each type has an attachment of its own
     iter.HOOK,
     uprobe_multi.HOOK,
     usdt.HOOK,
+    uprobe_session.HOOK,
     kprobe_multi.HOOK,
+    kprobe_session.HOOK,
     cgroup_skb.HOOK,
     cgroup_sock.HOOK,
     cgroup_sock_addr.HOOK,
@@ -103,7 +107,8 @@ _FOREIGN = (
     "ksyscall", "kretsyscall", "kprobe.session", "uprobe.session", "raw_tp.w", "raw_tracepoint.w",
     "cgroup", "cgroup_", "sk_skb", "lirc_mode2",
 )  # fmt: skip
-"""Section names of types that skep does not have: libbpf's ``section_defs`` (src/libbpf.c) less those in ``HOOKS``."""
+"""Section names of libbpf's ``section_defs`` (src/libbpf.c) that ``HOOKS`` lacked at first; a type that has come
+since keeps them here."""
 
 LISTS = (tcx.TcxAttachment, netkit.NetkitAttachment)
 """Attachments to a list that the kernel keeps for an interface (TCX, netkit): both have the same fields but for one."""
@@ -166,6 +171,8 @@ def is_foreign(section: str) -> bool:
     Other unknown names ("prog" in Debian's xdpfilt objects) say nothing: there the caller's declaration decides.
     """
     word = section.removeprefix("?")
+    if from_section(section) is not None:
+        return False
     return word.startswith(_ELSEWHERE) or any(_continues(word, prefix) for prefix in _FOREIGN)
 
 

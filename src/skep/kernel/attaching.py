@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import errno
 
-from skep import errors, model, steps
+from skep import errors, hooks, model, steps
 from skep.hooks import request
-from skep.kernel import bpffs, filters, observe, refused, registration, sockets, sys, targets
+from skep.kernel import bpffs, features, filters, observe, refused, registration, sockets, sys, targets
 
 
 def attach(
@@ -27,6 +27,8 @@ def attach(
         for taken, candidate in enumerate(candidates):
             try:
                 link_fd, interface = targets.create(pins, program_fd, candidate)
+            except errors.Rejected as refusal:
+                raise _unsupported(candidate, refusal) or refusal from refusal
             except targets.NextPlease as refusal:
                 notes.append(f"{candidate.label}: {refusal.short}" if candidate.label else refusal.short)
                 last = refusal.error
@@ -56,6 +58,26 @@ def attach(
 def seen(fd: int) -> model.KernelLink:
     """A link, or what stands for one."""
     return registration.read(fd) if registration.is_linkless(fd) else observe.link(fd)
+
+
+def _unsupported(candidate: request.LinkRequest, refusal: errors.Rejected) -> errors.Unsupported | None:
+    """EINVAL is also what a kernel says of a kind of link that it does not know: then its probe fails, too."""
+    if refusal.errno != errno.EINVAL or not candidate.attach_type:
+        return None
+    for hook in hooks.HOOKS:
+        if candidate.attach_type in (hook.expected_attach_type, *hook.points.values()):
+            probed = features.of_type(hook)
+            if not probed.available:
+                return errors.Unsupported(
+                    refusal.what,
+                    feature=f"{hook.name} links",
+                    first=hook.first,
+                    why=f"{hook.name} is not supported here: the kernel refuses it with "
+                    f"{refused.explain(probed.errno)} (Linux has it since {hook.first})",
+                    do=f"this needs {probed.needs}; 'skep feature' tells more",
+                    errno=probed.errno,
+                )
+    return None
 
 
 def swap(pins: bpffs.Bpffs, link: model.LinkPin, old: model.ProgramPin | None, new: model.ProgramPin) -> bool:

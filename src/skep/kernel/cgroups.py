@@ -28,7 +28,7 @@ def meant(words: str) -> str:
     """
     root = mount()
     if words.startswith("/"):
-        if not os.path.isdir(words):
+        if not os.path.exists(words):
             raise _no_directory(words, root)
         return words
     below = os.path.normpath(f"{root}/{words}")

@@ -46,7 +46,12 @@ class _Probe:
 
 def probe() -> tuple[model.Feature, ...]:
     """Run every probe; a few milliseconds in all."""
-    types = (
+    return (*map(of_type, hooks.HOOKS), *map(_run, _OTHERS))
+
+
+def of_type(hook: hooks.Hook[Any]) -> model.Feature:  # Any: see hooks.HOOKS
+    """Try one program type."""
+    return _run(
         _Probe(
             name=hook.name,
             first=hook.first,
@@ -55,9 +60,7 @@ def probe() -> tuple[model.Feature, ...]:
             config=hook.config,
             lasting=hook.lasting,
         )
-        for hook in hooks.HOOKS
     )
-    return tuple(_run(one) for one in (*types, *_OTHERS))
 
 
 def loads(prog_type: int, attach_type: int) -> bool:

@@ -97,7 +97,8 @@ class MapMode(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapWrite:
-    """Change one element. ``cpu``: only this CPU's value of a per-CPU map, else every one's.
+    """Change one element. ``cpu``: only this CPU's value of a per-CPU map, else every one's; ``values``: one for each
+    CPU, in place of ``value``.
 
     ``merge``: members that ``value`` does not name keep their present bytes. ``unsafe_foreign``: also when no managed
     program uses the map.
@@ -107,6 +108,7 @@ class MapWrite:
     verb: MapVerb
     key: Datum | None = None
     value: Datum | None = None
+    values: tuple[Datum, ...] = ()
     cpu: int | None = None
     mode: MapMode = MapMode.ANY
     merge: bool = False
@@ -121,6 +123,27 @@ class MapWritten:
     map: ids.MapId
     entry: MapEntry | None = None
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapElement:
+    """An element to write: ``value``, or ``values`` with one for each CPU."""
+
+    key: Datum | None = None
+    value: Datum | None = None
+    values: tuple[Datum, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapFill:
+    """Write many elements of one map, one after the other; the rest as in ``MapWrite``. The first that is refused ends
+    it, and those before it stay."""
+
+    map: str
+    elements: tuple[MapElement, ...]
+    mode: MapMode = MapMode.ANY
+    merge: bool = False
+    unsafe_foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

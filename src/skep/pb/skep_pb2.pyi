@@ -3591,6 +3591,7 @@ class WriteMapRequest(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     MERGE_FIELD_NUMBER: _builtins.int
     UNSAFE_FOREIGN_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
     map: _builtins.str
     verb: Global___MapVerb.ValueType
     cpu: _builtins.int
@@ -3604,6 +3605,10 @@ class WriteMapRequest(_message.Message):
     def key(self) -> Global___Datum: ...
     @_builtins.property
     def value(self) -> Global___Datum: ...
+    @_builtins.property
+    def values(self) -> _containers.RepeatedCompositeFieldContainer[Global___Datum]:
+        """Of a per-CPU map one for each CPU, in place of value."""
+
     def __init__(
         self,
         *,
@@ -3615,16 +3620,100 @@ class WriteMapRequest(_message.Message):
         mode: Global___MapMode.ValueType = ...,
         merge: _builtins.bool = ...,
         unsafe_foreign: _builtins.bool = ...,
+        values: _abc.Iterable[Global___Datum] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu", b"_cpu", "cpu", b"cpu", "key", b"key", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu", b"_cpu", "cpu", b"cpu", "key", b"key", "map", b"map", "merge", b"merge", "mode", b"mode", "unsafe_foreign", b"unsafe_foreign", "value", b"value", "verb", b"verb"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu", b"_cpu", "cpu", b"cpu", "key", b"key", "map", b"map", "merge", b"merge", "mode", b"mode", "unsafe_foreign", b"unsafe_foreign", "value", b"value", "values", b"values", "verb", b"verb"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cpu: _TypeAlias = _typing.Literal["cpu"]  # noqa: Y015
     _WhichOneofArgType__cpu: _TypeAlias = _typing.Literal["_cpu", b"_cpu"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu) -> _WhichOneofReturnType__cpu | None: ...
 
 Global___WriteMapRequest: _TypeAlias = WriteMapRequest  # noqa: Y015
+
+@_typing.final
+class MapElement(_message.Message):
+    """An element to write: value, or values with one for each CPU."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def key(self) -> Global___Datum: ...
+    @_builtins.property
+    def value(self) -> Global___Datum: ...
+    @_builtins.property
+    def values(self) -> _containers.RepeatedCompositeFieldContainer[Global___Datum]: ...
+    def __init__(
+        self,
+        *,
+        key: Global___Datum | None = ...,
+        value: Global___Datum | None = ...,
+        values: _abc.Iterable[Global___Datum] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapElement: _TypeAlias = MapElement  # noqa: Y015
+
+@_typing.final
+class FillMapRequest(_message.Message):
+    """Elements to write one after the other; the rest as in WriteMapRequest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAP_FIELD_NUMBER: _builtins.int
+    ELEMENTS_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    MERGE_FIELD_NUMBER: _builtins.int
+    UNSAFE_FOREIGN_FIELD_NUMBER: _builtins.int
+    map: _builtins.str
+    mode: Global___MapMode.ValueType
+    merge: _builtins.bool
+    unsafe_foreign: _builtins.bool
+    @_builtins.property
+    def elements(self) -> _containers.RepeatedCompositeFieldContainer[Global___MapElement]: ...
+    def __init__(
+        self,
+        *,
+        map: _builtins.str = ...,
+        elements: _abc.Iterable[Global___MapElement] | None = ...,
+        mode: Global___MapMode.ValueType = ...,
+        merge: _builtins.bool = ...,
+        unsafe_foreign: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["elements", b"elements", "map", b"map", "merge", b"merge", "mode", b"mode", "unsafe_foreign", b"unsafe_foreign"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FillMapRequest: _TypeAlias = FillMapRequest  # noqa: Y015
+
+@_typing.final
+class MapFilled(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WRITTEN_FIELD_NUMBER: _builtins.int
+    written: _builtins.int
+    def __init__(
+        self,
+        *,
+        written: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["written", b"written"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapFilled: _TypeAlias = MapFilled  # noqa: Y015
 
 @_typing.final
 class MapWritten(_message.Message):

@@ -166,6 +166,11 @@ class SkepStub:
                 request_serializer=skep__pb2.WriteMapRequest.SerializeToString,
                 response_deserializer=skep__pb2.MapWritten.FromString,
                 _registered_method=True)
+        self.FillMap = channel.unary_stream(
+                '/skep.v1.Skep/FillMap',
+                request_serializer=skep__pb2.FillMapRequest.SerializeToString,
+                response_deserializer=skep__pb2.MapFilled.FromString,
+                _registered_method=True)
         self.MapEvents = channel.unary_stream(
                 '/skep.v1.Skep/MapEvents',
                 request_serializer=skep__pb2.MapEventsRequest.SerializeToString,
@@ -363,9 +368,17 @@ class SkepServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def MapEvents(self, request, context):
+    def FillMap(self, request, context):
         """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them.
+        Writes many elements; each is written or not, and the first that is refused ends it. The answer says how many are
+        written, and comes before the error, too.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MapEvents(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -516,6 +529,11 @@ def add_SkepServicer_to_server(servicer, server):
                     servicer.WriteMap,
                     request_deserializer=skep__pb2.WriteMapRequest.FromString,
                     response_serializer=skep__pb2.MapWritten.SerializeToString,
+            ),
+            'FillMap': grpc.unary_stream_rpc_method_handler(
+                    servicer.FillMap,
+                    request_deserializer=skep__pb2.FillMapRequest.FromString,
+                    response_serializer=skep__pb2.MapFilled.SerializeToString,
             ),
             'MapEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.MapEvents,
@@ -1236,6 +1254,33 @@ class Skep:
             '/skep.v1.Skep/WriteMap',
             skep__pb2.WriteMapRequest.SerializeToString,
             skep__pb2.MapWritten.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FillMap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/skep.v1.Skep/FillMap',
+            skep__pb2.FillMapRequest.SerializeToString,
+            skep__pb2.MapFilled.FromString,
             options,
             channel_credentials,
             insecure,

@@ -86,8 +86,12 @@ class SkepStub:
     """One element; a queue's or stack's next one; whether a bloom filter may hold a value."""
     WriteMap: _grpc.UnaryUnaryMultiCallable[_skep_pb2.WriteMapRequest, _skep_pb2.MapWritten]
     """Writes or removes one element. A change: authorised, and written to the history."""
+    FillMap: _grpc.UnaryStreamMultiCallable[_skep_pb2.FillMapRequest, _skep_pb2.MapFilled]
+    """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them.
+    Writes many elements; each is written or not, and the first that is refused ends it. The answer says how many are
+    written, and comes before the error, too.
+    """
     MapEvents: _grpc.UnaryStreamMultiCallable[_skep_pb2.MapEventsRequest, _skep_pb2.MapRecords]
-    """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them."""
     RunProgram: _grpc.UnaryUnaryMultiCallable[_skep_pb2.RunProgramRequest, _skep_pb2.RunProgramResponse]
     """Runs a program on a packet or context without attaching it. A change: authorised, and written to the history."""
     ReadIterator: _grpc.UnaryStreamMultiCallable[_skep_pb2.ReadIteratorRequest, _skep_pb2.IteratorText]
@@ -144,8 +148,12 @@ class SkepAsyncStub(SkepStub):
     """One element; a queue's or stack's next one; whether a bloom filter may hold a value."""
     WriteMap: _aio.UnaryUnaryMultiCallable[_skep_pb2.WriteMapRequest, _skep_pb2.MapWritten]  # type: ignore[assignment]
     """Writes or removes one element. A change: authorised, and written to the history."""
+    FillMap: _aio.UnaryStreamMultiCallable[_skep_pb2.FillMapRequest, _skep_pb2.MapFilled]  # type: ignore[assignment]
+    """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them.
+    Writes many elements; each is written or not, and the first that is refused ends it. The answer says how many are
+    written, and comes before the error, too.
+    """
     MapEvents: _aio.UnaryStreamMultiCallable[_skep_pb2.MapEventsRequest, _skep_pb2.MapRecords]  # type: ignore[assignment]
-    """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them."""
     RunProgram: _aio.UnaryUnaryMultiCallable[_skep_pb2.RunProgramRequest, _skep_pb2.RunProgramResponse]  # type: ignore[assignment]
     """Runs a program on a packet or context without attaching it. A change: authorised, and written to the history."""
     ReadIterator: _aio.UnaryStreamMultiCallable[_skep_pb2.ReadIteratorRequest, _skep_pb2.IteratorText]  # type: ignore[assignment]
@@ -357,12 +365,22 @@ class SkepServicer(metaclass=_abc_1.ABCMeta):
         """Writes or removes one element. A change: authorised, and written to the history."""
 
     @_abc_1.abstractmethod
+    def FillMap(
+        self,
+        request: _skep_pb2.FillMapRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_skep_pb2.MapFilled], _abc.AsyncIterator[_skep_pb2.MapFilled]]:
+        """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them.
+        Writes many elements; each is written or not, and the first that is refused ends it. The answer says how many are
+        written, and comes before the error, too.
+        """
+
+    @_abc_1.abstractmethod
     def MapEvents(
         self,
         request: _skep_pb2.MapEventsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_skep_pb2.MapRecords], _abc.AsyncIterator[_skep_pb2.MapRecords]]:
-        """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them."""
+    ) -> _typing.Union[_abc.Iterator[_skep_pb2.MapRecords], _abc.AsyncIterator[_skep_pb2.MapRecords]]: ...
 
     @_abc_1.abstractmethod
     def RunProgram(

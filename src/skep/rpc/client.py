@@ -255,6 +255,14 @@ class Client:
 
         return content.unpack_written(self._call("WriteMap", lambda: content.pack_write(wanted), skep_pb2.MapWritten))
 
+    def map_fill(self, wanted: model.MapFill) -> Iterator[int]:
+        """Write many elements; how many are written, also before it raises."""
+        from skep.pb import skep_pb2
+        from skep.rpc.convert import content
+
+        for told in self._stream("FillMap", lambda: content.pack_fill(wanted), skep_pb2.MapFilled):
+            yield told.written
+
     def map_events(self, wanted: model.MapFollow) -> Iterator[tuple[model.MapRecord, ...]]:
         """Take events out of a ring buffer or perf buffer; closing the iterator ends it."""
         from skep.pb import skep_pb2

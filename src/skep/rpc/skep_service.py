@@ -204,6 +204,11 @@ class SkepService(skep_pb2_grpc.SkepServicer):
         """One element; the kernel does it at once, so that nobody's turn is waited for."""
         return content.pack_written(self._manager.map_write(self._caller(context), content.unpack_write(request)))
 
+    def FillMap(self, request: skep_pb2.FillMapRequest, context: Context) -> Iterator[skep_pb2.MapFilled]:
+        """Many elements; a client has the number of those that are written before it has the error."""
+        for written in self._manager.map_fill(self._caller(context), content.unpack_fill(request)):
+            yield skep_pb2.MapFilled(written=written)
+
     def MapEvents(self, request: skep_pb2.MapEventsRequest, context: Context) -> Iterator[skep_pb2.MapRecords]:
         """Until the client ends it."""
 

@@ -351,6 +351,14 @@ class FakeSkep:
             warnings=self.warnings,
         )
 
+    def map_fill(self, wanted: model.MapFill) -> Iterator[int]:
+        self.asked.append(wanted)
+        for number, element in enumerate(wanted.elements):
+            if element.key == model.Datum(json='"full"'):
+                yield number
+                raise errors.Exhausted("map 90 (counts) is full", why="it holds 2 elements at most", do="delete some")
+        yield len(wanted.elements)
+
     def map_events(self, wanted: model.MapFollow) -> Iterator[tuple[model.MapRecord, ...]]:
         self.asked.append(wanted)
         yield (model.MapRecord(data=b"\1\2", json='{"number":1}', size=2), model.MapRecord(data=b"\1\2", size=2, cpu=1))

@@ -129,3 +129,42 @@ def test_completion_knows_our_maps(skep) -> None:
 
     complete = ShellComplete(root.ROOT, {"obj": session.Session(opener=lambda: door.opened(skep))}, "skep", "_SKEP")
     assert [one.value for one in complete.get_completions(["map", "dump"], "c")] == [fake.MAP.kernel.name]
+
+
+def test_update_from_a_file(run, skep, tmp_path) -> None:
+    file = tmp_path / "elements.json"
+    file.write_text(run("map", "dump", "counts", "-o", "json").out)
+    skep.asked.clear()
+    result = run("map", "update", "counts", "--from", str(file), "--new", "--unsafe-foreign")
+    assert (result.code, result.out) == (0, "3 elements were written\n")
+    (asked,) = skep.asked
+    assert (asked.map, asked.mode, asked.merge, asked.unsafe_foreign) == ("counts", model.MapMode.NEW, False, True)
+    assert [one.key for one in asked.elements] == [
+        model.Datum(json="1"), model.Datum(json="2"), model.Datum(json='"hex:03000000"'),
+    ]  # fmt: skip
+    assert run("map", "update", "counts", "--from", str(file), "-o", "json").json == {"written": 3}
+
+
+def test_a_file_goes_in_portions_and_tells_where_it_ended(run, skep, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(contents, "PORTION", 2)
+    file = tmp_path / "elements"
+    file.write_text("".join(f'{{"key": {key}, "value": 1}}\n' for key in (1, 2, 3, '"full"', 5)))
+    result = run("map", "update", "counts", "--from", str(file))
+    assert result.code == 9
+    assert [len(one.elements) for one in skep.asked] == [2, 2]
+    assert f'{file}, line 4, key "full": map 90 (counts) is full' in result.err
+    assert "it holds 2 elements at most; 3 elements were written before it" in result.err
+    monkeypatch.setattr(contents, "PORTION_BYTES", 1)
+    skep.asked.clear()
+    run("map", "update", "counts", "--from", str(file))
+    assert [len(one.elements) for one in skep.asked] == [1, 1, 1, 1]
+
+
+def test_a_wrong_file_writes_nothing(run, skep, tmp_path) -> None:
+    file = tmp_path / "elements"
+    file.write_text('{"key": 1, "value": 1}\n{"key": 2\n')
+    result = run("map", "update", "counts", "--from", str(file))
+    assert (result.code, skep.asked) == (10, [])
+    assert "line 2" in result.err
+    for words in (("1", "2", "--from", str(file)), ("--from", str(file), "--cpu", "1"), ()):
+        assert run("map", "update", "counts", *words).code == 2

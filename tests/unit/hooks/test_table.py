@@ -8,13 +8,12 @@ import json
 import pytest
 
 from skep import errors, hooks
-from skep.hooks import codec
+from skep.hooks import codec, uprobe, uprobe_multi
 from tests.unit import host
 
 ONE_OF = {
-    "uprobe": ["fn_name"],
-    "uretprobe": ["fn_name"],
-    "uprobe_multi": ["functions"],
+    uprobe.UprobeAttachment: ["fn_name"],
+    uprobe_multi.UprobeMultiAttachment: ["functions"],
 }
 """Options that are needed unless another is given, so that the table cannot call them required."""
 
@@ -49,8 +48,8 @@ def test_a_section_tells_the_type(section: str, name: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("section", "foreign"),
-    [("kprobe.session/x", True), ("lirc_mode2", True), ("struct_ops/x", False), ("xdp/devmap", True),
-     ("uprobe.session/x", True), ("prog", False), ("my_section", False), ("xdp", False)],
+    [("lirc_mode2", True), ("ksyscall/x", True), ("raw_tp.w/x", True), ("struct_ops/x", False), ("xdp/devmap", True),
+     ("prog", False), ("my_section", False), ("xdp", False)],
 )  # fmt: skip
 def test_sections_of_other_types_are_known_from_those_that_say_nothing(section: str, foreign: bool) -> None:
     assert hooks.is_foreign(section) is foreign
@@ -77,7 +76,7 @@ def test_every_option_reaches_the_attachment(hook: hooks.Hook[object]) -> None:
     parsed = {one.field: one.parse(one.example) for one in hook.options if one.example}
     assert isinstance(hook.build(parsed), hook.attachment)
     required = {one.field: parsed[one.field] for one in hook.options if one.required}
-    required.update({name: parsed[name] for name in ONE_OF.get(hook.name, ())})
+    required.update({name: parsed[name] for name in ONE_OF.get(hook.attachment, ())})
     whole, least = hook.build(parsed), hook.build(required)
     assert whole != least or len(hook.options) == len(required)
     placing = hooks.Placing(

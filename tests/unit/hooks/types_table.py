@@ -32,7 +32,7 @@ def made(text: str, *tried: Mapping[str, str]) -> str:
     answers = measured(old)
     if tried:
         here, guest = tried
-        answers = {name: (here[name], guest[name]) for name in here}
+        answers |= {name: (here[name], guest[name]) for name in here.keys() & guest.keys()}
     lines = [HEAD, tuple("---" for _ in HEAD), *(_row(hook.name, answers.get(hook.name)) for hook in hooks.HOOKS)]
     return before + BEGIN + "".join(f"| {' | '.join(cells)} |\n" for cells in lines) + END + after
 

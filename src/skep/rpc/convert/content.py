@@ -99,6 +99,7 @@ def pack_write(wanted: model.MapWrite) -> skep_pb2.WriteMapRequest:
         verb=_VERBS[wanted.verb],
         key=pack_datum(wanted.key),
         value=pack_datum(wanted.value),
+        values=map(_packed, wanted.values),
         cpu=wanted.cpu,
         mode=skep_pb2.MapMode.ValueType(wanted.mode.value),
         merge=wanted.merge,
@@ -111,18 +112,63 @@ def unpack_write(message: skep_pb2.WriteMapRequest) -> model.MapWrite:
     verb = next((verb for verb, number in _VERBS.items() if number == message.verb), None)
     if verb is None:
         raise errors.InvalidRequest("the request names no verb", do="fill in update or delete")
-    if message.mode not in {mode.value for mode in model.MapMode}:
-        raise errors.InvalidRequest(f"there is no mode {message.mode}", do="0 any, 1 new, 2 existing")
     return model.MapWrite(
         map=message.map,
         verb=verb,
         key=unpack_datum(message.key) if message.HasField("key") else None,
         value=unpack_datum(message.value) if message.HasField("value") else None,
+        values=tuple(unpack_datum(one) for one in message.values),
         cpu=message.cpu if message.HasField("cpu") else None,
-        mode=model.MapMode(message.mode),
+        mode=_mode(message.mode),
         merge=message.merge,
         unsafe_foreign=message.unsafe_foreign,
     )
+
+
+def pack_fill(wanted: model.MapFill) -> skep_pb2.FillMapRequest:
+    """Many elements to write as a message."""
+    return skep_pb2.FillMapRequest(
+        map=wanted.map,
+        elements=[
+            skep_pb2.MapElement(
+                key=pack_datum(each.key), value=pack_datum(each.value), values=map(_packed, each.values)
+            )
+            for each in wanted.elements
+        ],
+        mode=skep_pb2.MapMode.ValueType(wanted.mode.value),
+        merge=wanted.merge,
+        unsafe_foreign=wanted.unsafe_foreign,
+    )
+
+
+def unpack_fill(message: skep_pb2.FillMapRequest) -> model.MapFill:
+    """A message as many elements to write. InvalidRequest for a mode that is not known."""
+    return model.MapFill(
+        map=message.map,
+        elements=tuple(
+            model.MapElement(
+                key=unpack_datum(each.key) if each.HasField("key") else None,
+                value=unpack_datum(each.value) if each.HasField("value") else None,
+                values=tuple(unpack_datum(one) for one in each.values),
+            )
+            for each in message.elements
+        ),
+        mode=_mode(message.mode),
+        merge=message.merge,
+        unsafe_foreign=message.unsafe_foreign,
+    )
+
+
+def _packed(datum: model.Datum) -> skep_pb2.Datum:
+    packed = pack_datum(datum)
+    assert packed is not None
+    return packed
+
+
+def _mode(number: int) -> model.MapMode:
+    if number not in {mode.value for mode in model.MapMode}:
+        raise errors.InvalidRequest(f"there is no mode {number}", do="0 any, 1 new, 2 existing")
+    return model.MapMode(number)
 
 
 def pack_written(written: model.MapWritten) -> skep_pb2.MapWritten:
