@@ -254,18 +254,17 @@ def _fill(current: session.Session, wanted: model.MapFill, source: str, form: ou
     written = 0
     with current.open() as skep:
         for some in _portions(lines):
-            done = 0
+            done: int | None = None
             try:
                 for told in skep.map_fill(replace(wanted, elements=tuple(one.element for one in some))):
                     done = told
             except errors.SkepError as failed:
-                # Nothing was sent for what the daemon refuses as a whole; else the next is the one that failed.
-                if done < len(some):
+                if done is not None:  # else the map as a whole is refused
                     failed.what = _where(name, some[done], failed.what)
-                written += done
-                failed.why = "; ".join(filter(None, (failed.why, _elements(written) + " written before it")))
+                    written += done
+                    failed.why = "; ".join(filter(None, (failed.why, _elements(written) + " written before it")))
                 raise
-            written += done
+            written += done or 0
     document = {"written": written}
     output.show(
         output.View(

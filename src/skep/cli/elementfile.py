@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
@@ -72,28 +73,32 @@ def lines(text: str, name: str) -> Iterator[Line]:
 def _line(value: object, name: str, number: int) -> Line:
     if not isinstance(value, dict):
         raise _wrong(name, number, f"it is {json.dumps(value)[:40]}")
-    several = value.get("values", value.get("values_hex"))
-    if several is not None and not isinstance(several, list):
+    key = _datum(value.get("key"), value.get("key_hex"), name, number)
+    one = _datum(value.get("value"), value.get("value_hex"), name, number)
+    said, raw = value.get("values"), value.get("values_hex")
+    if not all(each is None or isinstance(each, list) for each in (said, raw)):
         raise _wrong(name, number, "its values are not a list")
-    key = _datum(value, "key")
-    one = _datum(value, "value")
-    if one is None and not several:
+    # Bytes that do not belong to the values beside them say nothing.
+    bytes_ = raw if said is None or len(raw or ()) == len(said) else None
+    values = tuple(_datum(each, its, name, number) for each, its in itertools.zip_longest(said or (), bytes_ or ()))
+    if one is None and not values:
         raise _wrong(name, number, "it has no value")
-    bytes_only = "values" not in value
-    element = model.MapElement(
-        key=key,
-        value=one,
-        values=tuple(model.Datum(json=json.dumps(f"hex:{each}" if bytes_only else each)) for each in several or ()),
+    return Line(
+        number=number,
+        key="" if key is None else key.json or f"hex:{(key.raw or b'').hex()}",
+        element=model.MapElement(key=key, value=one, values=tuple(each for each in values if each is not None)),
     )
-    return Line(number=number, key="" if key is None else key.json, element=element)
 
 
-def _datum(value: dict[str, object], field: str) -> model.Datum | None:
-    """What a person may have changed first, then the bytes."""
-    if field in value:
-        return model.Datum(json=json.dumps(value[field], ensure_ascii=False))
-    raw = value.get(f"{field}_hex")
-    return None if raw is None else model.Datum(json=json.dumps(f"hex:{raw}"))
+def _datum(value: object, raw: object, name: str, number: int) -> model.Datum | None:
+    """What people read, and the bytes that it was read from."""
+    if value is None and raw is None:
+        return None
+    try:
+        data = None if raw is None else bytes.fromhex(str(raw))
+    except ValueError as error:
+        raise _wrong(name, number, f"{str(raw)[:20]!r} are not bytes in hexadecimal") from error
+    return model.Datum(json="" if value is None else json.dumps(value, ensure_ascii=False), raw=data)
 
 
 def _blank(text: str, at: int) -> int:

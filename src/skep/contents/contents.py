@@ -138,11 +138,12 @@ class Contents:
 
     def fill(self, caller: model.Caller, wanted: model.MapFill) -> Iterator[int]:
         """Write many elements in their order; in the end how many are written, also where the next is refused: what
-        ``write`` raises comes after the number of those before."""
-        written = 0
+        ``write`` raises comes after the number of those before. No number: the map as a whole is refused."""
+        written: int | None = None
         verb = model.MapVerb.UPDATE
         try:
             with self._change(caller, verb, wanted.map, unsafe=wanted.unsafe_foreign) as (_, one, types):
+                written = 0
                 for each in wanted.elements:
                     element = model.MapWrite(
                         map=wanted.map,
@@ -156,7 +157,8 @@ class Contents:
                     self._update(one, types, element)
                     written += 1
         except errors.SkepError as refused:
-            yield written
+            if written is not None:
+                yield written
             raise refused
         yield written
 

@@ -56,7 +56,7 @@ def data(
     """
     if given is None:
         raise errors.InvalidRequest(f"a {what} is needed", do=f"give the {what} as JSON, or its {size} bytes as hex:…")
-    if given.raw is not None:
+    if given.raw is not None and (not given.json or _says(given, types, type_id, number=number)):
         if len(given.raw) != size:
             raise errors.InvalidRequest(
                 f"the {what} has {len(given.raw)} bytes", why=f"it takes {size}", do="give as many bytes as it takes"
@@ -86,6 +86,19 @@ def data(
             do="give it in hexadecimal",
         )
     return raw
+
+
+def _says(given: model.Datum, types: btf.Btf, type_id: int, *, number: bool) -> bool:
+    """Whether the bytes that are given are what the JSON beside them says."""
+    assert given.raw is not None
+    told = text(types, type_id, given.raw)
+    if number and len(given.raw) == 4:
+        told = str(_ID.unpack(given.raw)[0])
+    try:
+        value = json.loads(given.json)
+        return bool(value == (json.loads(told) if told else f"hex:{given.raw.hex()}"))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _number(value: values.Json, what: str) -> bytes:

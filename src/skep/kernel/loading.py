@@ -12,6 +12,7 @@ from typing import Any, Final
 from skep import errors, model, steps
 from skep.bytecode import btf, elf, relocated, struct_ops
 from skep.kernel import abi, bpffs, features, functions, observe, refused, sys, verifier, worker_client
+from skep.values import kinds
 
 _TAIL: Final = 1000  # characters
 
@@ -264,8 +265,8 @@ def _differs(name: str, definition: Any, reused: Mapping[str, _Reused], code: in
     )
     return errors.Conflict(
         f"map {name!r} cannot be shared",
-        why=", ".join(mine.difference(there.kernel)) or refused.explain(code),
-        do=f"the first number is the object's, the second that of {there.pin}; make them equal or do not share",
+        why=", ".join(mine.difference(there.kernel, lambda type: kinds.kind(type).name)) or refused.explain(code),
+        do=f"the first is the object's, the second that of {there.pin}; make them equal or do not share",
         errno=code,
     )
 

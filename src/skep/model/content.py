@@ -10,7 +10,11 @@ from skep.model import ids, observed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Datum:
-    """A key or value as a caller gives it: its bytes in memory order, or JSON that the map's BTF types."""
+    """A key or value as a caller gives it: its bytes in memory order, or JSON that the map's BTF types.
+
+    With both the bytes are meant as long as they say what the JSON says: what a dump printed goes back bit by bit
+    (padding, text with something behind its end), and what was edited since is taken from the JSON.
+    """
 
     json: str = ""
     raw: bytes | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from skep.model import ids
@@ -67,14 +68,17 @@ class KernelMap:
     kernel_value_type_id: int = 0
     """Type of the values in the kernel's own BTF: of a struct_ops map; else 0."""
 
-    def difference(self, other: KernelMap) -> tuple[str, ...]:
-        """Why ``other`` cannot stand in for this map, as "value size 4 against 8" clauses; empty when it can."""
+    def difference(self, other: KernelMap, named: Callable[[int], str] = str) -> tuple[str, ...]:
+        """Why ``other`` cannot stand in for this map, as "value size 4 against 8" clauses; empty when it can.
+
+        ``named``: a type for people.
+        """
         pairs = (
-            ("type", self.type, other.type),
+            ("type", named(self.type), named(other.type)),
             ("key size", self.key_size, other.key_size),
             ("value size", self.value_size, other.value_size),
             ("max entries", self.max_entries, other.max_entries),
-            ("flags", self.flags, other.flags),
+            ("flags", hex(self.flags), hex(other.flags)),
         )
         return tuple(f"{what} {mine} against {theirs}" for what, mine, theirs in pairs if mine != theirs)
 

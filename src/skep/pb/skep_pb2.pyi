@@ -3322,6 +3322,7 @@ class Datum(_message.Message):
     JSON_FIELD_NUMBER: _builtins.int
     RAW_FIELD_NUMBER: _builtins.int
     json: _builtins.str
+    """With raw beside it: raw is meant, as long as it says what this says."""
     raw: _builtins.bytes
     def __init__(
         self,

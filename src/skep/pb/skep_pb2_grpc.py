@@ -371,7 +371,7 @@ class SkepServicer:
     def FillMap(self, request, context):
         """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them.
         Writes many elements; each is written or not, and the first that is refused ends it. The answer says how many are
-        written, and comes before the error, too.
+        written, and comes before the error, too; before one about the map as a whole there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

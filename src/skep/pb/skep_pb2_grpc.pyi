@@ -89,7 +89,7 @@ class SkepStub:
     FillMap: _grpc.UnaryStreamMultiCallable[_skep_pb2.FillMapRequest, _skep_pb2.MapFilled]
     """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them.
     Writes many elements; each is written or not, and the first that is refused ends it. The answer says how many are
-    written, and comes before the error, too.
+    written, and comes before the error, too; before one about the map as a whole there is none.
     """
     MapEvents: _grpc.UnaryStreamMultiCallable[_skep_pb2.MapEventsRequest, _skep_pb2.MapRecords]
     RunProgram: _grpc.UnaryUnaryMultiCallable[_skep_pb2.RunProgramRequest, _skep_pb2.RunProgramResponse]
@@ -151,7 +151,7 @@ class SkepAsyncStub(SkepStub):
     FillMap: _aio.UnaryStreamMultiCallable[_skep_pb2.FillMapRequest, _skep_pb2.MapFilled]  # type: ignore[assignment]
     """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them.
     Writes many elements; each is written or not, and the first that is refused ends it. The answer says how many are
-    written, and comes before the error, too.
+    written, and comes before the error, too; before one about the map as a whole there is none.
     """
     MapEvents: _aio.UnaryStreamMultiCallable[_skep_pb2.MapEventsRequest, _skep_pb2.MapRecords]  # type: ignore[assignment]
     RunProgram: _aio.UnaryUnaryMultiCallable[_skep_pb2.RunProgramRequest, _skep_pb2.RunProgramResponse]  # type: ignore[assignment]
@@ -372,7 +372,7 @@ class SkepServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_skep_pb2.MapFilled], _abc.AsyncIterator[_skep_pb2.MapFilled]]:
         """Takes events out of a ring buffer or perf buffer, until the client ends the call. A change: others miss them.
         Writes many elements; each is written or not, and the first that is refused ends it. The answer says how many are
-        written, and comes before the error, too.
+        written, and comes before the error, too; before one about the map as a whole there is none.
         """
 
     @_abc_1.abstractmethod

@@ -140,7 +140,8 @@ def test_update_from_a_file(run, skep, tmp_path) -> None:
     (asked,) = skep.asked
     assert (asked.map, asked.mode, asked.merge, asked.unsafe_foreign) == ("counts", model.MapMode.NEW, False, True)
     assert [one.key for one in asked.elements] == [
-        model.Datum(json="1"), model.Datum(json="2"), model.Datum(json='"hex:03000000"'),
+        model.Datum(json="1", raw=b"\1\0\0\0"), model.Datum(json="2", raw=b"\2\0\0\0"),
+        model.Datum(json='"hex:03000000"', raw=b"\3\0\0\0"),
     ]  # fmt: skip
     assert run("map", "update", "counts", "--from", str(file), "-o", "json").json == {"written": 3}
 

@@ -23,13 +23,13 @@ def elements(text: str) -> list[tuple[int, model.MapElement]]:
     return [(one.number, one.element) for one in elementfile.lines(text, "f")]
 
 
-def datum(value: object) -> model.Datum:
-    return model.Datum(json=json.dumps(value))
+def datum(value: object, raw: str | None = None) -> model.Datum:
+    return model.Datum(json=json.dumps(value), raw=None if raw is None else bytes.fromhex(raw))
 
 
-FIRST = model.MapElement(key=datum(1), value=datum({"packets": 2}))
-SECOND = model.MapElement(key=datum("hex:0a00"), values=(datum(3), datum("hex:04")))
-THIRD = model.MapElement(key=datum("hex:0b"), values=(datum("hex:05"), datum("hex:06")))
+FIRST = model.MapElement(key=datum(1, "01000000"), value=datum({"packets": 2}, "02000000"))
+SECOND = model.MapElement(key=datum("hex:0a00", "0a00"), values=(datum(3, "03"), datum("hex:04", "04")))
+THIRD = model.MapElement(key=model.Datum(raw=b"\x0b"), values=(model.Datum(raw=b"\5"), model.Datum(raw=b"\6")))
 FOURTH = model.MapElement(value=datum(7))
 
 
@@ -61,6 +61,7 @@ def test_nothing_is_nothing(text: str) -> None:
         ('{"key": 1}', 1, "has no value"),
         ('{"key": 1, "values": 3}', 1, "not a list"),
         ('{"key": 1, "values": []}', 1, "has no value"),
+        ('{"key_hex": "0", "value": 1}', 1, "not bytes"),
         ('[{"key": 1, "value": 2}\n{"key": 3, "value": 4}]', 1, "a comma is missing"),
         ('[{"key": 1, "value": 2},\n{"key": 3, "value": 4}', 2, "cut off"),
         ("[" * 100_000, 1, ""),
