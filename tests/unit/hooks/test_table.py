@@ -36,6 +36,8 @@ every_hook = pytest.mark.parametrize("hook", hooks.HOOKS, ids=lambda one: one.na
         ("tracepoint/sched/sched_switch", "tracepoint"), ("tp/syscalls/x", "tracepoint"), ("tp_btf/x", "tp_btf"),
         ("uprobe", "uprobe"), ("uprobe/libc:malloc", "uprobe"), ("uprobe.s/x", "uprobe"),
         ("uprobe.multi/x", "uprobe_multi"), ("kprobe.multi/x", "kprobe_multi"),
+        ("kprobe.session/x", "kprobe_session"), ("uprobe.session", "uprobe_session"),
+        ("netkit/peer", "netkit"), ("struct_ops.s/init", "struct_ops"), ("freplace", "freplace"),
         ("uretprobe", "uretprobe"), ("uretprobe.s//bin/x:y", "uretprobe"),
         ("kprobe/x", "kprobe"), ("socket", "socket_filter"), ("sk_reuseport/migrate", "sk_reuseport"),
         ("syscall", "syscall"), ("lwt_xmit/x", "lwt_xmit"), ("prog", None), ("", None), ("xdpx", None), (".text", None),
