@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import installed
+from tests.kernel import types_rig, usdt_rig
 from tests.unit.house import unit_file
 
 NOBODY = 65534
@@ -75,19 +76,37 @@ def test_the_daemon_has_exactly_the_units_capabilities(skep: installed.Daemon) -
         ("tp_getppid.bpf.o", "tracepoint:tp_getppid", ("tracepoint", "{id}", "syscalls/sys_enter_getppid")),
         ("uprobe_count.bpf.o", "uprobe:uprobe_enter", ("uprobe", "{id}", "libc.so.6", "-f", "getppid")),
         ("uprobe_count.bpf.o", "uretprobe:uprobe_return", ("uprobe", "{id}", "libc.so.6", "-f", "getppid")),
+        ("usdt_count.bpf.o", "usdt:usdt_count", ("usdt", "{id}", "{probed}", "demo:plain")),
     ],
-    ids=["xdp", "tc", "tcx", "tracepoint", "uprobe", "uretprobe"],
+    ids=["xdp", "tc", "tcx", "tracepoint", "uprobe", "uretprobe", "usdt"],
 )
 def test_every_type_lives_its_life(skep: installed.Daemon, file: str, program: str, attach: tuple[str, ...]) -> None:
     """Load, attach, list, detach and unload need no capability that the unit does not give."""
     loaded = skep.skep("program", "load", "file", str(installed.EXAMPLES / file), "--programs", program)
     program_id = str(loaded["programs"][0]["record"]["program_id"])
-    link = skep.skep("link", "attach", *(word.format(id=program_id) for word in attach))
+    link = skep.skep("link", "attach", *(word.format(id=program_id, probed=usdt_rig.program()) for word in attach))
     link_id = str(link["record"]["id"])
     assert [row for row in skep.skep("program", "list")["programs"] if str(row["program_id"]) == program_id]
     assert skep.run("link", "detach", link_id).returncode == 0
     assert skep.run("program", "unload", program_id).returncode == 0
     assert skep.run("program", "get", program_id).returncode != 0
+
+
+def test_a_library_is_found_as_anybodys_process_sees_it(skep: installed.Daemon) -> None:
+    """Containers' processes are rarely root's, and their files are found below their root: CAP_SYS_PTRACE."""
+    loaded = skep.skep(
+        "program", "load", "file", str(installed.EXAMPLES / "uprobe_count.bpf.o"), "--programs", "uprobe:uprobe_enter"
+    )
+    program_id = str(loaded["programs"][0]["record"]["program_id"])
+    with subprocess.Popen([*AS_NOBODY, "sleep", "60"]) as other:
+        types_rig.until(lambda: Path(f"/proc/{other.pid}/comm").read_text() == "sleep\n")
+        try:
+            words = ("uprobe", program_id, "libc", "-f", "getppid", "--container-pid", str(other.pid))
+            link = skep.skep("link", "attach", *words)
+        finally:
+            other.kill()
+    assert skep.run("link", "detach", str(link["record"]["id"])).returncode == 0
+    assert skep.run("program", "unload", program_id).returncode == 0
 
 
 def test_a_file_is_opened_with_the_callers_rights(skep: installed.Daemon, reachable: Path) -> None:

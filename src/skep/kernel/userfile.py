@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import platform
 import stat
@@ -185,10 +186,11 @@ def _installed(root: _Root, machine: str) -> list[tuple[str, str]]:
     """The shared libraries in the directories of libraries: directory and name, in the order of the directories."""
     found: list[tuple[str, str]] = []
     for directory in (one.format(machine) for one in _DIRECTORIES):
-        with contextlib.suppress(OSError), sys.held(root.open(directory, os.O_RDONLY | os.O_DIRECTORY)) as fd:
-            for number, entry in enumerate(os.scandir(fd)):
-                if number == _MOST_ENTRIES:
-                    break
-                if ".so" in entry.name:
-                    found.append((directory, entry.name))
+        with (
+            contextlib.suppress(OSError),
+            sys.held(root.open(directory, os.O_RDONLY | os.O_DIRECTORY)) as fd,
+            os.scandir(fd) as entries,
+        ):
+            names = (entry.name for entry in itertools.islice(entries, _MOST_ENTRIES))
+            found.extend((directory, name) for name in names if ".so" in name)
     return found

@@ -158,3 +158,14 @@ def test_this_interpreter_has_functions() -> None:
     with open(sys.executable, "rb") as file:
         elf = elffile.Elf(lambda offset, size: os.pread(file.fileno(), size, offset))
         assert next(iter(elf.functions()), None)
+
+
+def test_a_name_that_ends_millions_of_others_is_given_up() -> None:
+    """A hostile string table costs bounded memory."""
+    data = bytearray(program(("a", FUNC, 1, 0x1000)))
+    sections_at = int.from_bytes(data[40:48], "little")
+    names = sections_at + 2 * 64
+    struct.pack_into("<QQ", data, names + 24, len(data), 2_000_000)
+    data += b"a\0" * 1_000_000
+    with pytest.raises(elffile.Malformed, match="end in 'a'"):
+        parse(bytes(data)).function("a")

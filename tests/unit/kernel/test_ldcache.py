@@ -82,3 +82,18 @@ def test_a_damaged_cache_is_read_without_an_error(data: st.DataObject) -> None:
     cut = bytes(damaged[: data.draw(st.integers(0, len(damaged)))])
     path = ldcache.find(cut, "libc", "x86_64")
     assert path is None or path.startswith("/")
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("libc", "/lib/libc.musl-x86_64.so.1"),
+        ("libz", "/usr/lib/libz.so.1"),
+        ("libz.so.1", "/usr/lib/libz.so.1"),
+        ("libplain", "/usr/lib/libplain.so"),
+        ("lib", None),
+    ],
+)
+def test_without_a_cache_the_first_file_that_fits_best(name: str, path: str | None) -> None:
+    files = ["/lib/libc.musl-x86_64.so.1", "/usr/lib/libz.so.1", "/usr/lib/libz.so.1.2", "/usr/lib/libplain.so"]
+    assert ldcache.best(files, name) == path
