@@ -321,6 +321,24 @@ def test_the_kernels_own_words_are_told(rig: manager_rig.Rig) -> None:
     assert rig.state() == before
 
 
+def test_looking_is_not_told_to_those_who_listen_for_changes(rig: manager_rig.Rig) -> None:
+    link = rig.attach(count(rig), on(rig, 1))
+
+    def look() -> bool:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as listener:
+            listener.bind((0, 1 << 3))  # RTNLGRP_TC
+            listener.setblocking(False)
+            rig.manager.links(model.LinkFilter())
+            rig.manager.chain("tc-ingress", rig.near)
+            rig.manager.doctor()
+            with pytest.raises(BlockingIOError):
+                listener.recv(1 << 16)
+            rig.manager.run(ROOT, model.UpdateLink(link=link, proceed_on=(OK,)))
+            return bool(listener.recv(1 << 16))
+
+    assert netns.inside(rig.network.path, look), "a change is told"
+
+
 # ---------------------------------------------------------------- twice
 
 

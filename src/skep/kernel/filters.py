@@ -61,7 +61,7 @@ def listed(ref: model.InterfaceRef) -> tuple[model.Filter, ...]:
     def look() -> tuple[model.Filter, ...]:
         ifindex = netns.here(ref).ifindex
         with netlink.Route() as route:
-            return tc.filters(route, ifindex, tc.qdisc(route, ifindex))
+            return tc.filters(route, ifindex, *tc.directions(tc.qdisc(route, ifindex)))
 
     return netns.inside(ref.netns, lambda: _told(f"cannot read the filters of {ref.name}", look))
 
@@ -72,7 +72,7 @@ def everywhere(path: str | None) -> tuple[model.Filter, ...]:
     def look() -> tuple[model.Filter, ...]:
         with netlink.Route() as route:
             places = sorted(tc.qdiscs(route).items())
-            return tuple(one for ifindex, kind in places for one in tc.filters(route, ifindex, kind))
+            return tuple(one for ifindex, kind in places for one in tc.filters(route, ifindex, *tc.directions(kind)))
 
     return netns.inside(path, lambda: _told("cannot read traffic-control filters", look))
 
@@ -230,14 +230,8 @@ def _inside(note: _Note, action: Callable[[netlink.Route], _Answer]) -> _Answer 
 
 def _find(route: netlink.Route, note: _Note, pin: model.LinkPin) -> model.Filter | None:
     """Our filter, None when it is gone or somebody else's is in its place."""
-    try:
-        there = tc.filters(route, note.ifindex, tc.qdisc(route, note.ifindex))
-    except netlink.Refusal as refusal:
-        if refusal.errno in (errno.ENODEV, errno.ENXIO):
-            return None
-        raise
-    wanted = _filter(note, pin)
-    return next((one for one in there if _place(one) == _place(wanted)), None)
+    wanted = _place(_filter(note, pin))
+    return next((one for one in tc.filters(route, note.ifindex, note.direction) if _place(one) == wanted), None)
 
 
 def _place(one: model.Filter) -> tuple[object, ...]:
@@ -257,7 +251,8 @@ def _filter(note: _Note, pin: model.LinkPin) -> model.Filter:
 
 
 def _is_empty_clsact(route: netlink.Route, ifindex: int) -> bool:
-    return tc.qdisc(route, ifindex) == tc.CLSACT and not tc.filters(route, ifindex, tc.CLSACT)
+    kind = tc.qdisc(route, ifindex)
+    return kind == tc.CLSACT and not tc.filters(route, ifindex, *tc.directions(kind))
 
 
 def _made_by(pins: bpffs.Bpffs, beside: model.LinkPin | None, note: _Note) -> bool:

@@ -15,8 +15,6 @@ from typing import Final, NamedTuple
 
 REQUEST: Final = 0x1
 ACK: Final = 0x4
-ECHO: Final = 0x8
-"""Send what is told to all listeners to the asker too: without it some requests are answered to everybody else only."""
 REPLACE: Final = 0x100
 EXCL: Final = 0x200
 CREATE: Final = 0x400

@@ -6,7 +6,6 @@ linux/pkt_cls.h, linux/pkt_sched.h.
 
 from __future__ import annotations
 
-import errno
 import socket
 import struct
 import sys
@@ -38,16 +37,12 @@ _ETH_P_ALL: Final = 3
 
 
 def qdisc(route: netlink.Route, ifindex: int) -> str:
-    """The kind of qdisc in an interface's ingress slot: "clsact" (Linux 4.5), "ingress", or "" for none."""
-    request = _TCMSG.pack(socket.AF_UNSPEC, 0, ifindex, 0, _TC_H_CLSACT, 0)
-    try:
-        answers = route.ask(_GETQDISC, netlink.ACK | netlink.ECHO, request)
-    except netlink.Refusal as refusal:
-        # EINVAL when there once was one: the kernel finds its placeholder, of which it has nothing to tell.
-        if refusal.errno in (errno.ENOENT, errno.EINVAL):
-            return ""
-        raise
-    return next((_text(netlink.attributes(one.body[_TCMSG.size :]).get(_KIND, b"")) for one in answers), "")
+    """The kind of qdisc in an interface's ingress slot: "clsact" (Linux 4.5), "ingress", or "" for none.
+
+    Out of the list of all: a question about one is answered to everybody who listens for changes, too
+    (``qdisc_get_notify``, net/sched/sch_api.c).
+    """
+    return qdiscs(route).get(ifindex, "")
 
 
 def qdiscs(route: netlink.Route) -> dict[int, str]:
@@ -72,15 +67,19 @@ def remove_clsact(route: netlink.Route, ifindex: int) -> None:
     route.ask(_DELQDISC, netlink.ACK, request + netlink.text(_KIND, CLSACT))
 
 
-def filters(route: netlink.Route, ifindex: int, kind: str) -> tuple[model.Filter, ...]:
-    """The filters on an interface whose qdisc is of ``kind``, in the order in which they are asked."""
-    if not kind:
-        return ()
+def directions(kind: str) -> tuple[str, ...]:
+    """Which filters a qdisc of ``kind`` has."""
+    return {CLSACT: (INGRESS, EGRESS), "ingress": (INGRESS,)}.get(kind, ())
+
+
+def filters(route: netlink.Route, ifindex: int, *wanted: str) -> tuple[model.Filter, ...]:
+    """The filters on an interface, in the order in which they are asked; () without a qdisc or interface.
+
+    ``wanted`` directions: asked about egress, an "ingress" qdisc answers with its ingress filters.
+    """
     name = _interface(ifindex)
-    # Asked about egress, an "ingress" qdisc answers with its ingress filters.
-    directions = (INGRESS, EGRESS) if kind == CLSACT else (INGRESS,)
     found: list[model.Filter] = []
-    for direction in directions:
+    for direction in wanted:
         request = _TCMSG.pack(socket.AF_UNSPEC, 0, ifindex, 0, _PARENTS[direction], 0)
         answers = route.ask(_GETTFILTER, netlink.DUMP, request)
         listed = [_filter(one.body, name, direction) for one in answers]
