@@ -259,7 +259,7 @@ NOBODY = 2**22 - 1
         ("print_elements", {"map": "4294967295"}, errors.NotFound, "no map with id"),
         ("print_elements", {"map": "/sys/fs/bpf/never/made"}, errors.NotFound, "no map at"),
         ("print_cgroups", {"cgroup": "/etc"}, errors.InvalidRequest, "not a cgroup"),
-        ("print_cgroups", {"cgroup": "/nowhere"}, errors.NotFound, "no cgroup"),
+        ("print_cgroups", {"cgroup": "/never/made/by/anybody"}, errors.NotFound, "no cgroup"),
         ("print_cgroups", {"pid": 1}, errors.InvalidRequest, "takes no pid"),
     ],
 )
