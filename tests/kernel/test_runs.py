@@ -41,8 +41,20 @@ CASES = {
         answer=(2, "XDP_PASS"),
         seen=lambda ran: ran.packet == b"\2\1\4" + FRAME[3:],
     ),
-    "tcx": Case(
+    "tc": Case(
         program="run_tc",
+        context=bytes(8) + struct.pack("=I", 41) + bytes(180),
+        answer=(2, "TC_ACT_SHOT"),
+        seen=lambda ran: ran.context[8:12] == struct.pack("=I", 42),
+    ),
+    "tcx": Case(
+        program="run_tcx",
+        context=bytes(8) + struct.pack("=I", 41) + bytes(180),
+        answer=(2, "TC_ACT_SHOT"),
+        seen=lambda ran: ran.context[8:12] == struct.pack("=I", 42),
+    ),
+    "netkit": Case(
+        program="run_netkit",
         context=bytes(8) + struct.pack("=I", 41) + bytes(180),
         answer=(2, "TC_ACT_SHOT"),
         seen=lambda ran: ran.context[8:12] == struct.pack("=I", 42),
