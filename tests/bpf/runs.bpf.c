@@ -35,12 +35,16 @@ SEC("xdp") int run_xdp(struct xdp_md *ctx)
 	return data[2] & 1 ? XDP_DROP : XDP_PASS;
 }
 
-SEC("tc") int run_tc(struct __sk_buff *skb)
+static __always_inline int mark(struct __sk_buff *skb)
 {
 	hit();
 	skb->mark += 1;
 	return 2; /* TC_ACT_SHOT */
 }
+
+SEC("tc") int run_tc(struct __sk_buff *skb) { return mark(skb); }
+SEC("tcx/ingress") int run_tcx(struct __sk_buff *skb) { return mark(skb); }
+SEC("netkit/primary") int run_netkit(struct __sk_buff *skb) { return mark(skb); }
 
 SEC("cgroup_skb/egress") int run_cgroup_skb(struct __sk_buff *skb) { hit(); return 1; }
 SEC("socket") int run_socket_filter(struct __sk_buff *skb) { hit(); return 20; }

@@ -41,8 +41,20 @@ CASES = {
         answer=(2, "XDP_PASS"),
         seen=lambda ran: ran.packet == b"\2\1\4" + FRAME[3:],
     ),
-    "tcx": Case(
+    "tc": Case(
         program="run_tc",
+        context=bytes(8) + struct.pack("=I", 41) + bytes(180),
+        answer=(2, "TC_ACT_SHOT"),
+        seen=lambda ran: ran.context[8:12] == struct.pack("=I", 42),
+    ),
+    "tcx": Case(
+        program="run_tcx",
+        context=bytes(8) + struct.pack("=I", 41) + bytes(180),
+        answer=(2, "TC_ACT_SHOT"),
+        seen=lambda ran: ran.context[8:12] == struct.pack("=I", 42),
+    ),
+    "netkit": Case(
+        program="run_netkit",
         context=bytes(8) + struct.pack("=I", 41) + bytes(180),
         answer=(2, "TC_ACT_SHOT"),
         seen=lambda ran: ran.context[8:12] == struct.pack("=I", 42),
@@ -259,7 +271,7 @@ NOBODY = 2**22 - 1
         ("print_elements", {"map": "4294967295"}, errors.NotFound, "no map with id"),
         ("print_elements", {"map": "/sys/fs/bpf/never/made"}, errors.NotFound, "no map at"),
         ("print_cgroups", {"cgroup": "/etc"}, errors.InvalidRequest, "not a cgroup"),
-        ("print_cgroups", {"cgroup": "/nowhere"}, errors.NotFound, "no cgroup"),
+        ("print_cgroups", {"cgroup": "/never/made/by/anybody"}, errors.NotFound, "no cgroup"),
         ("print_cgroups", {"pid": 1}, errors.InvalidRequest, "takes no pid"),
     ],
 )

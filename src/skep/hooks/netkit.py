@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skep import model
-from skep.hooks import hook, request, valid
+from skep.hooks import hook, request, runs, valid
 
 BPF_PROG_TYPE_SCHED_CLS = 3
 
@@ -90,6 +90,7 @@ HOOK = hook.Hook(
     name=model.HookName("netkit"),
     prog_type=BPF_PROG_TYPE_SCHED_CLS,
     sections=("netkit",),
+    runs=runs.TC,
     family=(model.HookName("netkit"),),
     attachment=NetkitAttachment,
     build=_build,

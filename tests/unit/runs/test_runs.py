@@ -118,7 +118,7 @@ def test_a_wrong_run_never_reaches_the_kernel(bed, wanted, kind, words) -> None:
 
 def test_types_that_cannot_be_run_name_those_that_can(bed) -> None:
     (point,) = bed.host.load("point")
-    with pytest.raises(errors.InvalidRequest, match="xdp, tcx") as told:
+    with pytest.raises(errors.InvalidRequest, match="xdp, tc, tcx") as told:
         bed.run(program=point)
     assert "tracepoint" in told.value.why
     with pytest.raises(errors.InvalidRequest, match="is read"):
