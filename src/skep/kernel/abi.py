@@ -50,8 +50,10 @@ PROG_TYPE_EXT: Final = 28
 PROG_TYPE_LSM: Final = 29
 
 # ---- enum bpf_attach_type, linux/bpf.h
+TRACE_RAW_TP: Final = 23  # 5.5
 TRACE_FENTRY: Final = 24  # 5.5
 LSM_MAC: Final = 27  # 5.7
+TRACE_ITER: Final = 28  # 5.8
 XDP: Final = 37  # 5.9
 PERF_EVENT: Final = 41  # 5.15
 TRACE_KPROBE_MULTI: Final = 42  # 5.18
