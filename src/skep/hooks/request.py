@@ -276,6 +276,17 @@ class StructOpsTarget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldMapTarget:
+    """The same where the kernel has no links for maps (before Linux 6.10): the map holds the program, for as long as
+    the map lives, and a note stands for the link."""
+
+    pin: str
+
+    def __str__(self) -> str:
+        return self.pin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedTarget:
     """What the program was loaded for; the kernel knows it. ``name`` is for people."""
 
@@ -301,6 +312,7 @@ Target = (
     | NetnsTarget
     | NetfilterTarget
     | MapTarget
+    | HeldMapTarget
     | StructOpsTarget
     | SocketTarget
     | LoadedTarget
