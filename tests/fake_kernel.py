@@ -389,6 +389,8 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
         self.check_target(target)
         if isinstance(target, request.PerfEventTarget) and target.pid is None and target.cpu is None:
             return tuple(dataclasses.replace(target, cpu=cpu) for cpu in self.cpus)
+        if isinstance(target, request.KprobeMultiTarget | request.UprobeMultiTarget):
+            return (dataclasses.replace(target, matched=len(target.patterns)),)
         return (target,)
 
     def kernel_types(self) -> bytes:

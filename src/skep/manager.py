@@ -112,6 +112,9 @@ class Manager:
             decided = join.join(
                 [self._decide(one, ids, lambda first: None) for one, ids in zip(ops, fresh, strict=True)]
             )
+            for step in decided.steps:
+                if isinstance(step, steps.CreateLink):
+                    self._kernel.check_target(step.candidates[0].target)
         return model.Preview(steps=describe.lines(decided), warnings=decided.warnings)
 
     def sweep(self) -> tuple[str, ...]:

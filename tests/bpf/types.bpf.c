@@ -37,7 +37,7 @@ COUNTING("kretprobe.multi/vfs_*", on_kretprobe_multi)
 COUNTING("usdt", on_usdt)
 COUNTING("uprobe.multi", on_uprobe_multi)
 COUNTING("uretprobe.multi", on_uretprobe_multi)
-SEC("perf_event") int on_perf_event(void *ctx) { hit(); return 0; }
+COUNTING("perf_event", on_perf_event)
 SEC("iter/task") int on_iterator(void *ctx) { hit(); return 0; }
 
 #define PASSING(section, name) SEC(section) int name(void *ctx) { hit(); return 1; }

@@ -174,6 +174,23 @@ def test_libbpf_of_backports_loads_and_attaches_the_same(
     assert run.left() == []
 
 
+def test_a_processor_s_event_goes_with_it_and_does_not_come_back(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Only a guest's processors may be switched off. docs/targets.md tells what is seen here."""
+    words = f"{sys.executable} -m tests.guest.processors >$SKEP_GUEST_RESULTS/story.json"
+    with boot(tmp_path, "--cpus", "2", "bash", "-c", words) as guest:
+        guest.finish(request)
+    told = json.loads((guest.results / "story.json").read_text())
+    assert [(one["state"], one["reason"], list(one["runs"].values())) for one in told] == [
+        ("attached", "", [True, True]),
+        ("partial", "cpu 1: gone", [True]),
+        ("attached", "", [True, False]),
+        ("attached", "", [True, True]),
+        ("partial", "cpu 1: came later", [True, False]),
+    ]
+
+
 def test_a_guest_that_takes_too_long_is_ended(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     before = time.monotonic()
     with boot(tmp_path, "--time", "3", "true") as run:

@@ -32,7 +32,7 @@ def _back_on_all_processors() -> Iterator[None]:
 
 
 def runs_on(rig: Rig, cpu: int) -> bool:
-    """Whether the program runs while this process works on a processor."""
+    """Whether the program, which counts only for this process, runs while it works on a processor."""
     os.sched_setaffinity(0, {cpu})
     before = rig.hits()
     end = time.process_time() + 0.1
@@ -47,7 +47,7 @@ def kernel_links() -> set[int]:
 
 
 def test_a_clock_of_every_processor_ticks_on_each_and_ends_on_each(rig: Rig) -> None:
-    program = rig.load("on_perf_event")
+    program = rig.load("on_perf_event", only_tgid=os.getpid())
     link = rig.attach(program, EVERYWHERE)
     (shown,) = rig.links()
     assert shown.record.places == tuple(f"cpu {cpu}" for cpu in cpus.online())
@@ -62,7 +62,7 @@ def test_a_clock_of_every_processor_ticks_on_each_and_ends_on_each(rig: Rig) -> 
 
 def test_a_processor_whose_kernel_link_is_taken_away_is_named(rig: Rig) -> None:
     """By removing its pin, as anybody with the right to may; replacing the program makes the link whole again."""
-    program = rig.load("on_perf_event")
+    program = rig.load("on_perf_event", only_tgid=os.getpid())
     rig.attach(program, EVERYWHERE)
     (shown,) = rig.links()
     os.unlink(shown.record.pins[0])
@@ -71,6 +71,7 @@ def test_a_processor_whose_kernel_link_is_taken_away_is_named(rig: Rig) -> None:
     expected = model.LinkState.PARTIAL if len(shown.record.places) > 1 else model.LinkState.DEFUNCT
     assert (told.state, told.missing) == (expected, shown.record.places[:1])
     assert "detached from outside" in told.reason
+    assert [runs_on(rig, cpu) for cpu in MINE] == [f"cpu {cpu}" not in told.missing for cpu in MINE]
     if expected is model.LinkState.DEFUNCT:
         return  # nothing is left to move
     rig.replace(program)

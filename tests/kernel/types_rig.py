@@ -42,15 +42,15 @@ class Rig:
         self._network: instance.Network | None = None
         self._group: socket_group.Group | None = None
 
-    def cgroup(self) -> str:
-        """A cgroup of this rig's own."""
+    def cgroup(self, kind: str = "") -> str:
+        """A cgroup of this rig's own; a unit's, given what kind of unit."""
         if not self._groups:
-            self.make_cgroup()
+            self.make_cgroup(kind)
         return self._groups[0]
 
-    def make_cgroup(self) -> str:
+    def make_cgroup(self, kind: str = "") -> str:
         """Another cgroup, removed with the rig."""
-        path = f"{cgroups()}/skep-types-{os.getpid()}-{next(_numbers)}"
+        path = f"{cgroups()}/skep-types-{os.getpid()}-{next(_numbers)}" + (f".{kind}" if kind else "")
         os.mkdir(path)
         self._groups.append(path)
         return path

@@ -24,11 +24,15 @@ class KprobeMultiAttachment:
         valid.some("a function or a pattern", self.functions)
 
 
+def _target(attachment: KprobeMultiAttachment) -> request.KprobeMultiTarget:
+    return request.KprobeMultiTarget(patterns=attachment.functions)
+
+
 def _requests(attachment: KprobeMultiAttachment, placing: hook.Placing) -> tuple[request.LinkRequest, ...]:
     returns = placing.section.removeprefix("?").startswith("kretprobe")
     return (
         request.LinkRequest(
-            target=request.KprobeMultiTarget(patterns=attachment.functions),
+            target=placing.found[0] if placing.found else _target(attachment),
             attach_type=BPF_TRACE_KPROBE_MULTI,
             flags=BPF_F_KPROBE_MULTI_RETURN if returns else 0,
             label="kretprobe.multi" if returns else "kprobe.multi",
@@ -52,6 +56,7 @@ HOOK = hook.Hook(
     attachment=KprobeMultiAttachment,
     build=_build,
     requests=_requests,
+    expands=_target,
     summary=_summary,
     expected_attach_type=BPF_TRACE_KPROBE_MULTI,
     config=("BPF_EVENTS", "FPROBE"),

@@ -34,7 +34,7 @@ class NetkitAttachment:
     priority: int
 
     def __post_init__(self) -> None:
-        valid.text("the interface's name", self.interface.name)
+        valid.interface(self.interface)
         valid.priority(self.priority)
         # A caller's plain text becomes the enum, so that values compare with `is` from here on.
         object.__setattr__(self, "side", parse_side(self.side))
@@ -130,9 +130,9 @@ HOOK = hook.Hook(
         hook.Option(
             field="netns",
             flags=("-n", "--netns"),
-            metavar="PATH",
+            metavar="NETNS",
             parse=valid.parse_text,
-            help="Network namespace of the primary device, as a path such as /run/netns/NAME.",
+            help="Network namespace of the primary device: a path, a name of `ip netns`, or pid:NUMBER.",
             example="/run/netns/x",
         ),
     ),

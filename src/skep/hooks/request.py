@@ -114,26 +114,33 @@ class PerfEventTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KprobeMultiTarget:
-    """Every kernel function that one of the shell patterns matches."""
+    """Every kernel function that one of the shell patterns matches; ``matched`` is how many, once it was looked."""
 
     patterns: tuple[str, ...]
+    matched: int | None = None
 
     def __str__(self) -> str:
-        return ",".join(self.patterns)
+        text = ",".join(self.patterns)
+        return text if self.matched is None else f"{text}: {self.matched} kernel function{'s' * (self.matched != 1)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UprobeMultiTarget:
-    """Places of one file: functions by name or shell pattern, and offsets from its start (bytes). See UprobeTarget."""
+    """Places of one file: functions by name or shell pattern, and offsets from its start (bytes). See UprobeTarget.
+
+    ``matched``: how many places that makes, once it was looked.
+    """
 
     path: str
     patterns: tuple[str, ...]
     offsets: tuple[int, ...]
     pid: int | None = None
     container_pid: int | None = None
+    matched: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.path} {','.join((*self.patterns, *(hex(one) for one in self.offsets)))}"
+        text = f"{self.path} {','.join((*self.patterns, *(hex(one) for one in self.offsets)))}"
+        return text if self.matched is None else f"{text}: {self.matched} place{'s' * (self.matched != 1)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +276,17 @@ class StructOpsTarget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldMapTarget:
+    """The same where the kernel has no links for maps (before Linux 6.10): the map holds the program, for as long as
+    the map lives, and a note stands for the link."""
+
+    pin: str
+
+    def __str__(self) -> str:
+        return self.pin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedTarget:
     """What the program was loaded for; the kernel knows it. ``name`` is for people."""
 
@@ -294,6 +312,7 @@ Target = (
     | NetnsTarget
     | NetfilterTarget
     | MapTarget
+    | HeldMapTarget
     | StructOpsTarget
     | SocketTarget
     | LoadedTarget

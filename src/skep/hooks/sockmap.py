@@ -32,9 +32,13 @@ def hook_of(
     """A type of the family."""
 
     def requests(attachment: SockmapAttachment, placing: hook.Placing) -> tuple[request.LinkRequest, ...]:
-        target = request.MapTarget(pin=attachment.map)
         number = made.attach_type(placing.section)
-        return (request.LinkRequest(target=target, attach_type=number, label=name),)
+        return (
+            request.LinkRequest(target=request.MapTarget(pin=attachment.map), attach_type=number, label=f"{name} link"),
+            request.LinkRequest(
+                target=request.HeldMapTarget(pin=attachment.map), attach_type=number, label="held by the map"
+            ),
+        )
 
     made = hook.Hook(
         name=model.HookName(name),

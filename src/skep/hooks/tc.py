@@ -50,7 +50,7 @@ class TcAttachment:
     proceed_on: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        valid.text("the interface's name", self.interface.name)
+        valid.interface(self.interface)
         valid.priority(self.priority)
         # A caller's plain text becomes the enum, so that values compare with `is` from here on.
         object.__setattr__(self, "direction", tcx.parse_direction(self.direction))
@@ -149,7 +149,7 @@ HOOK = hook.Hook(
         hook.Option(
             field="interface",
             metavar="IFACE",
-            help="Interface to attach to.",
+            help="Interface: its name, ifindex:NUMBER, or a quoted pattern for all that match now.",
             parse=valid.parse_text,
             required=True,
             example="eth0",
@@ -182,9 +182,9 @@ HOOK = hook.Hook(
         hook.Option(
             field="netns",
             flags=("-n", "--netns"),
-            metavar="PATH",
+            metavar="NETNS",
             parse=valid.parse_text,
-            help="Network namespace of the interface, as a path such as /run/netns/NAME.",
+            help="Network namespace of the interface: a path, a name of `ip netns`, or pid:NUMBER.",
             example="/run/netns/x",
         ),
     ),

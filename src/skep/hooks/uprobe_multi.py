@@ -40,17 +40,21 @@ class UprobeMultiAttachment:
             raise errors.InvalidRequest("no place in the target is named", do="name functions, or give offsets")
 
 
+def _target(attachment: UprobeMultiAttachment) -> request.UprobeMultiTarget:
+    return request.UprobeMultiTarget(
+        path=attachment.target,
+        patterns=attachment.functions,
+        offsets=attachment.offsets,
+        pid=attachment.pid,
+        container_pid=attachment.container_pid,
+    )
+
+
 def _requests(attachment: UprobeMultiAttachment, placing: hook.Placing) -> tuple[request.LinkRequest, ...]:
     returns = placing.section.removeprefix("?").startswith("uretprobe")
     return (
         request.LinkRequest(
-            target=request.UprobeMultiTarget(
-                path=attachment.target,
-                patterns=attachment.functions,
-                offsets=attachment.offsets,
-                pid=attachment.pid,
-                container_pid=attachment.container_pid,
-            ),
+            target=placing.found[0] if placing.found else _target(attachment),
             attach_type=BPF_TRACE_UPROBE_MULTI,
             flags=BPF_F_UPROBE_MULTI_RETURN if returns else 0,
             label="uretprobe.multi" if returns else "uprobe.multi",
@@ -85,6 +89,7 @@ HOOK = hook.Hook(
     attachment=UprobeMultiAttachment,
     build=_build,
     requests=_requests,
+    expands=_target,
     summary=_summary,
     expected_attach_type=BPF_TRACE_UPROBE_MULTI,
     config=("BPF_EVENTS", "UPROBES"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from skep import errors, hooks, model, paths, store
-from skep.hooks import request, socket
+from skep.hooks import request, socket, sockmap
 from skep.inventory import chains, resolve
 from skep.kernel import door
 
@@ -151,11 +151,15 @@ def _by_kernel(record: model.LinkRecord, chain: model.ChainRecord | None, sight:
     else:
         found = tuple(one for pin in pins if (one := sight.filters.get(pin) or sight.at(pin)) is not None)
     on_interface = hooks.by_name(record.hook).interface is not None
+    kept = isinstance(record.attachment, sockmap.SockmapAttachment) and not any(expected)
     # A link whose device was deleted, or that was detached from outside, stays as a husk with interface number 0.
     alive = [one for one in found if not one.defunct and (one.ifindex or not on_interface)]
     present = bool(pins) and all(pin in sight.pinned for pin in pins)
     reason = ""
-    if len(found) < len(expected):
+    if kept and found:
+        # Before Linux 6.10; the note in the pin's place tells it.
+        reason = found[0].detail if found[0].defunct else "held by its map, without a link: it ends with the map"
+    elif len(found) < len(expected):
         reason = "its kernel link is gone" if any(expected) else "its pin is gone"
     elif len(alive) < len(found):
         gone = "interface" if on_interface else "place"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
-from skep import model, store
-from skep.hooks import sk_reuseport, socket
+from skep import errors, model, store
+from skep.hooks import request, sk_reuseport, socket
 from skep.kernel import door
 from skep.plan import find, need
 from skep.plan.world import Fresh, World
@@ -48,7 +48,7 @@ def observe(
         objects={digest: one for digest in wanted.objects if (one := remembered.object(digest)) is not None},
         links_at={pin: kernel.link(pin) for pin in wanted.links},
         programs_at={pin: kernel.program(pin) for pin in wanted.programs},
-        found={target: kernel.places(target) for target in wanted.targets},
+        found={target: _found(kernel, operation, target) for target in wanted.targets},
         interface=seen,
         socket=_socket(kernel, operation, world, fresh),
         tcx_on=() if wanted.tcx is None else kernel.tcx_on(*wanted.tcx),
@@ -72,6 +72,17 @@ def _socket(kernel: door.Kernel, operation: model.Operation, world: World, fresh
         return None
     several = find.program(world, fresh, operation.program).hook == sk_reuseport.HOOK.name
     return kernel.socket(socket.parse(wanted.socket), wanted.netns, several=several)
+
+
+def _found(kernel: door.Kernel, operation: model.Operation, target: request.Target) -> tuple[request.Target, ...]:
+    """What a target stands for. Only who attaches must be told at once that it is gone: a link of the program that is
+    replaced may have ended with it, and is left alone then."""
+    try:
+        return kernel.places(target)
+    except errors.NotFound:
+        if isinstance(operation, model.Attach):
+            raise
+        return ()
 
 
 def _foreign(

@@ -24,6 +24,8 @@ MAP_GET_NEXT_ID: Final = 12  # 4.13
 PROG_GET_FD_BY_ID: Final = 13  # 4.13
 MAP_GET_FD_BY_ID: Final = 14  # 4.13
 OBJ_GET_INFO_BY_FD: Final = 15  # 4.13
+PROG_ATTACH: Final = 8  # 4.10
+PROG_DETACH: Final = 9  # 4.10
 PROG_QUERY: Final = 16  # 4.15
 RAW_TRACEPOINT_OPEN: Final = 17  # 4.17
 BTF_LOAD: Final = 18  # 4.18
@@ -50,8 +52,10 @@ PROG_TYPE_EXT: Final = 28
 PROG_TYPE_LSM: Final = 29
 
 # ---- enum bpf_attach_type, linux/bpf.h
+TRACE_RAW_TP: Final = 23  # 5.5
 TRACE_FENTRY: Final = 24  # 5.5
 LSM_MAC: Final = 27  # 5.7
+TRACE_ITER: Final = 28  # 5.8
 XDP: Final = 37  # 5.9
 PERF_EVENT: Final = 41  # 5.15
 TRACE_KPROBE_MULTI: Final = 42  # 5.18
@@ -137,6 +141,7 @@ ATTR_RAW_TRACEPOINT_OPEN: Final = struct.Struct("=QI4x")
 """name (0: what the program was loaded for), prog_fd; a cookie follows since 6.10"""
 ATTR_LINK_UPDATE: Final = struct.Struct("=IIII")
 """link_fd, new_prog_fd, flags, old_prog_fd"""
+ATTR_PROG_ATTACH: Final = struct.Struct("=IIII")  # target_fd, attach_bpf_fd, attach_type, attach_flags
 ATTR_PROG_QUERY: Final = struct.Struct("=IIIIQI4xQQQQ")
 """target, attach_type, query_flags, attach_flags, prog_ids, count (in and out), prog_attach_flags, link_ids,
 link_attach_flags, revision"""

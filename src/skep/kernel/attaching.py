@@ -6,11 +6,12 @@ that the kernel cannot do (no driver support, MTU too large) is noted and the ne
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 
 from skep import errors, hooks, model, steps
 from skep.hooks import request
-from skep.kernel import bpffs, features, filters, observe, refused, registration, sockets, sys, targets
+from skep.kernel import bpffs, features, filters, held, observe, refused, registration, sockets, sys, targets
 
 
 def attach(
@@ -25,6 +26,9 @@ def attach(
         notes: list[str] = []
         last: errors.SkepError | None = None
         for taken, candidate in enumerate(candidates):
+            if isinstance(candidate.target, request.HeldMapTarget):
+                made = held.attach(pins, program_fd, candidate, candidate.target, pin)
+                return dataclasses.replace(made, taken=taken, refused=tuple(notes))
             try:
                 link_fd, interface = targets.create(pins, program_fd, candidate)
             except errors.Rejected as refusal:
@@ -84,6 +88,8 @@ def swap(pins: bpffs.Bpffs, link: model.LinkPin, old: model.ProgramPin | None, n
     """BPF_LINK_UPDATE; with ``old`` only if that one runs. False when the link's pin is missing."""
     if sockets.is_noted(link):
         return sockets.swap(pins, link, old, new)
+    if held.is_noted(pins, link):
+        return held.swap(pins, link, old, new)
     link_fd = pins.get(link)
     if link_fd is None:
         return False

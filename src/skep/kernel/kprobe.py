@@ -19,6 +19,8 @@ _SUGGESTED_FROM: Final = 5_000  # names that are compared for near misses
 def open_event(target: request.KprobeTarget) -> int:
     """An event of the kprobe PMU (Linux 4.17). ``Unsupported`` where the kernel has none."""
     kind = perf.pmu_type("kprobe")
+    if target.offset:
+        _refuse_beyond(target)
     config = perf.retprobe_bit("kprobe") if target.retprobe else 0
     name = ctypes.create_string_buffer(target.symbol.encode())
     attr = perf.attr_of(kind, config, config1=ctypes.addressof(name), config2=target.offset)
@@ -44,6 +46,8 @@ def check(target: request.KprobeTarget) -> None:
     perf.pmu_type("kprobe")
     if target.symbol not in functions():
         raise no_function(target.symbol)
+    if target.offset:
+        _refuse_beyond(target)
 
 
 def functions() -> frozenset[str]:
@@ -58,15 +62,55 @@ def matching(pattern: str) -> tuple[str, ...]:
 
 def no_function(name: str) -> errors.NotFound:
     """The error for a kernel function that is not there, with near misses."""
-    alike = [one for one in functions() if one[:2] == name[:2] and abs(len(one) - len(name)) <= 4]
-    near = errors.near_misses(name, alike[:_SUGGESTED_FROM])
+    alike = near(name)
     return errors.NotFound(
         f"no kernel function {name!r}",
         why="neither the kernel nor a loaded module has it",
-        near=near,
-        do="" if near else f"see {_SYMBOLS}",
+        near=alike,
+        do="" if alike else f"see {_SYMBOLS}",
         errno=errno.ENOENT,
     )
+
+
+def near(name: str) -> tuple[str, ...]:
+    """Functions whose names look like one, among those that begin alike: comparing all would take seconds."""
+    alike = sorted(one for one in functions() if one[:2] == name[:2] and abs(len(one) - len(name)) <= 4)
+    return errors.near_misses(name, alike[:_SUGGESTED_FROM])
+
+
+def size(symbol: str) -> int | None:
+    """At most how many bytes a function has: up to what follows it. None where addresses are hidden, or for the last.
+
+    The kernel keeps no sizes; of several functions of one name the largest is told.
+    """
+    starts: list[tuple[str, int]] = []
+    following: dict[str, list[int]] = {}
+    with open(_SYMBOLS, encoding="ascii", errors="replace") as file:
+        for line in file:
+            address, kind, name, *module = line.split()
+            if kind in "tTwW":
+                where = module[0] if module else ""
+                following.setdefault(where, []).append(int(address, 16))
+                if name == symbol:
+                    starts.append((where, int(address, 16)))
+    sizes = []
+    for where, start in starts:
+        after = [one for one in following[where] if one > start]
+        if not start or not after:
+            return None
+        sizes.append(min(after) - start)
+    return max(sizes, default=None)
+
+
+def _refuse_beyond(target: request.KprobeTarget) -> None:
+    """The kernel would probe whatever comes after the function, or say EILSEQ."""
+    room = size(target.symbol)
+    if room is not None and target.offset >= room:
+        raise errors.InvalidRequest(
+            f"cannot probe the kernel function {target}",
+            why=f"it has at most {room} ({room:#x}) bytes",
+            do="give the offset of an instruction inside it",
+        )
 
 
 def _functions() -> Iterator[str]:

@@ -24,6 +24,7 @@ from skep.kernel import (
     features,
     files,
     filters,
+    held,
     loading,
     namespaces,
     netns,
@@ -136,7 +137,7 @@ class Linux:
         if fd is None:
             fd = self._pins.get(pin, "bpf-map")
         if fd is None:
-            return None
+            return held.observed(self._pins, pin)
         with sys.held(fd):
             return attaching.seen(fd)
 
@@ -339,6 +340,8 @@ class Linux:
             sockets.detach(self._pins, pin)
         elif filters.is_noted(pin):
             filters.detach(self._pins, pin)
+        elif held.is_noted(self._pins, pin):
+            held.detach(self._pins, pin)
         else:
             detaching.detach(self._pins, pin)
 

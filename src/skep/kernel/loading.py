@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from skep import errors, model, steps
 from skep.bytecode import btf, elf, relocated, struct_ops
-from skep.kernel import abi, bpffs, features, functions, observe, refused, sys, verifier, worker_client
+from skep.kernel import abi, aims, bpffs, features, functions, observe, refused, sys, verifier, worker_client
 from skep.values import kinds
 
 _TAIL: Final = 1000  # characters
@@ -232,11 +232,10 @@ def _explain(head: Mapping[str, Any], wanted: steps.ObjectLoad, reused: Mapping[
                 do="" if near else "it has " + (", ".join(known) or "none"),
             )
         case "target":
-            name = str(error.get("name"))
-            missed = next((one.attach_program for one in wanted.programs if one.name == name), None)
-            if missed is not None:
-                return _no_target(str(error.get("target")), name, missed, code)
-            return _no_function(str(error.get("target")), name, code)
+            program = next(one for one in wanted.programs if one.name == str(error.get("name")))
+            if program.attach_program is not None:
+                return _no_target(str(error.get("target")), program.name, program.attach_program, code)
+            return _no_function(program, str(error.get("target")), code)
         case "patch":
             return errors.InvalidRequest(
                 f"global data cannot be set in section {error.get('section')}",
@@ -279,7 +278,7 @@ def _refused_load(wanted: steps.ObjectLoad, code: int, messages: str, log: str) 
         return verifier.refusal(program.name, program.prog_type, program.expected_attach_type, code, log)
     complaint = _complaint(messages)
     if program.attach_func is not None and code in (errno.ESRCH, errno.ENOENT):
-        return _no_function(program.attach_func, program.name, code)
+        return _no_function(program, program.attach_func, code)
     if "map '" in complaint and "failed to create" in complaint:
         return refused.general(complaint, OSError(code, ""), do="check its type, sizes and flags")
     failed = f"prog '{program.name}': BPF program load failed" in messages
@@ -296,11 +295,13 @@ def _refused_load(wanted: steps.ObjectLoad, code: int, messages: str, log: str) 
     )
 
 
-def _no_function(target: str, program: str, code: int) -> errors.SkepError:
+def _no_function(program: steps.ProgramLoad, target: str, code: int) -> errors.SkepError:
+    near = aims.near(program, target)
     return errors.NotFound(
-        f"program {program!r} cannot be attached to {target!r}",
+        f"program {program.name!r} cannot be attached to {target!r}",
         why="neither the kernel's BTF nor that of a module that is loaded now has it",
-        do="check the name; if it belongs to a module, load that first (modprobe)",
+        near=near,
+        do="" if near else "check the name; if it belongs to a module, load that first (modprobe)",
         errno=code,
     )
 

@@ -137,7 +137,8 @@ class Links:
             case abi.LINK_TYPE_NETFILTER:
                 attach_type = abi.NETFILTER
             case abi.LINK_TYPE_KPROBE_MULTI:
-                attach_type, detail = abi.TRACE_KPROBE_MULTI, f"{words[2]} functions"
+                attach_type = abi.TRACE_KPROBE_MULTI
+                detail = f"{words[2]} functions" if words[2] else ""  # told since 6.6
             case abi.LINK_TYPE_UPROBE_MULTI:
                 count = int.from_bytes(self._info.buffer.raw[abi.LINK_INFO_UPROBE_COUNT_AT :][:4], "little")
                 attach_type, detail = abi.TRACE_UPROBE_MULTI, f"{count} places" if count else ""

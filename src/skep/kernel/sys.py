@@ -185,13 +185,37 @@ def info(fd: int, into: Buffer) -> None:
     bpf(abi.OBJ_GET_INFO_BY_FD, attr)
 
 
-def prog_query(ifindex: int, attach_type: int, room: int = 64) -> tuple[list[int], list[int]]:
-    """Program ids and link ids on an ordered hook of an interface in the calling thread's network namespace."""
+def prog_attach(target: int, program: int, attach_type: int) -> None:
+    """Give a target, by its descriptor, a program without a link; what it has is replaced."""
+    bpf(abi.PROG_ATTACH, abi.ATTR_PROG_ATTACH.pack(target, program, attach_type, 0))
+
+
+def prog_detach(target: int, program: int, attach_type: int) -> None:
+    """Take a program away that was attached without a link. ``ENOENT``: it is not there."""
+    bpf(abi.PROG_DETACH, abi.ATTR_PROG_ATTACH.pack(target, program, attach_type, 0))
+
+
+def prog_query(ifindex: int, attach_type: int, room: int = 64, *, linked: bool = True) -> tuple[list[int], list[int]]:
+    """Program ids and link ids on an ordered hook of an interface in the calling thread's network namespace.
+
+    Or on any target by its descriptor; not ``linked``: of one that knows no links.
+    """
     while True:
         programs, links = (ctypes.c_uint32 * room)(), (ctypes.c_uint32 * room)()
         attr = ctypes.create_string_buffer(abi.ATTR_PROG_QUERY.size)
         abi.ATTR_PROG_QUERY.pack_into(
-            attr, 0, ifindex, attach_type, 0, 0, ctypes.addressof(programs), room, 0, ctypes.addressof(links), 0, 0
+            attr,
+            0,
+            ifindex,
+            attach_type,
+            0,
+            0,
+            ctypes.addressof(programs),
+            room,
+            0,
+            ctypes.addressof(links) if linked else 0,
+            0,
+            0,
         )
         try:
             bpf(abi.PROG_QUERY, attr)

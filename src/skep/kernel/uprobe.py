@@ -67,8 +67,13 @@ def _matching(fd: int, path: str, pattern: str) -> tuple[int, ...]:
             f"cannot find {pattern!r} in {path}", why=str(damaged), do="give offsets instead"
         ) from damaged
     if not found:
+        near = _near(elf, pattern.strip("*?"))
         raise errors.NotFound(
-            f"no function {pattern!r} in {path}", why="no name matches", do="see `nm` and `nm -D`", errno=errno.ENOENT
+            f"no function {pattern!r} in {path}",
+            why="no name matches",
+            near=near,
+            do="" if near else "see `nm` and `nm -D`",
+            errno=errno.ENOENT,
         )
     return tuple(found)
 

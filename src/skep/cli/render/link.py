@@ -84,6 +84,9 @@ def _status(link: model.Link) -> Iterator[tuple[str, str]]:
     yield "State", status.state + (f" ({status.reason})" if status.reason else "")
     yield "Kernel Seen", str(bool(status.kernel)).lower()
     yield "Pin Present", str(status.pin_present).lower()
+    told = [one.detail for one in status.kernel if one.detail]
+    if told and not link.record.places and hooks.by_name(link.record.hook).expands is not None:
+        yield "Matched", told[0]
     if link.record.places:
         yield (
             "Kernel Links",

@@ -43,6 +43,7 @@ PLACES: Final[Mapping[type, Place[Any]]] = {  # Any: each kind of place has a ty
     request.NetnsTarget: network.PLACE,
     request.NetfilterTarget: netfilter.PLACE,
     request.MapTarget: sockmap.PLACE,
+    request.HeldMapTarget: sockmap.HELD,
     request.StructOpsTarget: struct_ops.PLACE,
     request.SocketTarget: socket.PLACE,
     request.LoadedTarget: tracing.LOADED,

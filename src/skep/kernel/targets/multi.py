@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import errno
 import os
 from typing import Final
@@ -11,6 +12,9 @@ from skep import errors
 from skep.hooks import request
 from skep.kernel import abi, bpffs, kprobe, refused, sys, uprobe
 from skep.kernel.targets.place import Made, Place
+
+_MOST: Final = 1 << 20
+"""MAX_KPROBE_MULTI_CNT and MAX_UPROBE_MULTI_CNT, kernel/trace/bpf_trace.c."""
 
 
 def _functions(target: request.KprobeMultiTarget) -> tuple[str, ...]:
@@ -21,10 +25,12 @@ def _functions(target: request.KprobeMultiTarget) -> tuple[str, ...]:
             continue
         matching = kprobe.matching(pattern)
         if not matching:
+            near = kprobe.near(pattern.strip("*?"))
             raise errors.NotFound(
                 f"no kernel function matches {pattern!r}",
                 why="neither the kernel nor a loaded module has one that can be traced",
-                do="see available_filter_functions below tracefs",
+                near=near,
+                do="" if near else "see available_filter_functions below tracefs",
                 errno=errno.ENOENT,
             )
         found.update(dict.fromkeys(matching))
@@ -32,10 +38,17 @@ def _functions(target: request.KprobeMultiTarget) -> tuple[str, ...]:
 
 
 def _check_functions(target: request.KprobeMultiTarget) -> None:
-    known = kprobe.functions()
-    for name in _functions(target):
+    _count_functions(target)
+
+
+def _count_functions(target: request.KprobeMultiTarget) -> tuple[request.KprobeMultiTarget, ...]:
+    """The target with how many functions it means."""
+    known, found = kprobe.functions(), _functions(target)
+    for name in found:
         if name not in known:
             raise kprobe.no_function(name)
+    _refuse_too_many(str(target), len(found))
+    return (dataclasses.replace(target, matched=len(found)),)
 
 
 def _on_functions(
@@ -60,6 +73,24 @@ def _check_places(target: request.UprobeMultiTarget) -> None:
     os.close(uprobe.resolve_all(target)[0].fd)
 
 
+def _count_places(target: request.UprobeMultiTarget) -> tuple[request.UprobeMultiTarget, ...]:
+    """The target with how many places it means."""
+    place, found = uprobe.resolve_all(target)
+    os.close(place.fd)
+    _refuse_too_many(str(target), len(found))
+    return (dataclasses.replace(target, matched=len(found)),)
+
+
+def _refuse_too_many(what: str, number: int) -> None:
+    if number > _MOST:
+        raise errors.Exhausted(
+            f"cannot attach to {what}",
+            why=f"{number} places match, and the kernel takes {_MOST} for one link",
+            do="use narrower patterns",
+            errno=errno.E2BIG,
+        )
+
+
 def _on_places(
     pins: bpffs.Bpffs, program: int, candidate: request.LinkRequest, target: request.UprobeMultiTarget
 ) -> Made:
@@ -81,5 +112,5 @@ def _on_places(
             raise refused.general(what, refusal, feature="uprobe.multi links", first="6.6") from refusal
 
 
-KPROBES: Final = Place(check=_check_functions, create=_on_functions)
-UPROBES: Final = Place(check=_check_places, create=_on_places)
+KPROBES: Final = Place(check=_check_functions, create=_on_functions, expand=_count_functions)
+UPROBES: Final = Place(check=_check_places, create=_on_places, expand=_count_places)
