@@ -14,9 +14,9 @@ from tests.kernel.types_rig import ROOT, Rig
 from tests.kernel.wrong_values import Wrong
 
 ELSEWHERE = {
-    "struct_ops": "test_struct_ops",  # several programs of one load, which are attached together
-    "freplace": "test_freplace",  # its place is another program
-    "netkit": "test_netkit",  # its interfaces are a kind of their own
+    "struct_ops": "test_struct_ops.py",  # several programs of one load, which are attached together
+    "freplace": "test_freplace.py",  # its place is another program
+    "netkit": "test_netkit.py",  # its interfaces are a kind of their own
 }
 """Types that no case of ``type_cases`` fits, and the tests that do for each what is done here for the others."""
 NAMES = tuple(str(hook.name) for hook in hooks.HOOKS if not hook.unattached and hook.name not in ELSEWHERE)

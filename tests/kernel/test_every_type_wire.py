@@ -113,5 +113,7 @@ def put(message: Any, field: str, row: Wrong) -> bool:  # Any: one of the attach
 
 def test_every_attachment_has_a_message() -> None:
     for hook in hooks.HOOKS:
+        if hook.unattached:
+            continue
         attachment = hook.build({one.field: one.parse(one.example) for one in hook.options if one.example})
         assert convert.unpack(convert.pack(attachment)) == attachment, hook.name

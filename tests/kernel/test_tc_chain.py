@@ -504,5 +504,5 @@ def test_a_note_that_cannot_be_read_stops_nothing(rig: manager_rig.Rig) -> None:
 
 def test_nothing_but_a_note_is_taken_for_a_filter(rig: manager_rig.Rig) -> None:
     assert isinstance(rig.kernel, linux.Linux)
-    assert filters.is_noted("/x/chains/tc-ingress-1-2/filter")
-    assert not filters.is_noted("/x/sets/1/a_filter")
+    assert filters.is_noted(rig.kernel._pins, model.LinkPin("/x/chains/tc-ingress-1-2/filter"))
+    assert not filters.is_noted(rig.kernel._pins, model.LinkPin("/x/sets/1/a_filter"))

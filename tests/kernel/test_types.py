@@ -84,4 +84,4 @@ def test_every_type_is_proven_here() -> None:
     attached = {hook.name for hook in hooks.HOOKS if not hook.unattached}  # for the others see test_runs
     assert attached == {case.hook for case in CASES.values()} | set(every_type.ELSEWHERE)
     for name in every_type.ELSEWHERE.values():
-        assert Path(__file__).with_name(f"{name}.py").exists()
+        assert Path(__file__).with_name(name).exists()

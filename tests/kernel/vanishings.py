@@ -73,6 +73,7 @@ NETNS = Vanishing(
 
 VANISHINGS: dict[type, tuple[Vanishing, ...]] = {
     request.InterfaceTarget: INTERFACE,
+    request.FilterTarget: INTERFACE,
     request.NetnsTarget: (NETNS,),
     request.NetfilterTarget: (
         Vanishing(
@@ -97,6 +98,7 @@ VANISHINGS: dict[type, tuple[Vanishing, ...]] = {
 
 HELD: dict[type, str] = {
     request.StructOpsTarget: "a registration holds its map, and that its programs",
+    request.HeldMapTarget: "no kernel of the tests lacks the links; what stands for one is in test_held_by_map",
     request.MapTarget: "a link holds its map, also when its pins are removed",
     request.TracepointTarget: "an event holds its module",
     request.RawTracepointTarget: "a link holds its module",

@@ -22,6 +22,7 @@ from skep.hooks import (
     raw_tracepoint,
     socket,
     sockmap,
+    tc,
     tcx,
     tracepoint,
     uprobe,
@@ -98,6 +99,13 @@ WRONG: dict[type, dict[str, tuple[Wrong, ...]]] = {
         "priority": PRIORITY,
         "proceed_on": (Wrong(value=[7], says="7 is not an XDP verdict"),),
         "mode": (Wrong(value="fast", says="it is one of drv, skb, hw"),),
+    },
+    tc.TcAttachment: {
+        "interface": INTERFACE,
+        "netns": NETNS,
+        "priority": PRIORITY,
+        "direction": (Wrong(value="sideways", says="it is one of ingress, egress"),),
+        "proceed_on": (Wrong(value=[77], says="77 is not"),),
     },
     tcx.TcxAttachment: {
         "interface": INTERFACE,

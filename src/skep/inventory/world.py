@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
-from skep import errors, model, store
+from skep import errors, hooks, model, store
 from skep.hooks import request, sk_reuseport, socket
 from skep.kernel import door
 from skep.plan import find, need
@@ -70,7 +70,10 @@ def _socket(kernel: door.Kernel, operation: model.Operation, world: World, fresh
     wanted = need.socket_of(operation)
     if wanted is None or not isinstance(operation, model.Attach):
         return None
-    several = find.program(world, fresh, operation.program).hook == sk_reuseport.HOOK.name
+    hook = find.program(world, fresh, operation.program).hook
+    if hooks.by_name(hook).attachment is not socket.SocketAttachment:
+        return None  # the plan will say that it cannot be attached that way
+    several = hook == sk_reuseport.HOOK.name
     return kernel.socket(socket.parse(wanted.socket), wanted.netns, several=several)
 
 

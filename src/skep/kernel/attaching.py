@@ -11,7 +11,7 @@ import errno
 
 from skep import errors, hooks, model, steps
 from skep.hooks import request
-from skep.kernel import bpffs, features, filters, held, observe, refused, registration, sockets, sys, targets
+from skep.kernel import bpffs, features, filters, held, noted, observe, refused, registration, sockets, sys, targets
 
 
 def attach(
@@ -86,10 +86,9 @@ def _unsupported(candidate: request.LinkRequest, refusal: errors.Rejected) -> er
 
 def swap(pins: bpffs.Bpffs, link: model.LinkPin, old: model.ProgramPin | None, new: model.ProgramPin) -> bool:
     """BPF_LINK_UPDATE; with ``old`` only if that one runs. False when the link's pin is missing."""
-    if sockets.is_noted(link):
-        return sockets.swap(pins, link, old, new)
-    if held.is_noted(pins, link):
-        return held.swap(pins, link, old, new)
+    kind = noted.kind(pins, link)
+    if kind is not None:
+        return kind.swap(pins, link, old, new)
     link_fd = pins.get(link)
     if link_fd is None:
         return False

@@ -50,7 +50,7 @@ class _Note:
     settled: bool = False
 
 
-def is_noted(pin: str) -> bool:
+def is_noted(pins: bpffs.Bpffs, pin: model.LinkPin) -> bool:
     """Whether a path is one where a filter is noted, and no kernel link pinned."""
     return pin.endswith(f"/{paths.FILTER}")
 

@@ -24,10 +24,10 @@ from skep.kernel import (
     features,
     files,
     filters,
-    held,
     loading,
     namespaces,
     netns,
+    noted,
     observe,
     records,
     refused,
@@ -129,15 +129,14 @@ class Linux:
 
     def link(self, pin: model.LinkPin) -> model.KernelLink | None:
         """The link at a pin, None when there is none."""
-        if sockets.is_noted(pin):
-            return sockets.observed(self._pins, pin)
-        if filters.is_noted(pin):
-            return filters.observed(self._pins, pin)
+        kind = noted.kind(self._pins, pin)
+        if kind is not None:
+            return kind.observed(self._pins, pin)
         fd = self._pins.get(pin, "bpf-link")
         if fd is None:
             fd = self._pins.get(pin, "bpf-map")
         if fd is None:
-            return held.observed(self._pins, pin)
+            return None
         with sys.held(fd):
             return attaching.seen(fd)
 
@@ -296,8 +295,7 @@ class Linux:
 
     def swap(self, link: model.LinkPin, old: model.ProgramPin, new: model.ProgramPin) -> None:
         """Atomic update of a link or filter whose program is ``old``."""
-        change = filters.swap if filters.is_noted(link) else attaching.swap
-        if not change(self._pins, link, old, new):
+        if not attaching.swap(self._pins, link, old, new):
             raise errors.NotFound(f"the pin {link} is gone", do="see `skep doctor`")
 
     def move_table(self, link: model.LinkPin, old: model.MapPin, new: request.StructOpsTarget) -> None:
@@ -336,14 +334,11 @@ class Linux:
 
     def detach(self, pin: model.LinkPin) -> None:
         """Detach, unlink the pin and wait until the kernel has forgotten the link."""
-        if sockets.is_noted(pin):
-            sockets.detach(self._pins, pin)
-        elif filters.is_noted(pin):
-            filters.detach(self._pins, pin)
-        elif held.is_noted(self._pins, pin):
-            held.detach(self._pins, pin)
-        else:
+        kind = noted.kind(self._pins, pin)
+        if kind is None:
             detaching.detach(self._pins, pin)
+        else:
+            kind.detach(self._pins, pin)
 
     def unregister(self, map: model.MapId) -> None:
         """Take back a struct_ops without a link, whose pin is gone."""
@@ -351,8 +346,7 @@ class Linux:
 
     def point(self, link: model.LinkPin, program: model.ProgramPin) -> None:
         """Update a link whatever it runs; a missing pin is fine."""
-        change = filters.swap if filters.is_noted(link) else attaching.swap
-        change(self._pins, link, None, program)
+        attaching.swap(self._pins, link, None, program)
 
     def point_table(self, link: model.LinkPin, map: model.MapPin) -> None:
         """Move a struct_ops link back."""

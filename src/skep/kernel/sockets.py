@@ -39,7 +39,7 @@ class _Note:
     program: int
 
 
-def is_noted(pin: str) -> bool:
+def is_noted(pins: bpffs.Bpffs, pin: model.LinkPin) -> bool:
     """Whether a path is one where a socket is noted, and no kernel link pinned."""
     return pin.endswith(paths.SOCKET)
 
