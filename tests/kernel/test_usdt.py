@@ -196,6 +196,10 @@ def test_what_a_killed_attach_left_in_the_map_is_used_again(rig: Rig) -> None:
 def test_a_replaced_program_goes_on_with_arguments(rig: Rig) -> None:
     program = rig.load_from(usdt_rig.bpf_object("BPF_USDT_MAX_SPEC_CNT=7"), "on_site")
     rig.attach(program, attachment("demo:sites"))
+    if isinstance(rig.kernel, WithoutMulti) and not rig.links()[0].record.places:
+        pytest.skip(
+            "libbpf 1.4 itself loads programs of section usdt for uprobe.multi: it knows that the kernel has it"
+        )
     with process() as probed:
         for _ in range(4):
             wanted = model.ReplaceProgram(
