@@ -12,19 +12,11 @@ from typing import Any, Final
 
 from skep.image import document
 from skep.image.reference import DEFAULT_REGISTRY, Reference, is_loopback
+from skep.model.image import Login
 
 DOCKER_HOST: Final = "registry-1.docker.io"
 """Where docker.io's registry answers."""
 _MOST: Final = 4 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
-    """Who to be at a registry: name and password, or an identity token (OAuth2 refresh token) of ``docker login``."""
-
-    username: str = ""
-    password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

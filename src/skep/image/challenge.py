@@ -15,8 +15,8 @@ from typing import Final
 
 from skep import errors
 from skep.image import document
-from skep.image.access import Login
 from skep.image.http import Http, host_of, shown
+from skep.model.image import Login
 
 MOST_TOKEN: Final = 1 << 20
 _PARAMETER: Final = re.compile(r'\s*,?\s*([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^",\s]+))')

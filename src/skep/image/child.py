@@ -1,7 +1,7 @@
 """The life of a process without rights: one request, one answer, the end.
 
-Started by exec (``fetcher``), which has its rights taken away (``kernel.confine``) after the imports and before the first
-of these functions runs: afterwards it may not even be able to read this package. It writes nothing but the staging
+Started by exec (``fetcher``); its rights are taken away (``kernel.confine``) after the imports and before the first of
+these functions runs: afterwards it may not even be able to read this package. It writes nothing but the staging
 directory, and says nothing but messages of ``channel``.
 """
 

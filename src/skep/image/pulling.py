@@ -62,7 +62,7 @@ class Pull:
 
     def run(self, which: Tag | Digest) -> None:
         """Documents, then, when the daemon says which of them it lacks, blobs; then what is said about the image."""
-        documents, top = self._resolve(which)
+        documents = resolve(self._repository, which, self._platform, self._byteorder)
         image = documents[-1].parse()
         assert isinstance(image, Manifest)
         blobs = {each.digest: each for each in (image.config, *bytecode.layers(image))}
@@ -91,26 +91,34 @@ class Pull:
         if self._evidence:
             for one in documents:
                 evidence.gather(one.digest)
-        channel.send(self._ours, {"done": {"top": top, "evidence": evidence.found, "missed": evidence.missed}})
-
-    def _resolve(self, which: Tag | Digest) -> tuple[list[Document], Digest]:
-        """The indexes and, last, the manifest for this host."""
-        documents = [self._repository.manifest(which)]
-        while isinstance(found := documents[-1].parse(), Index):
-            if len(documents) > manifest.DEEPEST:
-                raise manifest.bad(f"its indexes are nested more than {manifest.DEEPEST} deep")
-            chosen = bytecode.choose(found, self._platform, self._byteorder)
-            if chosen.media_type not in manifest.INDEXES | manifest.MANIFESTS:
-                raise manifest.bad(f"its index leads to something of type {chosen.media_type}")
-            check_size(chosen, manifest.MOST_BYTES)
-            following = self._repository.manifest(chosen.digest)
-            if len(following.data) != chosen.size:
-                raise manifest.bad(f"{chosen.digest} has {len(following.data)} bytes, and its index says {chosen.size}")
-            documents.append(following)
-        return documents, documents[0].digest
+        channel.send(self._ours, {"done": {"evidence": evidence.found, "missed": evidence.missed}})
 
     def _keep(self, one: Document) -> None:
         staging.write(self._directory, one.digest, [one.data])
+
+
+def resolve(repository: Repository, which: Tag | Digest, platform: Platform, byteorder: str) -> list[Document]:
+    """The documents from the top down to the manifest for a host, which is the last."""
+    documents = [repository.manifest(which)]
+    while isinstance(found := documents[-1].parse(), Index):
+        if len(documents) > manifest.DEEPEST:
+            raise manifest.bad(f"its indexes are nested more than {manifest.DEEPEST} deep")
+        chosen = bytecode.choose(found, platform, byteorder)
+        check_size(chosen, manifest.MOST_BYTES)
+        following = repository.manifest(chosen.digest)
+        check_choice(chosen, following)
+        documents.append(following)
+    return documents
+
+
+def check_choice(chosen: Descriptor, following: Document) -> None:
+    """BadObject unless an index's entry and the document that it leads to agree."""
+    if chosen.media_type not in manifest.INDEXES | manifest.MANIFESTS:
+        raise manifest.bad(f"its index leads to something of type {chosen.media_type}")
+    if following.digest != chosen.digest or len(following.data) != chosen.size:
+        raise manifest.bad(f"{chosen.digest} is not the document of {chosen.size} bytes that its index tells of")
+    if following.media_type != chosen.media_type:
+        raise manifest.bad(f"{chosen.digest} is {following.media_type}, and its index says {chosen.media_type}")
 
 
 class _Evidence:

@@ -18,6 +18,7 @@ from skep.image.http import Answer, Http, host_of, is_not_tls
 from skep.image.manifest import Descriptor, Index, Manifest
 from skep.image.reference import Digest, Reference, Tag, digest, digest_of, fallback_tag, is_digest
 from skep.image.source import MOST_BLOB, MOST_REFERRERS, Document, check_digest, check_size, verified
+from skep.model.image import Login
 
 MOST_TAGS: Final = 10_000
 _PAGES: Final = 20
@@ -95,7 +96,7 @@ class Registry:
 class _Place:
     """One endpoint: where it is, and who we are there."""
 
-    def __init__(self, http: Http, endpoint: Endpoint, login: access.Login | None) -> None:
+    def __init__(self, http: Http, endpoint: Endpoint, login: Login | None) -> None:
         self.endpoint = endpoint
         self._http = http
         self._login = login

@@ -11,7 +11,9 @@ import os
 from collections.abc import Iterable
 
 from skep import errors
+from skep.image.manifest import Descriptor
 from skep.image.reference import Digest
+from skep.image.source import MOST_BLOB, check_digest
 
 
 def name_of(digest: Digest) -> str:
@@ -36,6 +38,23 @@ def write(directory: int, digest: Digest, pieces: Iterable[bytes]) -> None:
             os.close(fd)
     except OSError as error:
         raise full(error) from error
+
+
+def read(directory: int, one: Descriptor) -> bytes:
+    """A blob as it was written. BadObject when it is not what its digest says, Unavailable when it is not there.
+
+    Whoever wrote it must not be able to reach it any more.
+    """
+    try:
+        fd = os.open(name_of(one.digest), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        with os.fdopen(fd, "rb") as file:
+            data = file.read(min(one.size, MOST_BLOB) + 1)
+    except OSError as error:
+        raise errors.Unavailable(
+            f"{one.digest} was not fetched", why=error.strerror or str(error), do="pull again"
+        ) from error
+    check_digest(data, one.digest)
+    return data
 
 
 def full(error: OSError) -> errors.SkepError:
