@@ -17,8 +17,6 @@ from skep.image.layout import INDEX, NAME, Layout
 from skep.image.manifest import Descriptor, Index, Manifest
 from skep.image.reference import Digest, digest_of, hex_of
 
-MOST_ARCHIVE: Final = 128 << 20
-"""Bytes of an archive; it is held in memory while it is read."""
 MOST_MEMBERS: Final = 20_000
 _DOCKER: Final = "manifest.json"
 

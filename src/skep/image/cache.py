@@ -40,6 +40,7 @@ class Cache:
     def __init__(self, directory: str) -> None:
         self._directory = Path(directory)
         self._lock = threading.RLock()
+        self._changing = False
 
     @property
     def staging(self) -> str:
@@ -154,13 +155,18 @@ class Cache:
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
-        """No other pull or prune, of this process or another, while the block runs."""
+        """No other pull or prune, of this process or another, while the block runs; may be nested."""
         with self._lock:
+            if self._changing:  # a second descriptor's lock would wait for the first's
+                yield
+                return
             fd = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)
+                self._changing = True
                 yield
             finally:
+                self._changing = False
                 os.close(fd)
 
     # ---------------------------------------------------------------- inside

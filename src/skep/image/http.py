@@ -268,14 +268,6 @@ def _explain(url: str, error: urllib3.exceptions.HTTPError) -> errors.SkepError:
             why=_brief(reason),
             do="let registries.ca_file name the authority's certificate, or correct the registry's",
         )
-    if isinstance(error, urllib3.exceptions.TimeoutError):
-        return errors.Unavailable(
-            f"{host} stalls", why="it did not answer in time", do="try again, or see whether it can be reached"
-        )
-    if isinstance(reason, urllib3.exceptions.NameResolutionError):
-        return errors.Unavailable(
-            f"{host} has no address", why=_brief(reason), do="see whether the name is right and DNS answers"
-        )
     if isinstance(error, (urllib3.exceptions.ProtocolError, urllib3.exceptions.IncompleteRead)):
         return errors.Unavailable(f"{host} broke off", why=_brief(error), do="try again")
     return errors.Unavailable(
@@ -284,8 +276,8 @@ def _explain(url: str, error: urllib3.exceptions.HTTPError) -> errors.SkepError:
 
 
 def _brief(error: object) -> str:
-    text = str(error)
-    return text.rpartition("object at 0x")[2].partition(">: ")[2][:300] or text[:300] if ">: " in text else text[:300]
+    """urllib3's text without the name of the object that it begins with."""
+    return str(error).rpartition(">: ")[2].removeprefix("Failed to establish a new connection: ")[:300]
 
 
 def _without_login(proxy: str) -> str:

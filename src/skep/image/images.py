@@ -9,13 +9,13 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import replace
+from typing import Final
 
-from skep import errors, model, policy
+from skep import errors, model
 from skep.image import admission, bytecode, fetcher, local, manifest, reference, registries, staging
-from skep.image.archive import MOST_ARCHIVE
+from skep.image.around import Around
 from skep.image.cache import Cache
 from skep.image.cached import Cached
 from skep.image.manifest import Manifest
@@ -26,35 +26,6 @@ from skep.image.turns import Turns
 
 PULL: Final = "pull"
 PRUNE: Final = "prune"
-
-
-class Told(Protocol):
-    """Writes a line of log and history; see ``Manager``."""
-
-    def __call__(
-        self,
-        caller: model.Caller,
-        verb: str,
-        operation: model.OperationId,
-        subject: str,
-        began: float,
-        failed: errors.SkepError | None,
-    ) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
-    """What the images' use cases need of the rest of skep.
-
-    ``read``: a file with the rights of who asks. ``loaded``: digest of an image -> programs out of it.
-    """
-
-    access: policy.Access
-    read: Callable[[model.Caller, str, int], bytes]
-    loaded: Callable[[], Mapping[str, tuple[model.ProgramId, ...]]]
-    begin: Callable[[], model.OperationId]
-    tell: Told
-    clock: Callable[[], float]
 
 
 class Images:
@@ -70,7 +41,9 @@ class Images:
 
     # ---------------------------------------------------------------- change
 
-    def pull(self, caller: model.Caller, wanted: model.ImageRequest) -> Iterator[model.PullProgress | model.Image]:
+    def pull(
+        self, caller: model.Caller, wanted: model.ImageRequest
+    ) -> Generator[model.PullProgress | model.Image, None, None]:
         """Have an image in the cache, as its policy says; the last thing told is the image.
 
         NotFound, Denied, Unavailable: the registry; BadObject: the image; Exhausted: a limit, or the disk.
@@ -103,6 +76,15 @@ class Images:
         if fresh is not None:
             self._around.tell(caller, PULL, operation, f"image {name}@{fresh.digest}", began, None)
         yield replace(self._described(found), fresh=fresh is not None)
+
+    def ensure(self, caller: model.Caller, wanted: model.ImageRequest) -> model.Image:
+        """``pull`` for whoever does not want to hear how far it is."""
+        found: model.Image | None = None
+        for told in self.pull(caller, wanted):
+            if isinstance(told, model.Image):
+                found = told
+        assert found is not None
+        return found
 
     def prune(
         self, caller: model.Caller, *, everything: bool = False, older_than: float = 0.0, dry_run: bool = False
@@ -144,15 +126,31 @@ class Images:
             raise _not_here(str(digest))
         return Cached(self._cache, found)
 
-    def object(self, source: model.ImageSource) -> tuple[bytes, model.ImageSource]:
-        """The object in an image of the cache, and its source with the digest filled in.
+    def object(self, caller: model.Caller, source: model.ImageSource) -> tuple[bytes, model.ImageSource]:
+        """The object in an image, and its source with the digest filled in.
 
-        Every blob on the way to it is checked again. NotFound: not in the cache; Broken: changed since.
+        With a digest it comes out of the cache; without, the image is pulled as its policy says. Every blob on the way
+        to it is checked again. InvalidRequest: no such policy; NotFound: not in the cache; Broken: changed since.
         """
-        found = self._find(source.digest or source.url)
+        digest = source.digest
+        if not digest:
+            digest = self.ensure(caller, model.ImageRequest(url=source.url, policy=_policy(source.pull_policy))).digest
+        found = self._find(digest)
         data = self._unpacked(found)
         self._cache.touch(found, self._around.clock())
         return data, replace(source, digest=found.digest)
+
+    def filled(self, caller: model.Caller, op: model.Load | model.ReplaceProgram) -> model.Load | model.ReplaceProgram:
+        """An operation on an image with the object: out of the image itself, and from nobody else."""
+        assert isinstance(op.source, model.ImageSource)
+        if op.object:
+            raise errors.InvalidRequest(
+                "the request carries an object that is said to be an image's",
+                why="skep takes an image's object out of the image itself",
+                do="send it without one, or name a file as its source",
+            )
+        object, source = self.object(caller, op.source)
+        return replace(op, object=object, source=source)
 
     # ---------------------------------------------------------------- inside
 
@@ -194,7 +192,7 @@ class Images:
         if inside is not None:
             yield admit.layout(inside, place)
             return
-        archive = read(place.path, MOST_ARCHIVE)
+        archive = read(place.path, local.MOST_ARCHIVE)
         with contextlib.ExitStack() as held:
             directory = held.enter_context(self._staging())
             fetched: fetcher.Fetched | None = None
@@ -288,6 +286,17 @@ class Images:
             and (everything or each.digest not in named)
             and now - each.used_at >= older_than
         )
+
+
+def _policy(name: str) -> model.PullPolicy:
+    try:
+        return model.PullPolicy(name)
+    except ValueError:
+        raise errors.InvalidRequest(
+            f"unknown pull policy {name[:40]!r}",
+            why="no policy has that name",
+            do=f"write one of {', '.join(model.PullPolicy)}",
+        ) from None
 
 
 def _not_here(ref: str, near: tuple[str, ...] = ()) -> errors.NotFound:

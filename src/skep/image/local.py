@@ -12,6 +12,8 @@ from typing import Final
 from skep import errors
 from skep.image.layout import INDEX, Layout
 
+MOST_ARCHIVE: Final = 128 << 20
+"""Bytes of an archive; it is held in memory while it is read."""
 TRANSPORTS: Final = ("oci:", "oci-archive:", "docker-archive:")
 
 Read = Callable[[str, int], bytes]

@@ -80,7 +80,7 @@ def test_a_bad_request_reads_no_file(scripted, stub):
 IMAGE = pb.BytecodeImage(url="registry/image", username="u", password="hunter2")
 
 
-def test_images_are_refused_and_the_password_is_not_repeated(stub):
+def test_where_images_are_not_served_the_password_is_not_repeated(stub):
     load = pb.LoadRequest(bytecode=pb.BytecodeLocation(image=IMAGE), info=[pb.LoadInfo(name="f", program_type=pb.XDP)])
     for call, request in ((stub.Load, load), (stub.PullBytecode, pb.PullBytecodeRequest(image=IMAGE))):
         with pytest.raises(grpc.RpcError) as raised:
