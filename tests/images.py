@@ -79,7 +79,13 @@ class Store:
         subject: Descriptor | None = None,
     ) -> Descriptor:
         """One image; without ``layers`` one with a good layer."""
-        config = {"architecture": architecture, "os": "linux", "config": {"Labels": dict(labels)}}
+        layers = layers or (layer(),)
+        config = {
+            "architecture": architecture,
+            "os": "linux",
+            "config": {"Labels": dict(labels)},
+            "rootfs": {"type": "layers", "diff_ids": [digest_of(_unzipped(each)) for each in layers]},
+        }
         kind = manifest.DOCKER_MANIFEST if docker else manifest.OCI_MANIFEST
         of_layer = layer_type or (manifest.DOCKER_LAYER_GZIP if docker else manifest.OCI_LAYER_GZIP)
         described = (
@@ -90,7 +96,7 @@ class Store:
         whole = Manifest(
             media_type=kind,
             config=described,
-            layers=tuple(self.put(each, of_layer) for each in layers or (layer(),)),
+            layers=tuple(self.put(each, of_layer) for each in layers),
             artifact_type=artifact_type,
             annotations=annotations or {},
             subject=subject,
@@ -141,6 +147,13 @@ def docker_archive(store: Store, one: Descriptor, *tags: str) -> bytes:
             ("manifest.json", json.dumps(listed).encode()),
         ]
     )
+
+
+def _unzipped(data: bytes) -> bytes:
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError):  # it is none, on purpose or not
+        return data
 
 
 def _for(one: Descriptor, platform: str) -> Descriptor:

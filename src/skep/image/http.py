@@ -196,7 +196,8 @@ def is_not_tls(error: BaseException | None) -> bool:
             "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER_FAILURE" in str(error) or "HTTP_REQUEST" in str(error)
         ):
             return True
-        error = error.__cause__ or error.__context__ or getattr(error, "reason", None)
+        reason = getattr(error, "reason", None)  # urllib3 keeps the exception there, ssl a word
+        error = error.__cause__ or error.__context__ or (reason if isinstance(reason, BaseException) else None)
         seen += 1
     return False
 
@@ -267,6 +268,18 @@ def _explain(url: str, error: urllib3.exceptions.HTTPError) -> errors.SkepError:
             f"the certificate of {host} is not trusted",
             why=_brief(reason),
             do="let registries.ca_file name the authority's certificate, or correct the registry's",
+        )
+    if isinstance(reason, urllib3.exceptions.NameResolutionError):
+        return errors.Unavailable(
+            f"{host} has no address", why=_brief(reason), do="see whether the name is right and DNS answers"
+        )
+    if isinstance(reason, urllib3.exceptions.NewConnectionError):  # which is a kind of timeout, for urllib3
+        return errors.Unavailable(
+            f"{host} cannot be reached", why=_brief(reason), do="see whether it runs and a route leads there"
+        )
+    if isinstance(reason, urllib3.exceptions.TimeoutError):
+        return errors.Unavailable(
+            f"{host} stalls", why="it did not answer in time", do="try again, or see whether it can be reached"
         )
     if isinstance(error, (urllib3.exceptions.ProtocolError, urllib3.exceptions.IncompleteRead)):
         return errors.Unavailable(f"{host} broke off", why=_brief(error), do="try again")
