@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from skep import apply, errors, model, paths, plan, policy, steps, store
 from skep.contents import Contents
-from skep.image.around import Around
+from skep.image import around
 from skep.inventory import chains, doctor, leftover, links, maps, programs, resolve, seen, stale, world
 from skep.kernel import door
 from skep.plan import describe, join
@@ -44,7 +44,7 @@ class Manager:
         *,
         access: policy.Access = policy.ANYBODY,
         xdp_modes: world.XdpModes = world.drv_else_skb,
-        images: Callable[[Around], Images] | None = None,
+        images: around.Begin | None = None,
         clock: Callable[[], float] = time.time,
         fault: Callable[[str], None] = apply.no_fault,
     ) -> None:
@@ -59,23 +59,15 @@ class Manager:
         self._fault = fault
         self._lock = threading.Lock()
         self._news = threading.Condition()
-        self._begin_images = images
-        self._images: Images | None = None
+        self._images = around.Lazy(images)
         self._contents = Contents(
             kernel,
             access,
             look=lambda: seen.look(kernel, remembered, pins),
-            begin=lambda: remembered.take_ids(programs=0, links=0, sets=0).operation,
+            begin=self._begin,
             record=self._record,
         )
-        self.runs = Runs(
-            kernel,
-            remembered,
-            pins,
-            access,
-            begin=lambda: remembered.take_ids(programs=0, links=0, sets=0).operation,
-            record=self._record,
-        )
+        self.runs = Runs(kernel, remembered, pins, access, begin=self._begin, record=self._record)
         """Programs run on request, and iterators read."""
 
     # ---------------------------------------------------------------- change
@@ -143,23 +135,16 @@ class Manager:
     @property
     def images(self) -> Images:
         """The images' use cases. Unsupported where this instance has none."""
-        if self._begin_images is None:
-            raise errors.Unsupported(
-                "bytecode images are not supported here", feature="bytecode images", do="load the object's file"
+        return self._images.begun(
+            around.Around(
+                access=self._access,
+                read=self._kernel.read_file,
+                loaded=lambda: programs.by_image(self._store.snapshot(), self._kernel.boot()),
+                begin=self._begin,
+                tell=self._record,
+                clock=self._clock,
             )
-        with self._news:
-            if self._images is None:
-                self._images = self._begin_images(
-                    Around(
-                        access=self._access,
-                        read=self._kernel.read_file,
-                        loaded=lambda: programs.by_image(self._store.snapshot(), self._kernel.boot()),
-                        begin=lambda: self._store.take_ids().operation,
-                        tell=self._record,
-                        clock=self._clock,
-                    )
-                )
-            return self._images
+        )
 
     # ---------------------------------------------------------------- look
 
@@ -232,6 +217,9 @@ class Manager:
         return self._kernel.features()
 
     # ---------------------------------------------------------------- inside
+
+    def _begin(self) -> model.OperationId:
+        return self._store.take_ids().operation
 
     @contextlib.contextmanager
     def _locked(self, wait: float | None) -> Iterator[None]:

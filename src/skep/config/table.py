@@ -34,7 +34,7 @@ class Settings:
     """Interface name -> XDP mode, where it differs from ``xdp_mode``."""
 
     registry_auth_file: str | None = None
-    """Logins for registries; None: where docker and podman look for root's."""
+    """Logins for registries."""
     registry_ca_file: str | None = None
     registry_plain_http: tuple[str, ...] = ()
     registry_mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -199,15 +199,15 @@ SETTINGS: tuple[Setting, ...] = (
         key="registries.auth_file",
         parse=values.directory,
         path=True,
-        default="none",
-        help="Logins for registries, as docker and podman write them; none: where those two look for root's.",
+        default="/etc/skep/auth.json",
+        help="Logins for registries, as docker and podman write them. Where it is missing, root's own are looked for.",
     ),
     Setting(
         name="registry_ca_file",
         key="registries.ca_file",
         parse=values.directory,
         path=True,
-        default="none",
+        default="/etc/skep/registries.pem",
         help="Certificates (PEM) of authorities to trust for registries, besides the system's.",
     ),
     Setting(

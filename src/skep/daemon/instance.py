@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from skep import config, errors, manager, paths, policy, store
@@ -72,7 +72,7 @@ def access_of(settings: config.Settings) -> policy.Access:
     return policy.Access(rules=(rule,)) if rule.uids or rule.gids else policy.ANYBODY
 
 
-def images_of(settings: config.Settings, layout: paths.Layout) -> Callable[[around.Around], images.Images]:
+def images_of(settings: config.Settings, layout: paths.Layout) -> around.Begin:
     """How to begin with images: imported then, for most instances never see one."""
 
     def begin(rest: around.Around) -> images.Images:

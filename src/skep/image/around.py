@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from skep import errors, model, policy
+
+if TYPE_CHECKING:
+    from skep.image.images import Images
 
 
 class Told(Protocol):
@@ -36,3 +40,27 @@ class Around:
     begin: Callable[[], model.OperationId]
     tell: Told
     clock: Callable[[], float]
+
+
+Begin = Callable[[Around], "Images"]
+"""Makes the use cases; imports them only then, for most instances never see an image."""
+
+
+class Lazy:
+    """The images of one instance, begun when they are first wanted."""
+
+    def __init__(self, begin: Begin | None) -> None:
+        self._begin = begin
+        self._lock = threading.Lock()
+        self._images: Images | None = None
+
+    def begun(self, rest: Around) -> Images:
+        """Them. Unsupported where this instance has none."""
+        if self._begin is None:
+            raise errors.Unsupported(
+                "bytecode images are not supported here", feature="bytecode images", do="load the object's file"
+            )
+        with self._lock:
+            if self._images is None:
+                self._images = self._begin(rest)
+            return self._images

@@ -12,6 +12,7 @@ import os
 import pathlib
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -28,8 +29,6 @@ from skep.image.reference import Digest, Reference
 from skep.image.source import MOST_BLOB
 from skep.model.image import PullProgress
 
-NOBODY: Final = 65534
-"""As in ``kernel.confine``."""
 MEMORY: Final = 1 << 30
 """Bytes of address space that a process may have."""
 FILES_MEMORY: Final = 768 << 20
@@ -37,6 +36,7 @@ CPU_SECONDS: Final = 120
 SECONDS: Final = 600.0
 """A whole pull may take so long."""
 UNPACK_SECONDS: Final = 60.0
+_LAST_SECONDS: Final = 5.0
 _SOURCE: Final = str(pathlib.Path(__file__).parents[2])
 _PROGRAM: Final = """
 import importlib, sys
@@ -120,8 +120,8 @@ def staging(above: str) -> Iterator[int]:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.geteuid() == 0:
-                os.fchown(fd, NOBODY, NOBODY)
+            # For whoever holds the descriptor: nobody else can walk to it. To give it away would need CAP_CHOWN.
+            os.fchmod(fd, 0o777)
             yield fd
         finally:
             os.close(fd)
@@ -186,10 +186,21 @@ class _Process:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """It is killed, not asked: nothing that it could still do is wanted."""
+        """It is killed, not asked: nothing that it could still do is wanted. Unavailable when that is not allowed."""
         self._channel.close()
-        self._process.kill()
-        self._process.wait()
+        try:
+            if self._process.returncode is None:
+                os.kill(self._process.pid, signal.SIGKILL)  # also when it has ended: until it is waited for it is ours
+        except PermissionError as refused:
+            raise errors.Unavailable(
+                "the process that reads images cannot be ended",
+                why="it is nobody's, and this process may not signal others'",
+                do="give skep CAP_KILL, as its systemd unit does",
+                errno=refused.errno or 0,
+            ) from refused
+        finally:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=_LAST_SECONDS)
 
     def send(self, head: dict[str, Any], data: bytes = b"") -> None:  # Any: JSON
         """Tell it something. Unavailable when it is gone."""

@@ -14,6 +14,8 @@ from skep.image.access import Access
 from skep.image.reference import Reference
 from skep.model.image import Login
 
+AUTH_FILE: Final = "/etc/skep/auth.json"
+CA_FILE: Final = "/etc/skep/registries.pem"
 CERTIFICATE_DIRECTORIES: Final = ("/etc/containers/certs.d", "/etc/docker/certs.d")
 """``<directory>/<registry>/*.crt``: authorities of one registry, where docker and podman have them."""
 MOST_CERTIFICATES: Final = 4 << 20
@@ -24,8 +26,9 @@ class Registries:
     """``[registries]`` of the configuration."""
 
     auth_file: str | None = None
-    """None: where docker and podman look for root's."""
+    """None: ``AUTH_FILE``, then where docker and podman look for root's."""
     ca_file: str | None = None
+    """None: ``CA_FILE`` if it is there."""
     plain_http: tuple[str, ...] = ()
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     timeout: float = 30.0
@@ -58,7 +61,7 @@ def _logins(
     environ: Mapping[str, str],
 ) -> dict[str, Login]:
     """By registry. The caller's login is for the registry alone: a mirror is the administrator's."""
-    paths = (settings.auth_file,) if settings.auth_file else auth.files(environ, os.geteuid())
+    paths = (settings.auth_file,) if settings.auth_file else (AUTH_FILE, *auth.files(environ, os.geteuid()))
     read = auth.environment_reader()
     found: dict[str, Login] = {}
     for endpoint in access.endpoints(wanted, Access(mirrors=mirrors)):
@@ -73,7 +76,7 @@ def _logins(
 
 
 def _certificates(wanted: Reference, mirrors: tuple[str, ...], settings: Registries) -> str:
-    files = [settings.ca_file] if settings.ca_file else []
+    files = [settings.ca_file] if settings.ca_file else [CA_FILE] if os.path.exists(CA_FILE) else []
     for registry in (wanted.registry, *(mirror.partition("/")[0] for mirror in mirrors)):
         for directory in CERTIFICATE_DIRECTORIES:
             files += sorted(glob.glob(f"{directory}/{glob.escape(registry)}/*.crt"))

@@ -27,6 +27,7 @@ def write(directory: int, digest: Digest, pieces: Iterable[bytes]) -> None:
     try:
         fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=directory)
         try:
+            os.fchmod(fd, 0o644)  # its reader is somebody else, and need not be almighty
             for piece in pieces:
                 view = memoryview(piece)
                 while view:
