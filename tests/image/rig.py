@@ -73,7 +73,7 @@ class Bed:
 
     def object(self, url: str, digest: str = "") -> bytes:
         source = model.ImageSource(url=url, pull_policy="Never", digest=digest)
-        return self.images().object(ME, source)[0]
+        return self.images().object(source)[0]
 
     def files(self) -> list[str]:
         """Every file of the cache but its lock."""

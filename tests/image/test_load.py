@@ -173,6 +173,14 @@ def test_our_api_tells_how_far_a_pull_is(daemon: installed.Daemon, url: str) -> 
         (program,) = skep.run(load).programs
         assert program.record.source == source
         skep.run(model.Unload(program=program.record.id))
+        # Without a digest it is pulled on the way.
+        bare = model.Load(
+            object=b"", source=model.ImageSource(url=url, pull_policy="IfNotPresent"), programs=load.programs
+        )
+        assert skep.preview(bare).steps
+        (program,) = skep.run(bare).programs
+        assert program.record.source == model.ImageSource(url=url, pull_policy="IfNotPresent", digest=image.digest)
+        skep.run(model.Unload(program=program.record.id))
         lie = model.Load(object=b"\x7fELF", source=source, programs=load.programs)
         with pytest.raises(errors.InvalidRequest, match="image's"):
             skep.run(lie)

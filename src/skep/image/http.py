@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import re
 import ssl
 import time
 import urllib.parse
@@ -289,8 +290,9 @@ def _explain(url: str, error: urllib3.exceptions.HTTPError) -> errors.SkepError:
 
 
 def _brief(error: object) -> str:
-    """urllib3's text without the name of the object that it begins with."""
-    return str(error).rpartition(">: ")[2].removeprefix("Failed to establish a new connection: ")[:300]
+    """urllib3's text without the connection that it begins with: the host is told already."""
+    text = re.sub(r"^(<[^>]*>|HTTPS?Connection(Pool)?\([^)]*\)): ", "", str(error))
+    return text.removeprefix("Failed to establish a new connection: ")[:300]
 
 
 def _without_login(proxy: str) -> str:

@@ -126,30 +126,40 @@ class Images:
             raise _not_here(str(digest))
         return Cached(self._cache, found)
 
-    def object(self, caller: model.Caller, source: model.ImageSource) -> tuple[bytes, model.ImageSource]:
-        """The object in an image, and its source with the digest filled in.
+    def object(self, source: model.ImageSource) -> tuple[bytes, model.ImageSource]:
+        """The object in an image of the cache, and its source with the digest filled in.
 
-        With a digest it comes out of the cache; without, the image is pulled as its policy says. Every blob on the way
-        to it is checked again. InvalidRequest: no such policy; NotFound: not in the cache; Broken: changed since.
+        Every blob on the way to it is checked again. NotFound: not in the cache; Broken: changed since.
         """
-        digest = source.digest
-        if not digest:
-            digest = self.ensure(caller, model.ImageRequest(url=source.url, policy=_policy(source.pull_policy))).digest
-        found = self._find(digest)
+        found = self._find(source.digest or source.url)
         data = self._unpacked(found)
         self._cache.touch(found, self._around.clock())
         return data, replace(source, digest=found.digest)
 
+    def resolved(
+        self, caller: model.Caller, op: model.Load | model.ReplaceProgram
+    ) -> model.Load | model.ReplaceProgram:
+        """An operation on an image, with the image's digest; without one it is pulled as its policy says.
+
+        Who serves others calls this before it takes a turn, so that nobody waits for a registry.
+        """
+        source = op.source
+        if not isinstance(source, model.ImageSource) or source.digest:
+            return op
+        wanted = model.ImageRequest(url=source.url, policy=_policy(source.pull_policy))
+        return replace(op, source=replace(source, digest=self.ensure(caller, wanted).digest))
+
     def filled(self, caller: model.Caller, op: model.Load | model.ReplaceProgram) -> model.Load | model.ReplaceProgram:
         """An operation on an image with the object: out of the image itself, and from nobody else."""
-        assert isinstance(op.source, model.ImageSource)
         if op.object:
             raise errors.InvalidRequest(
                 "the request carries an object that is said to be an image's",
                 why="skep takes an image's object out of the image itself",
                 do="send it without one, or name a file as its source",
             )
-        object, source = self.object(caller, op.source)
+        op = self.resolved(caller, op)
+        assert isinstance(op.source, model.ImageSource)
+        object, source = self.object(op.source)
         return replace(op, object=object, source=source)
 
     # ---------------------------------------------------------------- inside

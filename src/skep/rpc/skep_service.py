@@ -263,12 +263,20 @@ class SkepService(skep_pb2_grpc.SkepServicer):
         """Whether the client, or the daemon, has had enough."""
         return lambda: not context.is_active() or self._ending.is_set()
 
+    def _resolved(self, wanted: model.Operation, context: Context) -> model.Operation:
+        """With the digest of the image that it names: nobody's turn has to wait for a registry."""
+        if isinstance(wanted, (model.Load, model.ReplaceProgram)) and isinstance(wanted.source, model.ImageSource):
+            return self._manager.images.resolved(self._caller(context), wanted)
+        return wanted
+
     def _run(self, wanted: model.Operation, context: Context) -> skep_pb2.Done:
+        wanted = self._resolved(wanted, context)
         with self._turns.taken(context) as wait:
             done = self._manager.run(self._caller(context), wanted, wait=wait)
         return operation.pack_done(done)
 
     def _preview(self, wanted: model.Operation, context: Context) -> skep_pb2.PreviewResponse:
+        wanted = self._resolved(wanted, context)
         with self._turns.taken(context):
             return operation.pack_preview(self._manager.preview(self._caller(context), wanted))
 
