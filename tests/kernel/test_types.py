@@ -81,8 +81,6 @@ def test_the_document_tells_what_this_kernel_answers(features: dict[str, model.F
 def test_every_type_is_proven_here() -> None:
     """A type may not be in the table without a test that sees what it does."""
     attached = {hook.name for hook in hooks.HOOKS if not hook.unattached}  # for the others see test_runs
-    assert attached == {case.hook for case in CASES.values()} | set(
-        every_type.ELSEWHERE
-    )
+    assert attached == {case.hook for case in CASES.values()} | set(every_type.ELSEWHERE)
     for name in every_type.ELSEWHERE.values():
         assert Path(__file__).with_name(f"{name}.py").exists()
