@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 TESTS = Path(__file__).parent
-MARKED = {"kernel": TESTS / "kernel", "e2e": TESTS / "e2e", "boots": TESTS / "guest"}
+MARKED = {"kernel": ("kernel",), "e2e": ("e2e", "image"), "boots": ("guest",)}
 
 # Timing on a shared machine says nothing about a property, so no deadline; a failing example is printed as code.
 hypothesis.settings.register_profile("skep", deadline=None, print_blob=True)
@@ -19,8 +19,8 @@ hypothesis.settings.load_profile("skep")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark by directory, so that nobody can forget to."""
     for item in items:
-        for name, directory in MARKED.items():
-            if directory in item.path.parents:
+        for name, directories in MARKED.items():
+            if any(TESTS / directory in item.path.parents for directory in directories):
                 item.add_marker(name)
         if item.get_closest_marker("needs"):
             item.add_marker("guest")

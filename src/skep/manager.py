@@ -11,28 +11,21 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
 
 from skep import apply, errors, model, paths, plan, policy, steps, store
 from skep.contents import Contents
+from skep.image import around
 from skep.inventory import chains, doctor, leftover, links, maps, programs, resolve, seen, stale, world
 from skep.kernel import door
 from skep.plan import describe, join
 from skep.runs import Runs
 
+if TYPE_CHECKING:
+    from skep.image.images import Images
+
 log = logging.getLogger("skep.manager")
-
-VERBS: Final[Mapping[type, str]] = {
-    model.Load: "load",
-    model.Unload: "unload",
-    model.Attach: "attach",
-    model.Detach: "detach",
-    model.UpdateLink: "update",
-    model.ReplaceProgram: "replace",
-    model.Adopt: "adopt",
-}
-
 
 PREVIEW_WAIT: Final = 30.0
 """Seconds that a preview waits for a change to end."""
@@ -51,10 +44,12 @@ class Manager:
         *,
         access: policy.Access = policy.ANYBODY,
         xdp_modes: world.XdpModes = world.drv_else_skb,
+        images: around.Begin | None = None,
         clock: Callable[[], float] = time.time,
         fault: Callable[[str], None] = apply.no_fault,
     ) -> None:
-        """``xdp_modes``: what to try on an interface. ``clock``: seconds since the epoch. ``fault``: for tests."""
+        """``xdp_modes``: what to try on an interface. ``images``: begins with them, when first wanted. ``clock``:
+        seconds since the epoch. ``fault``: for tests."""
         self._kernel = kernel
         self._store = remembered
         self._pins = pins
@@ -64,32 +59,27 @@ class Manager:
         self._fault = fault
         self._lock = threading.Lock()
         self._news = threading.Condition()
+        self._images = around.Lazy(images)
         self._contents = Contents(
             kernel,
             access,
             look=lambda: seen.look(kernel, remembered, pins),
-            begin=lambda: remembered.take_ids(programs=0, links=0, sets=0).operation,
+            begin=self._begin,
             record=self._record,
         )
-        self.runs = Runs(
-            kernel,
-            remembered,
-            pins,
-            access,
-            begin=lambda: remembered.take_ids(programs=0, links=0, sets=0).operation,
-            record=self._record,
-        )
+        self.runs = Runs(kernel, remembered, pins, access, begin=self._begin, record=self._record)
         """Programs run on request, and iterators read."""
 
     # ---------------------------------------------------------------- change
 
     def run(self, caller: model.Caller, op: model.Operation, *, wait: float | None = None) -> model.Done:
         """Do ``op``, or raise and leave everything as it was. Busy when others change things for ``wait`` seconds."""
-        verb = VERBS[type(op)]
+        verb = describe.VERBS[type(op)]
         began = time.monotonic()
         operation = model.OperationId(0)
         try:
             self._access.check(caller, verb)
+            op = self._with_object(caller, op)
             with self._writing(wait):
                 ops = resolve.operations(self._kernel, op)
                 fresh = self._fresh(caller, ops, take=True)
@@ -106,6 +96,7 @@ class Manager:
 
     def preview(self, caller: model.Caller, op: model.Operation) -> model.Preview:
         """What ``run`` would do now; nothing is changed, no id is used up. Whoever may look may ask."""
+        op = self._with_object(caller, op)
         with self._locked(PREVIEW_WAIT):
             ops = resolve.operations(self._kernel, op)
             fresh = self._fresh(caller, ops, take=False)
@@ -147,6 +138,20 @@ class Manager:
     ) -> Iterator[tuple[model.MapRecord, ...]]:
         """Take events out of a ring buffer or perf buffer, some at a time, until ``stop`` says so."""
         return self._contents.follow(caller, wanted, stop)
+
+    @property
+    def images(self) -> Images:
+        """The images' use cases. Unsupported where this instance has none."""
+        return self._images.begun(
+            around.Around(
+                access=self._access,
+                read=self._kernel.read_file,
+                loaded=lambda: programs.by_image(self._store.snapshot(), self._kernel.boot()),
+                begin=self._begin,
+                tell=self._record,
+                clock=self._clock,
+            )
+        )
 
     # ---------------------------------------------------------------- look
 
@@ -220,6 +225,9 @@ class Manager:
 
     # ---------------------------------------------------------------- inside
 
+    def _begin(self) -> model.OperationId:
+        return self._store.take_ids().operation
+
     @contextlib.contextmanager
     def _locked(self, wait: float | None) -> Iterator[None]:
         if not self._lock.acquire(timeout=-1 if wait is None else max(wait, 0.0)):
@@ -239,6 +247,12 @@ class Manager:
             if self._store.unfinished:
                 self._settle()
             yield
+
+    def _with_object(self, caller: model.Caller, op: model.Operation) -> model.Operation:
+        """An operation on an image, with the image's object."""
+        if isinstance(op, (model.Load, model.ReplaceProgram)) and isinstance(op.source, model.ImageSource):
+            return self.images.filled(caller, op)
+        return op
 
     def _fresh(self, caller: model.Caller, ops: tuple[model.Operation, ...], *, take: bool) -> tuple[plan.Fresh, ...]:
         """What each of the operations, of which there are several only when something is attached, may use."""
@@ -288,7 +302,7 @@ class Manager:
             operation=fresh.operation,
             programs=self._made(fresh, change, results) if change.programs else (),
             links=tuple(link.id for link in change.links),
-            warnings=(*decided.warnings, *_fallbacks(change)),
+            warnings=(*decided.warnings, *describe.fallbacks(change)),
         )
 
     def _made(self, fresh: plan.Fresh, change: steps.StoreChange, results: steps.Results) -> tuple[model.Program, ...]:
@@ -380,13 +394,6 @@ class Manager:
             log.warning("event not written: %s", lost, extra={"operation": operation})
         with self._news:
             self._news.notify_all()
-
-
-def _fallbacks(change: steps.StoreChange) -> Iterator[str]:
-    """Links that could not be attached in the mode that was tried first."""
-    for link in change.links:
-        if link.fallback and link.mode is not None:
-            yield f"link {link.id} runs in mode {link.mode}; refused before: {link.fallback}"
 
 
 def _ours(failed: Exception, verb: str) -> errors.SkepError:

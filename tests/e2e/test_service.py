@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import images
 from tests.e2e import installed
 from tests.kernel import types_rig, usdt_rig
 from tests.unit.house import unit_file
@@ -175,6 +176,7 @@ def what_works(skep: installed.Daemon, directory: Path) -> dict[str, bool]:
     nobodys = private_copy(directory, NOBODY)
     answers["nobody's own file"] = load_by_path(skep, nobodys, prefix=AS_NOBODY).startswith("id ")
     answers["nobody's file for root"] = load_by_path(skep, nobodys).startswith("id ")
+    answers["image"] = skep.run("image", "pull", f"oci:{image_layout(directory)}").returncode == 0
     listed = skep.run("program", "list", "-q")
     ids = listed.stdout.split()
     with container() as netns:
@@ -188,6 +190,17 @@ def what_works(skep: installed.Daemon, directory: Path) -> dict[str, bool]:
     for id in ids:
         skep.run("program", "unload", id)
     return answers
+
+
+def image_layout(directory: Path) -> Path:
+    """An image in files."""
+    store = images.Store()
+    store.image(tag="v1")
+    for name, data in store.files().items():
+        path = directory / "layout" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return directory / "layout"
 
 
 @pytest.mark.slow

@@ -13,7 +13,24 @@ from typing import TYPE_CHECKING, Protocol
 from skep import model
 
 if TYPE_CHECKING:
+    from skep.image import images
     from skep.manager import Manager  # imported by the daemon's composition only when there is no daemon
+
+
+class Images(Protocol):
+    """The images' use cases without the caller; see ``image.images.Images``."""
+
+    def pull(self, wanted: model.ImageRequest) -> Iterator[model.PullProgress | model.Image]:
+        """Have an image in the cache; how far it is, and last the image."""
+
+    def listed(self) -> tuple[model.Image, ...]:
+        """The images in the cache, the newest first."""
+
+    def one(self, ref: str) -> model.Image:
+        """One image."""
+
+    def prune(self, *, everything: bool, older_than: float, dry_run: bool) -> model.Pruned:
+        """Remove images that no program came from."""
 
 
 class Skep(Protocol):
@@ -78,6 +95,10 @@ class Skep(Protocol):
 
     def wait_events(self, after: int, timeout: float) -> tuple[model.Event, ...]:
         """History, waiting up to ``timeout`` seconds for something to tell."""
+
+    @property
+    def images(self) -> Images:
+        """What concerns images."""
 
     def doctor(self) -> tuple[model.Finding, ...]:
         """What differs between kernel, pins and store."""
@@ -175,6 +196,11 @@ class Direct:
         """See ``Skep``."""
         return self._manager.wait_events(after, timeout)
 
+    @property
+    def images(self) -> Images:
+        """See ``Skep``."""
+        return DirectImages(self._manager.images, self._caller)
+
     def doctor(self) -> tuple[model.Finding, ...]:
         """See ``Skep``."""
         return self._manager.doctor()
@@ -182,6 +208,30 @@ class Direct:
     def features(self) -> tuple[model.Feature, ...]:
         """See ``Skep``."""
         return self._manager.features()
+
+
+class DirectImages:
+    """The images of a Manager in this process."""
+
+    def __init__(self, images: images.Images, caller: model.Caller) -> None:
+        self._images = images
+        self._caller = caller
+
+    def pull(self, wanted: model.ImageRequest) -> Iterator[model.PullProgress | model.Image]:
+        """See ``Images``."""
+        return self._images.pull(self._caller, wanted)
+
+    def listed(self) -> tuple[model.Image, ...]:
+        """See ``Images``."""
+        return self._images.listed()
+
+    def one(self, ref: str) -> model.Image:
+        """See ``Images``."""
+        return self._images.one(ref)
+
+    def prune(self, *, everything: bool, older_than: float, dry_run: bool) -> model.Pruned:
+        """See ``Images``."""
+        return self._images.prune(self._caller, everything=everything, older_than=older_than, dry_run=dry_run)
 
 
 @contextmanager

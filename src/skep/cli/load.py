@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from skep import model
@@ -9,11 +11,14 @@ from skep.cli import host, lazy, objectfile, operate, option, output, program, s
 from skep.cli.document import program as document
 from skep.cli.render import program as render
 
+if TYPE_CHECKING:
+    from skep.cli import door
+
 LOAD = lazy.Group(
     name="load",
     entries=(
         lazy.Entry(name="file", target="load:file", help="Load programs out of an object file."),
-        lazy.Entry(name="image", target="later:image", help="Not in this release.", hidden=True),
+        lazy.Entry(name="image", target="loadimage:image", help="Load programs out of a bytecode image."),
     ),
     default="file",
     help="Load programs. Without a sub-command the file form is meant.",
@@ -45,15 +50,8 @@ LOAD = lazy.Group(
 )
 @option.application
 @option.metadata
-@click.option(
-    "-g",
-    "--global",
-    "global_data",
-    multiple=True,
-    metavar="NAME=HEX",
-    help="Value of a global variable: NAME=HEX, bytes as in memory, or NAME:u32=NUMBER; may be repeated.",
-)
-@click.option("--map-owner-id", type=option.PROGRAM_ID, metavar="PROGRAM", help="Use this program's maps.")
+@option.global_data
+@option.map_owner
 @click.option("--target-program", type=option.PROGRAM_ID, metavar="PROGRAM", help="Of freplace: the program to change.")
 @click.option(
     "--target-function",
@@ -106,21 +104,33 @@ def load_file(
     target: str | None = None,
 ) -> None:
     """Parse, read, load and print."""
-    labels = value.metadata(metadata)
-    if application:
-        labels[document.APPLICATION] = application
     op = model.Load(
         object=objectfile.read(path),
         source=objectfile.source(path),
         programs=value.aimed(value.programs(programs), target),
-        metadata=labels,
+        metadata=labels(metadata, application),
         global_data=value.global_data(global_data),
         map_owner=None if map_owner_id is None else model.ProgramId(map_owner_id),
     )
     with current.open() as skep:
-        if dry_run:
-            operate.preview(skep, op, form)
-            return
-        done = operate.run(skep, op, current, f"loading {path}")
-        around = document.Surroundings() if form is output.Format.NAME else program.surroundings(skep, *done.programs)
+        load(skep, op, current, path, dry_run=dry_run, form=form)
+
+
+def labels(metadata: tuple[str, ...], application: str | None) -> dict[str, str]:
+    """The metadata to keep with the programs."""
+    found = value.metadata(metadata)
+    if application:
+        found[document.APPLICATION] = application
+    return found
+
+
+def load(
+    skep: door.Skep, op: model.Load, current: session.Session, what: str, *, dry_run: bool, form: output.Format
+) -> None:
+    """Load and print, or print what would be done."""
+    if dry_run:
+        operate.preview(skep, op, form)
+        return
+    done = operate.run(skep, op, current, f"loading {what}")
+    around = document.Surroundings() if form is output.Format.NAME else program.surroundings(skep, *done.programs)
     output.show(render.loaded(done.programs, around, host.here()), form)

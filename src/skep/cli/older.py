@@ -25,7 +25,7 @@ LOAD = lazy.Group(
     name="load",
     entries=(
         lazy.Entry(name="file", target="older:load_file", help="See skep program load file."),
-        lazy.Entry(name="image", target="later:image", help="Not in this release.", hidden=True),
+        lazy.Entry(name="image", target="loadimage:image", help="See skep program load image."),
     ),
     help="bpfman 0.5's form of skep program load.",
 )

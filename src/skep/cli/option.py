@@ -100,6 +100,15 @@ application = click.option("-a", "--application", default=None, metavar="APP", h
 select_application = click.option(
     "--application", default=None, metavar="APP", help="Only programs of this application."
 )
+global_data = click.option(
+    "-g",
+    "--global",
+    "global_data",
+    multiple=True,
+    metavar="NAME=HEX",
+    help="Value of a global variable: NAME=HEX, bytes as in memory, or NAME:u32=NUMBER; may be repeated.",
+)
+map_owner = click.option("--map-owner-id", type=PROGRAM_ID, metavar="PROGRAM", help="Use this program's maps.")
 program_type = click.option(
     "-p",
     "--program-type",

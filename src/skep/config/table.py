@@ -33,6 +33,15 @@ class Settings:
     interfaces: Mapping[str, model.XdpMode] = field(default_factory=dict)
     """Interface name -> XDP mode, where it differs from ``xdp_mode``."""
 
+    registry_auth_file: str | None = None
+    """Logins for registries."""
+    registry_ca_file: str | None = None
+    registry_plain_http: tuple[str, ...] = ()
+    registry_mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Registry -> where to ask first."""
+    registry_timeout: float = 30.0
+    """Seconds."""
+
     def xdp_modes(self, interface: str) -> tuple[model.XdpMode, ...]:
         """The modes to try for an interface, in order; the generic path is the fallback of the driver's."""
         first = self.interfaces.get(interface, self.xdp_mode)
@@ -184,6 +193,43 @@ SETTINGS: tuple[Setting, ...] = (
         parse=values.boolean,
         default="true",
         help="Take the generic path where the driver refuses; the link says so.",
+    ),
+    Setting(
+        name="registry_auth_file",
+        key="registries.auth_file",
+        parse=values.directory,
+        path=True,
+        default="/etc/skep/auth.json",
+        help="Logins for registries, as docker and podman write them. Where it is missing, root's own are looked for.",
+    ),
+    Setting(
+        name="registry_ca_file",
+        key="registries.ca_file",
+        parse=values.directory,
+        path=True,
+        default="/etc/skep/registries.pem",
+        help="Certificates (PEM) of authorities to trust for registries, besides the system's.",
+    ),
+    Setting(
+        name="registry_plain_http",
+        key="registries.plain_http",
+        parse=values.registries,
+        default="[]",
+        help="Registries that may be asked without TLS, as host or host:port; loopback always may.",
+    ),
+    Setting(
+        name="registry_mirrors",
+        key="registries.mirrors",
+        parse=values.mirrors,
+        default="{}",
+        help='Where to ask before a registry: { "docker.io" = ["mirror.example:5000/prefix"] }.',
+    ),
+    Setting(
+        name="registry_timeout",
+        key="registries.timeout",
+        parse=values.seconds,
+        default="30s",
+        help="Longest silence of a registry.",
     ),
 )
 """Every setting but the tables ``[interfaces.<name>]`` (``xdp_mode`` of one interface)."""

@@ -6,10 +6,12 @@ Each function returns the value or raises ``ValueError`` with what it wants, "wa
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 from skep import model
 
+_HOST = re.compile(r"(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?\Z")
 LEVELS = ("error", "warning", "info", "debug")
 _LEVEL_NAMES = {"warn": "warning", "trace": "debug", "err": "error", "critical": "error", "off": "error"}
 _MILLISECONDS = {"ms": 1.0, "s": 1000.0, "m": 60_000.0, "h": 3_600_000.0}
@@ -49,6 +51,27 @@ def ids(value: object) -> tuple[int, ...]:
     if not isinstance(value, list) or not all(type(one) is int and 0 <= one < 2**32 - 1 for one in value):
         raise ValueError("wants a list of numeric ids such as [1000, 1001]")
     return tuple(sorted(set(value)))
+
+
+def registries(value: object) -> tuple[str, ...]:
+    """Hosts of registries, each with a port or without, in lower case."""
+    if not isinstance(value, list) or not all(isinstance(one, str) and _HOST.match(one.lower()) for one in value):
+        raise ValueError('wants a list of hosts such as ["registry.example:5000"]')
+    return tuple(one.lower() for one in value)
+
+
+def mirrors(value: object) -> Mapping[str, tuple[str, ...]]:
+    """Registry -> mirrors, each a host and perhaps the beginning of a name."""
+    if not isinstance(value, dict):
+        raise ValueError('wants a table such as { "docker.io" = ["mirror.example:5000"] }')
+    found = {}
+    for name, places in value.items():
+        hosts = registries([name])
+        if not isinstance(places, list) or not all(isinstance(one, str) for one in places):
+            raise ValueError(f"wants a list of mirrors for {name}")
+        registries([one.partition("/")[0] for one in places])
+        found[hosts[0]] = tuple(places)
+    return found
 
 
 def boolean(value: object) -> bool:

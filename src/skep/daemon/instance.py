@@ -6,10 +6,14 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from skep import config, errors, manager, paths, policy, store
 from skep.daemon import lock
 from skep.kernel import linux
+
+if TYPE_CHECKING:
+    from skep.image import around, images
 
 log = logging.getLogger("skep.daemon")
 
@@ -56,6 +60,7 @@ def open_manager(settings: config.Settings, *, owner: lock.Owner, lock_timeout: 
             paths.Pins(layout.pins),
             access=access_of(settings),
             xdp_modes=settings.xdp_modes,
+            images=images_of(settings, layout),
         )
         managed.sweep()
         yield managed
@@ -65,6 +70,24 @@ def access_of(settings: config.Settings) -> policy.Access:
     """Who may change things, as the settings say."""
     rule = policy.Reading(uids=frozenset(settings.read_only_uids), gids=frozenset(settings.read_only_gids))
     return policy.Access(rules=(rule,)) if rule.uids or rule.gids else policy.ANYBODY
+
+
+def images_of(settings: config.Settings, layout: paths.Layout) -> around.Begin:
+    """How to begin with images: imported then, for most instances never see one."""
+
+    def begin(rest: around.Around) -> images.Images:
+        from skep.image import images, registries
+
+        how = registries.Registries(
+            auth_file=settings.registry_auth_file,
+            ca_file=settings.registry_ca_file,
+            plain_http=settings.registry_plain_http,
+            mirrors=settings.registry_mirrors,
+            timeout=settings.registry_timeout,
+        )
+        return images.Images(layout.images, how, rest)
+
+    return begin
 
 
 def make_directory(path: str, mode: int) -> None:

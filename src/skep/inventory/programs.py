@@ -42,6 +42,17 @@ def matches(program: model.Program | model.ForeignProgram, wanted: model.Program
             )
 
 
+def by_image(records: store.Snapshot, boot: model.Boot) -> dict[str, tuple[model.ProgramId, ...]]:
+    """Digest of an image -> programs out of it. One whose programs did not survive a reboot is here too, with none: it
+    is wanted again."""
+    found: dict[str, tuple[model.ProgramId, ...]] = {}
+    for record in records.programs.values():
+        if isinstance(record.source, model.ImageSource) and record.source.digest:
+            living = (record.id,) if record.boot_id == boot.boot_id else ()
+            found[record.source.digest] = (*found.get(record.source.digest, ()), *living)
+    return found
+
+
 def one(
     kernel: door.Kernel, records: store.Snapshot, pins: paths.Pins, id: model.ProgramId
 ) -> model.Program | model.ForeignProgram:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         MapWrite,
         MapWritten,
     )
+    from skep.model.image import Image, ImageRequest, Login, Pruned, PullPolicy, PullProgress
     from skep.model.link import (
         ChainKey,
         ChainMember,
@@ -141,6 +142,8 @@ __all__ = [
     "HookEntry",
     "HookName",
     "IfIndex",
+    "Image",
+    "ImageRequest",
     "ImageSource",
     "Interface",
     "InterfaceRef",
@@ -157,6 +160,7 @@ __all__ = [
     "LinkStatus",
     "Load",
     "LocalAddress",
+    "Login",
     "Loss",
     "MapDump",
     "MapElement",
@@ -191,6 +195,9 @@ __all__ = [
     "ProgramRecord",
     "ProgramSpec",
     "ProgramStatus",
+    "Pruned",
+    "PullPolicy",
+    "PullProgress",
     "Ran",
     "ReadIterator",
     "Registration",
@@ -205,7 +212,7 @@ __all__ = [
     "XdpMode",
 ]
 
-_HOMES = ("observed", "program", "link", "operation", "content", "run")
+_HOMES = ("observed", "program", "link", "operation", "content", "run", "image")
 """Where the names are, those that others build on first."""
 
 if not TYPE_CHECKING:  # a type checker reads the imports above, and tells a name that does not exist

@@ -186,6 +186,26 @@ class SkepStub:
                 request_serializer=skep__pb2.ReadIteratorRequest.SerializeToString,
                 response_deserializer=skep__pb2.IteratorText.FromString,
                 _registered_method=True)
+        self.PullImage = channel.unary_stream(
+                '/skep.v1.Skep/PullImage',
+                request_serializer=skep__pb2.PullImageRequest.SerializeToString,
+                response_deserializer=skep__pb2.PullImageResponse.FromString,
+                _registered_method=True)
+        self.ListImages = channel.unary_unary(
+                '/skep.v1.Skep/ListImages',
+                request_serializer=skep__pb2.ListImagesRequest.SerializeToString,
+                response_deserializer=skep__pb2.ListImagesResponse.FromString,
+                _registered_method=True)
+        self.GetImage = channel.unary_unary(
+                '/skep.v1.Skep/GetImage',
+                request_serializer=skep__pb2.GetImageRequest.SerializeToString,
+                response_deserializer=skep__pb2.GetImageResponse.FromString,
+                _registered_method=True)
+        self.PruneImages = channel.unary_unary(
+                '/skep.v1.Skep/PruneImages',
+                request_serializer=skep__pb2.PruneImagesRequest.SerializeToString,
+                response_deserializer=skep__pb2.PruneImagesResponse.FromString,
+                _registered_method=True)
 
 
 class SkepServicer:
@@ -397,6 +417,34 @@ class SkepServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PullImage(self, request, context):
+        """Has an image in the cache, telling how far it is; the last message is the image. A change, written to the history
+        when a registry was asked. To load from it, send its digest in LoadStream's source, and no chunks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListImages(self, request, context):
+        """The images in the cache, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetImage(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PruneImages(self, request, context):
+        """Removes images that no program came from. A change.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SkepServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -549,6 +597,26 @@ def add_SkepServicer_to_server(servicer, server):
                     servicer.ReadIterator,
                     request_deserializer=skep__pb2.ReadIteratorRequest.FromString,
                     response_serializer=skep__pb2.IteratorText.SerializeToString,
+            ),
+            'PullImage': grpc.unary_stream_rpc_method_handler(
+                    servicer.PullImage,
+                    request_deserializer=skep__pb2.PullImageRequest.FromString,
+                    response_serializer=skep__pb2.PullImageResponse.SerializeToString,
+            ),
+            'ListImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListImages,
+                    request_deserializer=skep__pb2.ListImagesRequest.FromString,
+                    response_serializer=skep__pb2.ListImagesResponse.SerializeToString,
+            ),
+            'GetImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetImage,
+                    request_deserializer=skep__pb2.GetImageRequest.FromString,
+                    response_serializer=skep__pb2.GetImageResponse.SerializeToString,
+            ),
+            'PruneImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.PruneImages,
+                    request_deserializer=skep__pb2.PruneImagesRequest.FromString,
+                    response_serializer=skep__pb2.PruneImagesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1362,6 +1430,114 @@ class Skep:
             '/skep.v1.Skep/ReadIterator',
             skep__pb2.ReadIteratorRequest.SerializeToString,
             skep__pb2.IteratorText.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PullImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/skep.v1.Skep/PullImage',
+            skep__pb2.PullImageRequest.SerializeToString,
+            skep__pb2.PullImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skep.v1.Skep/ListImages',
+            skep__pb2.ListImagesRequest.SerializeToString,
+            skep__pb2.ListImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skep.v1.Skep/GetImage',
+            skep__pb2.GetImageRequest.SerializeToString,
+            skep__pb2.GetImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PruneImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skep.v1.Skep/PruneImages',
+            skep__pb2.PruneImagesRequest.SerializeToString,
+            skep__pb2.PruneImagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -96,6 +96,15 @@ class SkepStub:
     """Runs a program on a packet or context without attaching it. A change: authorised, and written to the history."""
     ReadIterator: _grpc.UnaryStreamMultiCallable[_skep_pb2.ReadIteratorRequest, _skep_pb2.IteratorText]
     """What an iterator prints, to its end. A change, like RunProgram: its program runs for every object."""
+    PullImage: _grpc.UnaryStreamMultiCallable[_skep_pb2.PullImageRequest, _skep_pb2.PullImageResponse]
+    """Has an image in the cache, telling how far it is; the last message is the image. A change, written to the history
+    when a registry was asked. To load from it, send its digest in LoadStream's source, and no chunks.
+    """
+    ListImages: _grpc.UnaryUnaryMultiCallable[_skep_pb2.ListImagesRequest, _skep_pb2.ListImagesResponse]
+    """The images in the cache, the newest first."""
+    GetImage: _grpc.UnaryUnaryMultiCallable[_skep_pb2.GetImageRequest, _skep_pb2.GetImageResponse]
+    PruneImages: _grpc.UnaryUnaryMultiCallable[_skep_pb2.PruneImagesRequest, _skep_pb2.PruneImagesResponse]
+    """Removes images that no program came from. A change."""
 
 @_typing.type_check_only
 class SkepAsyncStub(SkepStub):
@@ -158,6 +167,15 @@ class SkepAsyncStub(SkepStub):
     """Runs a program on a packet or context without attaching it. A change: authorised, and written to the history."""
     ReadIterator: _aio.UnaryStreamMultiCallable[_skep_pb2.ReadIteratorRequest, _skep_pb2.IteratorText]  # type: ignore[assignment]
     """What an iterator prints, to its end. A change, like RunProgram: its program runs for every object."""
+    PullImage: _aio.UnaryStreamMultiCallable[_skep_pb2.PullImageRequest, _skep_pb2.PullImageResponse]  # type: ignore[assignment]
+    """Has an image in the cache, telling how far it is; the last message is the image. A change, written to the history
+    when a registry was asked. To load from it, send its digest in LoadStream's source, and no chunks.
+    """
+    ListImages: _aio.UnaryUnaryMultiCallable[_skep_pb2.ListImagesRequest, _skep_pb2.ListImagesResponse]  # type: ignore[assignment]
+    """The images in the cache, the newest first."""
+    GetImage: _aio.UnaryUnaryMultiCallable[_skep_pb2.GetImageRequest, _skep_pb2.GetImageResponse]  # type: ignore[assignment]
+    PruneImages: _aio.UnaryUnaryMultiCallable[_skep_pb2.PruneImagesRequest, _skep_pb2.PruneImagesResponse]  # type: ignore[assignment]
+    """Removes images that no program came from. A change."""
 
 class SkepServicer(metaclass=_abc_1.ABCMeta):
     """Changes and observes everything that skep manages on this host."""
@@ -397,5 +415,38 @@ class SkepServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_skep_pb2.IteratorText], _abc.AsyncIterator[_skep_pb2.IteratorText]]:
         """What an iterator prints, to its end. A change, like RunProgram: its program runs for every object."""
+
+    @_abc_1.abstractmethod
+    def PullImage(
+        self,
+        request: _skep_pb2.PullImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_skep_pb2.PullImageResponse], _abc.AsyncIterator[_skep_pb2.PullImageResponse]]:
+        """Has an image in the cache, telling how far it is; the last message is the image. A change, written to the history
+        when a registry was asked. To load from it, send its digest in LoadStream's source, and no chunks.
+        """
+
+    @_abc_1.abstractmethod
+    def ListImages(
+        self,
+        request: _skep_pb2.ListImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_skep_pb2.ListImagesResponse, _abc.Awaitable[_skep_pb2.ListImagesResponse]]:
+        """The images in the cache, the newest first."""
+
+    @_abc_1.abstractmethod
+    def GetImage(
+        self,
+        request: _skep_pb2.GetImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_skep_pb2.GetImageResponse, _abc.Awaitable[_skep_pb2.GetImageResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def PruneImages(
+        self,
+        request: _skep_pb2.PruneImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_skep_pb2.PruneImagesResponse, _abc.Awaitable[_skep_pb2.PruneImagesResponse]]:
+        """Removes images that no program came from. A change."""
 
 def add_SkepServicer_to_server(servicer: SkepServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

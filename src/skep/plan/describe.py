@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Iterator, Mapping
+from typing import Final, assert_never
 
 from skep import model, steps
 from skep.hooks import request
+
+VERBS: Final[Mapping[type, str]] = {
+    model.Load: "load",
+    model.Unload: "unload",
+    model.Attach: "attach",
+    model.Detach: "detach",
+    model.UpdateLink: "update",
+    model.ReplaceProgram: "replace",
+    model.Adopt: "adopt",
+}
+"""What the history and the access rules call an operation."""
 
 
 def lines(plan: steps.Plan) -> tuple[str, ...]:
@@ -52,9 +64,11 @@ def subject(op: model.Operation, done: model.Done | None) -> str:
     match op:
         case model.Load():
             if done is not None:
-                return ", ".join(f"program {one.record.id}" for one in done.programs)
-            return f"object {op.source.path if isinstance(op.source, model.FileSource) else op.source.url}"
-        case model.Unload() | model.ReplaceProgram():
+                return ", ".join(f"program {one.record.id}" for one in done.programs) + _origin(op.source)
+            return f"object {op.source.path}" if isinstance(op.source, model.FileSource) else f"image {op.source.url}"
+        case model.ReplaceProgram():
+            return f"program {op.program}" + _origin(op.source)
+        case model.Unload():
             return f"program {op.program}"
         case model.Attach():
             made = () if done is None else done.links
@@ -63,3 +77,17 @@ def subject(op: model.Operation, done: model.Done | None) -> str:
             return f"link {op.link}"
         case model.Adopt():
             return f"pin {op.pin}"
+
+
+def _origin(source: model.Source) -> str:
+    """The image that a program came out of, for the history; a file's path is with its program."""
+    if isinstance(source, model.FileSource):
+        return ""
+    return f" from {source.url}" + (f"@{source.digest}" if source.digest and "@" not in source.url else "")
+
+
+def fallbacks(change: steps.StoreChange) -> Iterator[str]:
+    """Links that could not be attached in the mode that was tried first."""
+    for link in change.links:
+        if link.fallback and link.mode is not None:
+            yield f"link {link.id} runs in mode {link.mode}; refused before: {link.fallback}"

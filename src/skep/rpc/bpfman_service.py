@@ -34,11 +34,11 @@ class BpfmanService(bpfman_pb2_grpc.BpfmanServicer):
     def Load(self, request: bpfman_pb2.LoadRequest, context: grpc.ServicerContext) -> bpfman_pb2.LoadResponse:
         """All programs of the request or none, sharing one set of maps; a missing map owner is InvalidArgument."""
         specs = bpfman.load_specs(request)
-        path = bpfman.load_file(request)
         caller = self._caller(context)
+        object, source = self._object(caller, bpfman.load_source(request.bytecode))
         operation = model.Load(
-            object=self._manager.read_object(caller, path),
-            source=model.FileSource(path=path),
+            object=object,
+            source=source,
             programs=specs,
             metadata=dict(request.metadata),
             global_data=dict(request.global_data),
@@ -108,9 +108,9 @@ class BpfmanService(bpfman_pb2_grpc.BpfmanServicer):
     def PullBytecode(
         self, request: bpfman_pb2.PullBytecodeRequest, context: grpc.ServicerContext
     ) -> bpfman_pb2.PullBytecodeResponse:
-        """Refused until images are supported."""
-        bpfman.check_image(request.image)
-        raise bpfman.images_later()
+        """Into the cache, without loading anything."""
+        self._manager.images.ensure(self._caller(context), bpfman.image(request.image))
+        return bpfman_pb2.PullBytecodeResponse()
 
     def Get(self, request: bpfman_pb2.GetRequest, context: grpc.ServicerContext) -> bpfman_pb2.GetResponse:
         """One program; for a foreign one ``kernel_info`` only."""
@@ -126,6 +126,13 @@ class BpfmanService(bpfman_pb2_grpc.BpfmanServicer):
         return bpfman_pb2.GetResponse(
             info=bpfman.program_info(program), kernel_info=bpfman.kernel_info(program.status.kernel, _boot_time())
         )
+
+    def _object(self, caller: model.Caller, wanted: str | model.ImageRequest) -> tuple[bytes, model.Source]:
+        """A file's bytes; for an image none: it is pulled here, before anybody's turn, and read when it is loaded."""
+        if isinstance(wanted, str):
+            return self._manager.read_object(caller, wanted), model.FileSource(path=wanted)
+        found = self._manager.images.ensure(caller, wanted)
+        return b"", model.ImageSource(url=wanted.url, pull_policy=wanted.policy, digest=found.digest)
 
     def _manages(self, id: model.ProgramId) -> bool:
         try:

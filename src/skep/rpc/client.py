@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from skep.pb import skep_pb2
-    from skep.rpc import call
+    from skep.rpc import call, image_client
 
 _SERVICE = "/skep.v1.Skep/"
 
@@ -287,6 +287,13 @@ class Client:
 
         for piece in self._stream("ReadIterator", lambda: run.pack_read(wanted), skep_pb2.IteratorText):
             yield piece.text
+
+    @property
+    def images(self) -> image_client.Images:
+        """What concerns images."""
+        from skep.rpc import image_client
+
+        return image_client.Images(self._call, self._stream)
 
     # ---------------------------------------------------------------- inside
 

@@ -14,7 +14,7 @@ from skep import errors, model, paths
 from skep.manager import Manager
 from skep.pb import skep_pb2, skep_pb2_grpc
 from skep.rpc import turn, upload
-from skep.rpc.convert import content, link, observed, operation, program, run
+from skep.rpc.convert import content, image, link, observed, operation, program, run
 
 WATCHERS = 24
 """Calls that wait for events, or read a map or its events, at once; each holds a thread."""
@@ -232,18 +232,56 @@ class SkepService(skep_pb2_grpc.SkepServicer):
             for text in self._manager.runs.iterator(self._caller(context), wanted, self._over(context)):
                 yield skep_pb2.IteratorText(text=text)
 
+    # ---------------------------------------------------------------- images
+
+    def PullImage(self, request: skep_pb2.PullImageRequest, context: Context) -> Iterator[skep_pb2.PullImageResponse]:
+        """Progress, then the image. A client that goes away ends the pull."""
+        with self._watching():
+            pull = self._manager.images.pull(self._caller(context), image.unpack_request(request))
+            with contextlib.closing(pull):
+                for told in pull:
+                    yield image.pack_told(told)
+                    if not context.is_active() or self._ending.is_set():
+                        return
+
+    def ListImages(self, request: skep_pb2.ListImagesRequest, context: Context) -> skep_pb2.ListImagesResponse:
+        """What the cache has."""
+        return skep_pb2.ListImagesResponse(images=[image.pack(one) for one in self._manager.images.listed()])
+
+    def GetImage(self, request: skep_pb2.GetImageRequest, context: Context) -> skep_pb2.GetImageResponse:
+        """By reference or digest."""
+        return skep_pb2.GetImageResponse(image=image.pack(self._manager.images.one(request.image)))
+
+    def PruneImages(self, request: skep_pb2.PruneImagesRequest, context: Context) -> skep_pb2.PruneImagesResponse:
+        """What no program came from."""
+        pruned = self._manager.images.prune(
+            self._caller(context),
+            everything=request.everything,
+            older_than=request.older_than,
+            dry_run=request.dry_run,
+        )
+        return image.pack_pruned(pruned)
+
     # ---------------------------------------------------------------- inside
 
     def _over(self, context: Context) -> Callable[[], bool]:
         """Whether the client, or the daemon, has had enough."""
         return lambda: not context.is_active() or self._ending.is_set()
 
+    def _resolved(self, wanted: model.Operation, context: Context) -> model.Operation:
+        """With the digest of the image that it names: nobody's turn has to wait for a registry."""
+        if isinstance(wanted, (model.Load, model.ReplaceProgram)) and isinstance(wanted.source, model.ImageSource):
+            return self._manager.images.resolved(self._caller(context), wanted)
+        return wanted
+
     def _run(self, wanted: model.Operation, context: Context) -> skep_pb2.Done:
+        wanted = self._resolved(wanted, context)
         with self._turns.taken(context) as wait:
             done = self._manager.run(self._caller(context), wanted, wait=wait)
         return operation.pack_done(done)
 
     def _preview(self, wanted: model.Operation, context: Context) -> skep_pb2.PreviewResponse:
+        wanted = self._resolved(wanted, context)
         with self._turns.taken(context):
             return operation.pack_preview(self._manager.preview(self._caller(context), wanted))
 

@@ -245,6 +245,8 @@ class FakeSkep:
     waits: list[float | None] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
     asked: list[object] = field(default_factory=list)
+    pulled: list[model.ImageRequest] = field(default_factory=list)
+    prunes: list[tuple[bool, float, bool]] = field(default_factory=list)
 
     def run(self, op: model.Operation, *, wait: float | None = None) -> model.Done:
         self.ran.append(op)
@@ -391,8 +393,53 @@ class FakeSkep:
     def wait_events(self, after: int, timeout: float) -> tuple[model.Event, ...]:
         return (EVENTS[-1],) if after == EVENTS[-1].id else self.events(after)
 
+    @property
+    def images(self) -> FakeImages:
+        return FakeImages(self)
+
     def doctor(self) -> tuple[model.Finding, ...]:
         return self.findings
 
     def features(self) -> tuple[model.Feature, ...]:
         return FEATURES
+
+
+IMAGE = model.Image(
+    digest="sha256:" + "1a" * 32,
+    manifest="sha256:" + "2b" * 32,
+    names=("registry.test/bpf/pass:v1",),
+    platform="linux/amd64",
+    size=12_345,
+    programs={"pass": "xdp", "odd": "tracing"},
+    maps={"counts": "hash"},
+    labelled=True,
+    evidence=2,
+    pulled_at=1_700_000_000.0,
+    used_at=1_700_000_100.0,
+    loaded=(model.ProgramId(101),),
+)
+BARE_IMAGE = dataclasses.replace(IMAGE, digest="sha256:" + "3c" * 32, programs={}, maps={}, labelled=False, names=())
+
+
+@dataclass
+class FakeImages:
+    """Two images; pulling one whose reference has "bare" in it gives the one without labels."""
+
+    skep: FakeSkep
+
+    def pull(self, wanted: model.ImageRequest) -> Iterator[model.PullProgress | model.Image]:
+        self.skep.pulled.append(wanted)
+        yield model.PullProgress(done=1, total=2, digest=IMAGE.digest)
+        yield BARE_IMAGE if "bare" in wanted.url else IMAGE
+
+    def listed(self) -> tuple[model.Image, ...]:
+        return (IMAGE, BARE_IMAGE)
+
+    def one(self, ref: str) -> model.Image:
+        if ref != IMAGE.names[0]:
+            raise errors.NotFound(f"the cache has no image {ref}", do="see 'skep image list'")
+        return IMAGE
+
+    def prune(self, *, everything: bool, older_than: float, dry_run: bool) -> model.Pruned:
+        self.skep.prunes.append((everything, older_than, dry_run))
+        return model.Pruned(digests=(BARE_IMAGE.digest,), freed=2048)

@@ -35,6 +35,7 @@ CALLS = (
     "map_events",
     "run_program",
     "read_iterator",
+    "ensure_image",
 )
 
 
@@ -51,6 +52,16 @@ class Runs:
         return self._scripted.read_iterator(caller, wanted)
 
 
+class Images:
+    """``Manager.images``."""
+
+    def __init__(self, scripted: Scripted) -> None:
+        self._scripted = scripted
+
+    def ensure(self, caller: model.Caller, wanted: model.ImageRequest) -> Any:
+        return self._scripted.ensure_image(caller, wanted)
+
+
 class Scripted:
     """``Manager``'s methods: each call is noted in ``heard`` and answered from ``answers``, by value or by function."""
 
@@ -63,6 +74,10 @@ class Scripted:
     @property
     def runs(self) -> Runs:
         return Runs(self)
+
+    @property
+    def images(self) -> Images:
+        return Images(self)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name not in CALLS:

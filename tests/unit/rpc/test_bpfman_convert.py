@@ -74,10 +74,10 @@ INVALID = {
     "no program": lambda: bpfman.load_specs(load()),
     "empty name": lambda: bpfman.load_specs(load(pb.LoadInfo(program_type=pb.XDP))),
     "unknown type": lambda: bpfman.load_specs(load(pb.LoadInfo(name="f", program_type=9))),  # type: ignore[arg-type]
-    "no location": lambda: bpfman.load_file(load()),
-    "relative path": lambda: bpfman.load_file(load(file="a.o")),
-    "image without reference": lambda: bpfman.load_file(load(image=pb.BytecodeImage())),
-    "unknown pull policy": lambda: bpfman.load_file(load(image=pb.BytecodeImage(url="a", image_pull_policy=3))),
+    "no location": lambda: bpfman.load_source(load().bytecode),
+    "relative path": lambda: bpfman.load_source(load(file="a.o").bytecode),
+    "image without reference": lambda: bpfman.image(pb.BytecodeImage()),
+    "unknown pull policy": lambda: bpfman.image(pb.BytecodeImage(url="a", image_pull_policy=3)),
     "no attachment": lambda: bpfman.attach(pb.AttachRequest(id=1)),
     "empty attachment": lambda: bpfman.attach(pb.AttachRequest(id=1, attach=pb.AttachInfo())),
     "no interface": lambda: bpfman.attach(on(xdp_attach_info=pb.XDPAttachInfo())),
@@ -94,6 +94,21 @@ INVALID = {
 def test_a_request_with_this_is_invalid(name):
     with pytest.raises(errors.InvalidRequest):
         INVALID[name]()
+
+
+@pytest.mark.parametrize(
+    ("number", "policy"), [(0, "Always"), (1, "IfNotPresent"), (2, "Never")], ids=["by default", "1", "2"]
+)
+def test_an_image_keeps_its_policy_and_its_login(number, policy):
+    asked = bpfman.image(pb.BytecodeImage(url="a/b:1", image_pull_policy=number, username="u", password="p"))
+
+    assert asked == model.ImageRequest(
+        url="a/b:1", policy=model.PullPolicy(policy), login=model.Login(username="u", password="p")
+    )
+
+
+def test_a_name_without_a_password_is_no_login():
+    assert bpfman.image(pb.BytecodeImage(url="a", username="u")).login is None
 
 
 def on(**info: object) -> pb.AttachRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -80,14 +81,30 @@ def test_a_bad_request_reads_no_file(scripted, stub):
 IMAGE = pb.BytecodeImage(url="registry/image", username="u", password="hunter2")
 
 
-def test_images_are_refused_and_the_password_is_not_repeated(stub):
+def test_an_image_is_pulled_before_it_is_loaded_and_its_object_is_nobodys_to_send(scripted, stub):
+    found = SimpleNamespace(digest="sha256:12")
+    made = dataclasses.replace(DONE, programs=(PROGRAM,))
+    scripted.answers = {"ensure_image": found, "run": made}
+    name = PROGRAM.record.name
+
+    location = pb.BytecodeLocation(image=IMAGE)
+    stub.Load(pb.LoadRequest(bytecode=location, info=[pb.LoadInfo(name=name, program_type=pb.XDP)]), timeout=SECONDS)
+
+    (pull, _, wanted), (run, _, operation) = scripted.heard
+    assert (pull, run) == ("ensure_image", "run")
+    assert wanted.login == model.Login(username="u", password="hunter2")
+    assert operation.object == b""
+    assert operation.source == model.ImageSource(url="registry/image", pull_policy="Always", digest="sha256:12")
+
+
+def test_the_password_of_an_image_is_not_repeated(scripted, stub):
+    scripted.answers = {"ensure_image": errors.Denied("registry refuses the login", why="401", do="log in")}
     load = pb.LoadRequest(bytecode=pb.BytecodeLocation(image=IMAGE), info=[pb.LoadInfo(name="f", program_type=pb.XDP)])
     for call, request in ((stub.Load, load), (stub.PullBytecode, pb.PullBytecodeRequest(image=IMAGE))):
         with pytest.raises(grpc.RpcError) as raised:
             call(request, timeout=SECONDS)
 
-        assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
-        assert "images are not supported" in (raised.value.details() or "")
+        assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
         assert "hunter2" not in str(raised.value)
 
 

@@ -10,7 +10,7 @@ import pytest
 from skep import errors, hooks, model
 from skep.hooks import iter, socket, tcx, tracepoint, uprobe, xdp
 from skep.pb import skep_pb2
-from skep.rpc.convert import attachment, content, link, observed, operation, program, run
+from skep.rpc.convert import attachment, content, image, link, observed, operation, program, run
 from tests.unit.rpc.filled import filled
 
 FOREIGN = model.ForeignProgram(kernel=filled(model.KernelProgram))
@@ -54,6 +54,16 @@ ROUND_TRIPS: dict[str, tuple[Any, Any, Any]] = {  # Any: each row has types of i
     "empty link filter": (link.pack_filter, link.unpack_filter, model.LinkFilter()),
     "chain": (link.pack_chain, link.unpack_chain, filled(model.ChainStatus)),
     "chain with nothing optional": (link.pack_chain, link.unpack_chain, BARE_CHAIN),
+    "image": (image.pack, image.unpack, filled(model.Image)),
+    "image to pull": (
+        image.pack_request,
+        image.unpack_request,
+        dataclasses.replace(filled(model.ImageRequest), login=filled(model.Login)),
+    ),
+    "image to pull as nobody": (image.pack_request, image.unpack_request, model.ImageRequest(url="a")),
+    "progress of a pull": (image.pack_told, image.unpack_told, filled(model.PullProgress)),
+    "end of a pull": (image.pack_told, image.unpack_told, filled(model.Image)),
+    "pruned images": (image.pack_pruned, image.unpack_pruned, filled(model.Pruned)),
     "map": (observed.pack_map, observed.unpack_map, filled(model.MapView)),
     "event": (observed.pack_event, observed.unpack_event, filled(model.Event)),
     "finding": (observed.pack_finding, observed.unpack_finding, filled(model.Finding)),

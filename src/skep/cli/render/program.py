@@ -78,6 +78,7 @@ def tree(program: model.Program, around: document.Surroundings, host: kernel.Hos
         ("Metadata", table.pairs(sorted(stored.metadata.items()))),
         ("Name", stored.name),
         ("Path", source),
+        *((("Image Digest", stored.source.digest),) if isinstance(stored.source, model.ImageSource) else ()),
         ("Section", stored.section),
         ("Type", stored.hook),
     )

@@ -29,44 +29,41 @@ def load_specs(message: bpfman_pb2.LoadRequest) -> tuple[model.ProgramSpec, ...]
     return tuple(_spec(info) for info in message.info)
 
 
-def load_file(message: bpfman_pb2.LoadRequest) -> str:
-    """The path of the object. InvalidRequest when the request names none, Unsupported for an image."""
-    match message.bytecode.WhichOneof("location"):
+def load_source(message: bpfman_pb2.BytecodeLocation) -> str | model.ImageRequest:
+    """The path of the object, or the image that holds it. InvalidRequest when the request names neither."""
+    match message.WhichOneof("location"):
         case "file":
-            if not message.bytecode.file.startswith("/"):
+            if not message.file.startswith("/"):
                 raise errors.InvalidRequest(
-                    f"the object's path is not absolute: {message.bytecode.file!r}",
+                    f"the object's path is not absolute: {message.file!r}",
                     why="the daemon has another working directory than you",
                     do="name the file by its absolute path",
                 )
-            return message.bytecode.file
+            return message.file
         case "image":
-            check_image(message.bytecode.image)
-            raise images_later()
-    raise errors.InvalidRequest("the request does not say where the object is", do="fill in bytecode.file")
+            return image(message.image)
+    raise errors.InvalidRequest("the request does not say where the object is", do="fill in bytecode")
 
 
-def check_image(image: bpfman_pb2.BytecodeImage) -> None:
-    """InvalidRequest for an image without a reference or with an unknown pull policy."""
-    if not image.url:
+def image(message: bpfman_pb2.BytecodeImage) -> model.ImageRequest:
+    """An image to pull. InvalidRequest for one without a reference or with an unknown pull policy.
+
+    A name without a password, or the reverse, is no login: so bpfman's operator leaves them empty.
+    """
+    if not message.url:
         raise errors.InvalidRequest("the image has no reference", do="fill in url")
-    if not 0 <= image.image_pull_policy < len(PULL_POLICIES):
+    if not 0 <= message.image_pull_policy < len(PULL_POLICIES):
         known = ", ".join(f"{number} {name}" for number, name in enumerate(PULL_POLICIES))
         raise errors.InvalidRequest(
-            f"unknown pull policy {image.image_pull_policy}",
+            f"unknown pull policy {message.image_pull_policy}",
             why=f"policies are {known}",
             do="fill in image.image_pull_policy",
         )
-
-
-def images_later() -> errors.Unsupported:
-    """The refusal of everything that needs a bytecode image."""
-    return errors.Unsupported(
-        "bytecode images are not supported",
-        why="this release loads files only",
-        do="unpack the image's object and load that file",
-        feature="OCI bytecode images",
-    )
+    login = None
+    if message.username and message.password:
+        login = model.Login(username=message.username, password=message.password)
+    policy = model.PullPolicy(PULL_POLICIES[message.image_pull_policy])
+    return model.ImageRequest(url=message.url, policy=policy, login=login)
 
 
 def attach(message: bpfman_pb2.AttachRequest) -> model.Attach:
