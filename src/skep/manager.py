@@ -91,8 +91,8 @@ class Manager:
             if error is failed:
                 raise
             raise error from failed
-        self._record(caller, verb, operation, describe.subject(op, done), began, None)
-        return done
+        self._record(caller, verb, operation, describe.subject(op, done), began, None, describe.trust(op))
+        return dataclasses.replace(done, warnings=(*describe.distrust(op), *done.warnings))
 
     def preview(self, caller: model.Caller, op: model.Operation) -> model.Preview:
         """What ``run`` would do now; nothing is changed, no id is used up. Whoever may look may ask."""
@@ -103,7 +103,7 @@ class Manager:
             decided = join.join(
                 [self._decide(one, ids, lambda first: None) for one, ids in zip(ops, fresh, strict=True)]
             )
-        return model.Preview(steps=describe.lines(decided), warnings=decided.warnings)
+        return model.Preview(steps=describe.lines(decided), warnings=(*describe.distrust(op), *decided.warnings))
 
     def sweep(self) -> tuple[str, ...]:
         """Make the pins' directories, and undo or finish what a killed process left half done: one line for each.
@@ -348,8 +348,9 @@ class Manager:
         subject: str,
         began: float,
         failed: errors.SkepError | None,
+        story: str = "",
     ) -> None:
-        """One log line and one event for an operation that ended."""
+        """One log line and one event for an operation that ended; ``story`` is what to know of one that succeeded."""
         outcome = "ok" if failed is None else type(failed).__name__
         duration = (time.monotonic() - began) * 1000
         log.log(
@@ -377,7 +378,7 @@ class Manager:
             subject=subject,
             caller=caller,
             outcome=outcome,
-            detail="" if failed is None else str(failed),
+            detail=story if failed is None else str(failed),
             duration_ms=duration,
         )
         try:
