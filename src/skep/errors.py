@@ -10,6 +10,7 @@
     |- AlreadyExists           the same thing is there already
     |- Conflict                right request, wrong moment or state (kind mismatch, in use, foreign program)
     |- Denied                  the caller may not do this (policy, file permissions)
+    |  `- Untrusted            nobody whom the trust policy names has signed the image
     |- Unsupported             this kernel or build cannot; names the feature, errno and first release
     |- Exhausted               a limit would be exceeded: sizes, slots, disk
     |- Busy                    somebody else holds the lock for longer than the caller waits
@@ -81,6 +82,10 @@ class Conflict(SkepError):
 
 class Denied(SkepError):
     """The caller is known and may not do this."""
+
+
+class Untrusted(Denied):
+    """No signature of the image is accepted: there is none, it is wrong, or it is by somebody else."""
 
 
 class Unsupported(SkepError):

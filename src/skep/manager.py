@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from skep import apply, errors, model, paths, plan, policy, steps, store
 from skep.contents import Contents
 from skep.image import around
-from skep.inventory import chains, doctor, leftover, links, maps, programs, resolve, seen, stale, world
+from skep.inventory import chains, doctor, history, leftover, links, maps, programs, resolve, seen, stale, world
 from skep.kernel import door
 from skep.plan import describe, join
 from skep.runs import Runs
@@ -58,16 +58,16 @@ class Manager:
         self._clock = clock
         self._fault = fault
         self._lock = threading.Lock()
-        self._news = threading.Condition()
+        self._history = history.History(remembered, clock)
         self._images = around.Lazy(images)
         self._contents = Contents(
             kernel,
             access,
             look=lambda: seen.look(kernel, remembered, pins),
             begin=self._begin,
-            record=self._record,
+            record=self._history.record,
         )
-        self.runs = Runs(kernel, remembered, pins, access, begin=self._begin, record=self._record)
+        self.runs = Runs(kernel, remembered, pins, access, begin=self._begin, record=self._history.record)
         """Programs run on request, and iterators read."""
 
     # ---------------------------------------------------------------- change
@@ -87,12 +87,12 @@ class Manager:
                 done = self._change(ops, verb, fresh)
         except Exception as failed:
             error = _ours(failed, verb)
-            self._record(caller, verb, operation, describe.subject(op, None), began, error)
+            self._history.record(caller, verb, operation, describe.subject(op, None), began, error)
             if error is failed:
                 raise
             raise error from failed
-        self._record(caller, verb, operation, describe.subject(op, done), began, None)
-        return done
+        self._history.record(caller, verb, operation, describe.subject(op, done), began, None, describe.trust(op))
+        return dataclasses.replace(done, warnings=(*describe.distrust(op), *done.warnings))
 
     def preview(self, caller: model.Caller, op: model.Operation) -> model.Preview:
         """What ``run`` would do now; nothing is changed, no id is used up. Whoever may look may ask."""
@@ -106,7 +106,7 @@ class Manager:
             for step in decided.steps:
                 if isinstance(step, steps.CreateLink):
                     self._kernel.check_target(step.candidates[0].target)
-        return model.Preview(steps=describe.lines(decided), warnings=decided.warnings)
+        return model.Preview(steps=describe.lines(decided), warnings=(*describe.distrust(op), *decided.warnings))
 
     def sweep(self) -> tuple[str, ...]:
         """Make the pins' directories, and undo or finish what a killed process left half done: one line for each.
@@ -148,7 +148,7 @@ class Manager:
                 read=self._kernel.read_file,
                 loaded=lambda: programs.by_image(self._store.snapshot(), self._kernel.boot()),
                 begin=self._begin,
-                tell=self._record,
+                tell=self._history.record,
                 clock=self._clock,
             )
         )
@@ -202,18 +202,11 @@ class Manager:
 
     def events(self, after: int = 0, limit: int = 1000) -> tuple[model.Event, ...]:
         """History: events with an id above ``after``, oldest first."""
-        return self._store.events(after, limit)
+        return self._history.events(after, limit)
 
     def wait_events(self, after: int, timeout: float) -> tuple[model.Event, ...]:
         """Like ``events``, but waits up to ``timeout`` seconds for the first one."""
-        deadline = time.monotonic() + timeout
-        with self._news:
-            while not (found := self._store.events(after)):
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return ()
-                self._news.wait(left)
-        return found
+        return self._history.wait(after, timeout)
 
     def doctor(self) -> tuple[model.Finding, ...]:
         """What differs between kernel, pins and store."""
@@ -325,10 +318,10 @@ class Manager:
             try:
                 apply.settle(pending, self._kernel, self._store, fault=self._fault)
             except errors.SkepError as failed:
-                self._record(ITSELF, "sweep", pending.operation, subject, began, failed)
+                self._history.record(ITSELF, "sweep", pending.operation, subject, began, failed)
                 told.append(f"{subject} could not be {how}: {failed}")
             else:
-                self._record(ITSELF, "sweep", pending.operation, subject, began, None)
+                self._history.record(ITSELF, "sweep", pending.operation, subject, began, None)
                 told.append(f"{subject} was {how}")
         return tuple(told)
 
@@ -346,54 +339,6 @@ class Manager:
                     why=str(failed),
                     do="remove the cause, then try again",
                 ) from failed
-
-    def _record(
-        self,
-        caller: model.Caller,
-        verb: str,
-        operation: model.OperationId,
-        subject: str,
-        began: float,
-        failed: errors.SkepError | None,
-    ) -> None:
-        """One log line and one event for an operation that ended."""
-        outcome = "ok" if failed is None else type(failed).__name__
-        duration = (time.monotonic() - began) * 1000
-        log.log(
-            logging.INFO if failed is None else logging.WARNING,
-            "%s %s: %s",
-            verb,
-            subject,
-            outcome if failed is None else failed,
-            extra={
-                "operation": operation,
-                "verb": verb,
-                "subject": subject,
-                "caller_uid": caller.uid,
-                "caller_gid": caller.gid,
-                "caller_pid": caller.pid,
-                "duration_ms": round(duration, 3),
-                "outcome": outcome,
-            },
-        )
-        event = model.Event(
-            id=0,
-            at=self._clock(),
-            operation=operation,
-            verb=verb,
-            subject=subject,
-            caller=caller,
-            outcome=outcome,
-            detail="" if failed is None else str(failed),
-            duration_ms=duration,
-        )
-        try:
-            self._store.add_event(event)
-        except errors.SkepError as lost:
-            # The operation's own outcome stands; a full disk only costs the line of history.
-            log.warning("event not written: %s", lost, extra={"operation": operation})
-        with self._news:
-            self._news.notify_all()
 
 
 def _ours(failed: Exception, verb: str) -> errors.SkepError:

@@ -28,6 +28,8 @@ from skep.rpc.client import Client
 from tests import bpf_build, instance
 
 SECONDS = 30.0
+NOBODYS = "127.0.0.1:1"
+"""A registry that does not answer: nobody listens on tcpmux any more."""
 BPF_INODES = ("bpf", "btf", "perf_event")
 NOBODY = 65534
 
@@ -227,7 +229,7 @@ def test_requests_that_cannot_succeed(skep, stub, network, readable, tmp_path):
     near = pb.XDPAttachInfo(iface=network.near, netns=network.path)
     nowhere = pb.XDPAttachInfo(iface="nowhere", netns=network.path)
     wrong = pb.LoadInfo(name="on_xdp", program_type=pb.TRACEPOINT)
-    image = pb.BytecodeLocation(image=pb.BytecodeImage(url="registry/image", username="u", password="hunter2"))
+    image = pb.BytecodeLocation(image=pb.BytecodeImage(url=f"{NOBODYS}/image", username="u", password="hunter2"))
     cases = [
         (stub.Load, load(tmp_path / "missing", "on_xdp"), "NOT_FOUND", "missing"),
         (stub.Load, load(tmp_path / "not-an-elf", "on_xdp"), "INVALID_ARGUMENT", "ELF"),
@@ -236,8 +238,8 @@ def test_requests_that_cannot_succeed(skep, stub, network, readable, tmp_path):
         (stub.Load, load(readable, "on_xdp", map_owner_id=2**31), "INVALID_ARGUMENT", "no map owner"),
         (stub.Load, pb.LoadRequest(bytecode=pb.BytecodeLocation(file=str(readable)), info=[wrong]),
          "FAILED_PRECONDITION", "on_xdp"),
-        (stub.Load, pb.LoadRequest(bytecode=image, info=[wrong]), "UNIMPLEMENTED", "images"),
-        (stub.PullBytecode, pb.PullBytecodeRequest(image=image.image), "UNIMPLEMENTED", "images"),
+        (stub.Load, pb.LoadRequest(bytecode=image, info=[wrong]), "UNAVAILABLE", NOBODYS),
+        (stub.PullBytecode, pb.PullBytecodeRequest(image=image.image), "UNAVAILABLE", NOBODYS),
         (stub.Attach, pb.AttachRequest(id=id, attach=pb.AttachInfo(xdp_attach_info=nowhere)), "INVALID_ARGUMENT",
          "nowhere"),
         (stub.Attach, pb.AttachRequest(id=2**31, attach=pb.AttachInfo(xdp_attach_info=near)), "NOT_FOUND", ""),
@@ -377,7 +379,7 @@ def test_who_called_is_kept_with_program_and_history(skep, stub, readable):
 
 def test_the_log_has_one_line_per_operation_and_no_secret(network, readable):
     """With the operation's id, who asked and how long it took; a password that came with a request is nowhere."""
-    image = pb.BytecodeImage(url="registry/image", username="u", password="hunter2")
+    image = pb.BytecodeImage(url=f"{NOBODYS}/image", username="u", password="hunter2")
     with instance.instance("skep-log") as daemon, grpc.insecure_channel(f"unix:{daemon.layout.socket}") as channel:
         stub = bpfman_pb2_grpc.BpfmanStub(channel)
         id = stub.Load(load(readable, "on_xdp"), timeout=SECONDS).programs[0].kernel_info.id
@@ -392,8 +394,9 @@ def test_the_log_has_one_line_per_operation_and_no_secret(network, readable):
     operations = [fields(line) for line in log.splitlines() if " operation=" in line]
     assert [(one["verb"], one["outcome"]) for one in operations] == [
         ("load", "ok"), ("attach", "ok"), ("attach", "Conflict"), ("detach", "ok"), ("unload", "ok"),
+        ("pull", "Unavailable"), ("pull", "Unavailable"),
     ]  # fmt: skip
-    assert [int(one["operation"]) for one in operations] == [1, 2, 3, 4, 5]
+    assert [int(one["operation"]) for one in operations] == [1, 2, 3, 4, 5, 6, 7]
     assert {(one["caller_uid"], one["caller_pid"]) for one in operations} == {("0", str(os.getpid()))}
     assert all(float(one["duration_ms"]) > 0 for one in operations)
     assert "hunter2" not in log

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from skep import errors, model, policy
-from skep.image import around, images, registries
+from skep.image import around, gate, images, registries
 from skep.image.reference import Digest
 from tests.images import Store
 from tests.instance import REPOSITORY
@@ -64,7 +64,8 @@ class Bed:
             tell=lambda caller, verb, operation, subject, began, failed: self.told.append((verb, subject, failed)),
             clock=lambda: self.now,
         )
-        return images.Images(str(self.directory), self.settings, rest)
+        anything = gate.Gate("/nowhere/trust.yaml", gate.Forgetful(), gate.contents, rest.clock)
+        return images.Images(str(self.directory), self.settings, rest, anything)
 
     def pull(
         self, url: str, policy: model.PullPolicy = model.PullPolicy.ALWAYS, login: model.Login | None = None

@@ -15,6 +15,8 @@ from skep import model
 if TYPE_CHECKING:
     from skep.image import images
     from skep.manager import Manager  # imported by the daemon's composition only when there is no daemon
+    from skep.policy.images import Asked, Decision
+    from skep.trust.verdict import Verdict
 
 
 class Images(Protocol):
@@ -28,6 +30,9 @@ class Images(Protocol):
 
     def one(self, ref: str) -> model.Image:
         """One image."""
+
+    def check(self, ref: str, asked: Asked | None = None) -> tuple[Decision, Verdict]:
+        """Who signed an image of the cache, and what the trust policy, or whom ``asked`` names, makes of it."""
 
     def prune(self, *, everything: bool, older_than: float, dry_run: bool) -> model.Pruned:
         """Remove images that no program came from."""
@@ -228,6 +233,10 @@ class DirectImages:
     def one(self, ref: str) -> model.Image:
         """See ``Images``."""
         return self._images.one(ref)
+
+    def check(self, ref: str, asked: Asked | None = None) -> tuple[Decision, Verdict]:
+        """See ``Images``."""
+        return self._images.check(ref, asked)
 
     def prune(self, *, everything: bool, older_than: float, dry_run: bool) -> model.Pruned:
         """See ``Images``."""

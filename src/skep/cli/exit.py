@@ -41,6 +41,10 @@ CODES: tuple[tuple[type[errors.SkepError], Code], ...] = (
         Code(number=10, name="invalid", meaning="a value, file or object is wrong; the same request can never succeed"),
     ),
     (errors.NotFound, Code(number=3, name="not found", meaning="no such program, link, interface, function or file")),
+    (
+        errors.Untrusted,
+        Code(number=13, name="untrusted", meaning="no signature of the image is accepted, and one is needed"),
+    ),
     (errors.Denied, Code(number=4, name="denied", meaning="the caller may not do this")),
     (
         errors.Unavailable,

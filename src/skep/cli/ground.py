@@ -13,18 +13,7 @@ GLOBAL = ("runtime_dir", "socket_path", "image_cache_dir", "lock_timeout", "log_
 
 def options(names: tuple[str, ...] = GLOBAL, *, hidden: bool = True) -> list[click.Option]:
     """Fresh options for the named settings, ``--config``, ``--direct`` and ``--no-color``."""
-    made = [
-        click.Option(
-            [row.flag, row.name],
-            help=f"{row.help}  [default: {row.default}{_variables(row)}]",
-            metavar="DIR" if row.path and row.name != "socket_path" else "PATH" if row.path else "VALUE",
-            hidden=hidden,
-            expose_value=False,
-            callback=_flag,
-        )
-        for row in config.SETTINGS
-        if row.name in names and row.flag
-    ]
+    made = [setting(row, hidden=hidden) for row in config.SETTINGS if row.name in names and row.flag]
     made.append(
         click.Option(
             ["--config", "config_file"],
@@ -46,6 +35,21 @@ def options(names: tuple[str, ...] = GLOBAL, *, hidden: bool = True) -> list[cli
         )
     )
     return made
+
+
+def setting(row: config.Setting, *, hidden: bool = False) -> click.Option:
+    """A fresh option for one setting."""
+    return click.Option(
+        [row.flag, row.name],
+        help=f"{row.help}  [default: {row.default}{_variables(row)}]",
+        metavar=_METAVARS.get(row.name, "DIR" if row.path else "VALUE"),
+        hidden=hidden,
+        expose_value=False,
+        callback=_flag,
+    )
+
+
+_METAVARS = {"socket_path": "PATH", "trust_policy": "FILE"}
 
 
 def _variables(row: config.Setting) -> str:

@@ -7,6 +7,7 @@ import click
 from skep import errors, model
 from skep.cli import lazy, option, output, pulling, session
 from skep.cli.render import image as render
+from skep.cli.render import trust as trusted
 
 IMAGE = lazy.Group(
     name="image",
@@ -14,6 +15,10 @@ IMAGE = lazy.Group(
         lazy.Entry(name="pull", target="image:pull", help="Fetch an image into the cache."),
         lazy.Entry(name="list", target="image:list_", help="List the images in the cache."),
         lazy.Entry(name="inspect", target="image:inspect", help="Show one image of the cache."),
+        lazy.Entry(name="verify", target="imageverify:verify", help="Say who signed an image, or refuse it."),
+        lazy.Entry(name="sign", target="imagesign:sign", help="Sign an image with a private key."),
+        lazy.Entry(name="policy", target="imageverify:POLICY", help="Show the trust policy and what it decides."),
+        lazy.Entry(name="trusted-root", target="imagesign:trusted_root", help="Fetch Sigstore's public trusted root."),
         lazy.Entry(name="prune", target="image:prune", help="Remove images that no program came from."),
     ),
     help="Fetch, list and remove bytecode images.",
@@ -87,7 +92,11 @@ def inspect(current: session.Session, image: str, form: output.Format) -> None:
     """Print an image."""
     with current.open() as skep:
         found = skep.images.one(image.removeprefix("image/"))
-    output.show(render.one(found), form)
+        try:
+            trust = trusted.report(*skep.images.check(image.removeprefix("image/")))
+        except errors.SkepError as failed:  # a slip in the policy, a damaged blob: the image is shown all the same
+            trust = trusted.Report(lines=(("Trust", f"not known: {failed}"),), document={"error": str(failed)})
+    output.show(render.one(found, trust), form)
 
 
 @click.command(

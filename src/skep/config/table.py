@@ -33,6 +33,8 @@ class Settings:
     interfaces: Mapping[str, model.XdpMode] = field(default_factory=dict)
     """Interface name -> XDP mode, where it differs from ``xdp_mode``."""
 
+    trust_policy: str = "/etc/skep/trust.yaml"
+    """The file that says whose images may be loaded."""
     registry_auth_file: str | None = None
     """Logins for registries."""
     registry_ca_file: str | None = None
@@ -195,6 +197,16 @@ SETTINGS: tuple[Setting, ...] = (
         help="Take the generic path where the driver refuses; the link says so.",
     ),
     Setting(
+        name="trust_policy",
+        key="signing.trust_policy",
+        flag="--trust-policy",
+        environment=("SKEP_TRUST_POLICY",),
+        parse=values.directory,
+        path=True,
+        default="/etc/skep/trust.yaml",
+        help="File that says whose images may be loaded; without it each is, with a warning.",
+    ),
+    Setting(
         name="registry_auth_file",
         key="registries.auth_file",
         parse=values.directory,
@@ -235,9 +247,9 @@ SETTINGS: tuple[Setting, ...] = (
 """Every setting but the tables ``[interfaces.<name>]`` (``xdp_mode`` of one interface)."""
 
 INERT: Mapping[str, str] = {
-    "signing.allow_unsigned": "images are not verified yet",
-    "signing.verify_enabled": "images are not verified yet",
-    "signing.trusted_identities": "images are not verified yet",
+    "signing.allow_unsigned": "the trust policy says it for each image, see signing.trust_policy",
+    "signing.verify_enabled": "the trust policy says it for each image, see signing.trust_policy",
+    "signing.trusted_identities": "the trust policy says it for each image, see signing.trust_policy",
     "database.max_retries": "writers wait for the lock, see lock_timeout",
     "database.millisec_delay": "writers wait for the lock, see lock_timeout",
 }

@@ -60,7 +60,7 @@ def open_manager(settings: config.Settings, *, owner: lock.Owner, lock_timeout: 
             paths.Pins(layout.pins),
             access=access_of(settings),
             xdp_modes=settings.xdp_modes,
-            images=images_of(settings, layout),
+            images=images_of(settings, layout, remembered),
         )
         managed.sweep()
         yield managed
@@ -72,20 +72,15 @@ def access_of(settings: config.Settings) -> policy.Access:
     return policy.Access(rules=(rule,)) if rule.uids or rule.gids else policy.ANYBODY
 
 
-def images_of(settings: config.Settings, layout: paths.Layout) -> around.Begin:
+def images_of(settings: config.Settings, layout: paths.Layout, remembered: store.Store) -> around.Begin:
     """How to begin with images: imported then, for most instances never see one."""
 
     def begin(rest: around.Around) -> images.Images:
-        from skep.image import images, registries
+        from skep.image import gate, images, registries
 
-        how = registries.Registries(
-            auth_file=settings.registry_auth_file,
-            ca_file=settings.registry_ca_file,
-            plain_http=settings.registry_plain_http,
-            mirrors=settings.registry_mirrors,
-            timeout=settings.registry_timeout,
-        )
-        return images.Images(layout.images, how, rest)
+        how = registries.of(settings)
+        asked = gate.Gate(settings.trust_policy, remembered, gate.contents, rest.clock)
+        return images.Images(layout.images, how, rest, asked)
 
     return begin
 

@@ -19,7 +19,7 @@ from skep.image.layout import Layout
 from skep.image.local import Place
 from skep.image.manifest import Descriptor, Index, Manifest, Platform
 from skep.image.record import Record
-from skep.image.reference import Digest, Reference, fallback_tag
+from skep.image.reference import Digest, Reference, Tag, fallback_tag
 from skep.image.source import MOST_BLOB, Document, check_size, read_blob
 
 MOST_IMAGE: Final = 64 << 20
@@ -61,7 +61,8 @@ class Admission:
         """An image out of a layout that the caller may read."""
         entry = inside.find(place.name or None)
         documents = pulling.resolve(inside, entry.digest, self._platform, sys.byteorder)
-        return self._admit(documents, lambda each: read_blob(inside, each), str(place), (), ())
+        said, missed = _said(inside, [each.digest for each in documents])
+        return self._admit(documents, lambda each: read_blob(inside, each), str(place), said, missed)
 
     def _admit(
         self,
@@ -131,6 +132,31 @@ def labels_of(one: Record, read: Blob) -> Labels:
     if not isinstance(found, Manifest):
         raise manifest.bad("it ends in an index")
     return bytecode.labels(found, bytecode.read_config(found, read(found.config)))
+
+
+def _said(inside: Layout, digests: list[Digest]) -> tuple[tuple[Evidence, ...], tuple[str, ...]]:
+    """What a layout says about an image: signatures, attestations. What cannot be read is noted."""
+    found: dict[Digest, Evidence] = {}
+    missed = []
+    for digest in digests:
+        tags = [fallback_tag(digest, suffix) for suffix in pulling.OLDER]
+        places: list[Tag | Digest] = [*(each.digest for each in inside.referrers(digest)), *tags]
+        for which in places:
+            try:
+                one = inside.manifest(which)
+                whole = one.parse()
+                blobs = (whole.config, *whole.layers) if isinstance(whole, Manifest) else ()
+                for each in blobs:
+                    read_blob(inside, each, pulling.MOST_EVIDENCE_BLOB)
+            except errors.NotFound:
+                continue
+            except errors.InvalidRequest as broken:
+                missed.append(str(broken)[:300])
+                continue
+            found.setdefault(
+                one.digest, Evidence(document=one.descriptor(), tag=which if which in tags else "", blobs=blobs)
+            )
+    return tuple(found.values()), tuple(missed)
 
 
 def _sound(evidence: tuple[Evidence, ...], about: frozenset[Digest]) -> tuple[Evidence, ...]:

@@ -86,7 +86,7 @@ def fetch(
 ) -> Iterator[PullProgress | Fetched]:
     """Pull from a registry into the staging ``directory``; the last thing told is ``Fetched``."""
     head = {"op": "pull", "reference": str(reference), "access": access.pack(how), **_common(platform, evidence)}
-    with _Process("skep.image.child_network", ("urllib3",), directory, MEMORY, SECONDS) as process:
+    with Process("skep.image.child_network", ("urllib3",), directory, MEMORY, SECONDS) as process:
         yield from _pulled(process, head, b"", lacking)
 
 
@@ -95,14 +95,14 @@ def take(
 ) -> Iterator[PullProgress | Fetched]:
     """Take an image out of an archive's bytes into the staging ``directory``."""
     head = {"op": "archive", "where": where, "name": name, **_common(platform, True)}
-    with _Process("skep.image.child_files", (), directory, FILES_MEMORY, SECONDS) as process:
+    with Process("skep.image.child_files", (), directory, FILES_MEMORY, SECONDS) as process:
         yield from _pulled(process, head, archive, lacking)
 
 
 def unpack(layers: Sequence[bytes], filename: str) -> bytes:
     """The object in layers. BadObject, Exhausted, Unavailable."""
     head = {"op": "unpack", "layers": [len(layer) for layer in layers], "filename": filename}
-    with _Process("skep.image.child_files", (), None, FILES_MEMORY, UNPACK_SECONDS) as process:
+    with Process("skep.image.child_files", (), None, FILES_MEMORY, UNPACK_SECONDS) as process:
         process.send(head, b"".join(layers))
         _, data = process.receive()
     return data
@@ -149,7 +149,7 @@ def sweep(above: str) -> int:
     return removed
 
 
-class _Process:
+class Process:
     """One process, from its start to its certain end."""
 
     def __init__(
@@ -182,7 +182,7 @@ class _Process:
         finally:
             theirs.close()
 
-    def __enter__(self) -> _Process:
+    def __enter__(self) -> Process:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -250,7 +250,7 @@ class _Process:
         )
 
 
-def _pulled(process: _Process, head: dict[str, Any], data: bytes, lacking: Lacking) -> Iterator[PullProgress | Fetched]:
+def _pulled(process: Process, head: dict[str, Any], data: bytes, lacking: Lacking) -> Iterator[PullProgress | Fetched]:
     process.send(head, data)
     resolved: Resolved | None = None
     while True:

@@ -18,11 +18,15 @@ from skep.image import admission, bytecode, fetcher, local, manifest, reference,
 from skep.image.around import Around
 from skep.image.cache import Cache
 from skep.image.cached import Cached
+from skep.image.gate import Gate
 from skep.image.manifest import Manifest
 from skep.image.record import Record
 from skep.image.reference import Digest, Reference
 from skep.image.registries import Registries
 from skep.image.turns import Turns
+from skep.policy.images import Asked, Decision, explain
+from skep.trust.refused import Reason
+from skep.trust.verdict import Verdict
 
 PULL: Final = "pull"
 PRUNE: Final = "prune"
@@ -31,7 +35,9 @@ PRUNE: Final = "prune"
 class Images:
     """The images of one instance, in the cache at ``directory``; nothing is made there before it is needed."""
 
-    def __init__(self, directory: str, settings: Registries, around: Around) -> None:
+    def __init__(self, directory: str, settings: Registries, around: Around, gate: Gate) -> None:
+        """``gate`` asks the trust policy before an object is taken out."""
+        self._gate = gate
         self._cache = Cache(directory)
         self._settings = settings
         self._around = around
@@ -119,6 +125,14 @@ class Images:
         """An image by its reference, its digest, or the beginning of that. NotFound, InvalidRequest."""
         return self._described(self._find(ref))
 
+    def check(self, ref: str, asked: Asked | None = None) -> tuple[Decision, Verdict]:
+        """Who signed an image of the cache, and what the trust policy, or whom ``asked`` names, makes of it.
+
+        NotFound, InvalidRequest: no such image, a slip in the policy, a key that is none.
+        """
+        found = self._find(ref)
+        return self._gate.look(self._name(ref, found), _digests(found), Cached(self._cache, found), asked)
+
     def repository(self, digest: Digest) -> Cached:
         """An image in the cache with all that was said about it, for whoever judges signatures. NotFound."""
         found = self._cache.by_digest(digest)
@@ -132,9 +146,23 @@ class Images:
         Every blob on the way to it is checked again. NotFound: not in the cache; Broken: changed since.
         """
         found = self._find(source.digest or source.url)
+        decision = self._gate.decide(self._name(source.url, found), _digests(found), lambda: Cached(self._cache, found))
+        if decision.reason == Reason.UNSIGNED and found.missed:
+            decision = replace(decision, why=f"{decision.why} (not all could be fetched: {found.missed[0]})")
+        decision.check()
         data = self._unpacked(found)
         self._cache.touch(found, self._around.clock())
-        return data, replace(source, digest=found.digest)
+        return data, replace(source, digest=found.digest, trust=explain(decision))
+
+    def _name(self, url: str, found: Record) -> str:
+        """The image's name as the trust policy sees it; of one that was asked for by its digits, the first it has."""
+        place = local.parse(url)
+        if place is not None:
+            return str(place)
+        names = [name for name, digest in sorted(self._cache.names().items()) if digest == found.digest]
+        if reference.is_digest(url) or found.digest.removeprefix("sha256:").startswith(url.removeprefix("sha256:")):
+            url = names[0] if names else ""
+        return reference.parse(url).name if url and local.parse(url) is None else url
 
     def resolved(
         self, caller: model.Caller, op: model.Load | model.ReplaceProgram
@@ -307,6 +335,11 @@ def _policy(name: str) -> model.PullPolicy:
             why="no policy has that name",
             do=f"write one of {', '.join(model.PullPolicy)}",
         ) from None
+
+
+def _digests(one: Record) -> tuple[Digest, ...]:
+    """From the top down to this host's manifest: a signature of any is one of the image."""
+    return tuple(each.digest for each in one.chain)
 
 
 def _not_here(ref: str, near: tuple[str, ...] = ()) -> errors.NotFound:

@@ -6,6 +6,7 @@ Source: OCI image-spec 1.1, ``image-layout.md``.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,10 @@ MARKER: Final = "oci-layout"
 MARKER_TEXT: Final = b'{"imageLayoutVersion":"1.0.0"}'
 NAME: Final = "org.opencontainers.image.ref.name"
 """The annotation that is an entry's tag."""
+_SIGNATURES: Final = re.compile(r"sha256-[0-9a-f]{64}(\.sig|\.att|\.sbom)?\Z")
+"""Tags of what is said about an image: cosign's older ones, and the fallback for referrers."""
+_SAVED_IMAGE: Final = "dev.cosignproject.cosign/image"
+"""What the annotation ``kind`` of an image begins with, in a layout of ``cosign save``."""
 
 
 class Layout:
@@ -47,6 +52,7 @@ class Layout:
         """The entry with a tag, or the only one there is when ``tag`` is None. NotFound, InvalidRequest."""
         entries = self.index().manifests
         if tag is None:
+            entries = self._images(entries)
             if len({each.digest for each in entries}) == 1:
                 return entries[0]
             raise errors.InvalidRequest(
@@ -61,6 +67,18 @@ class Layout:
             f"{self._where} has no image {tag}",
             near=errors.near_misses(tag, _names(entries)),
             do=f"it has {', '.join(_names(entries)) or 'none with a name'}",
+        )
+
+    def _images(self, entries: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
+        """The entries that are images themselves, and not what is said of one: signatures, attestations."""
+        if len(entries) < 2:
+            return entries
+        return tuple(
+            each
+            for each in entries
+            if not _SIGNATURES.match(each.annotations.get(NAME, ""))
+            and each.annotations.get("kind", _SAVED_IMAGE).startswith(_SAVED_IMAGE)
+            and self._document(each.digest, each.media_type).parse().subject is None
         )
 
     def manifest(self, which: Tag | Digest) -> Document:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from skep import errors
+from skep.config import Settings
 from skep.image import access, auth
 from skep.image.access import Access
 from skep.image.reference import Reference
@@ -33,6 +34,17 @@ class Registries:
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     timeout: float = 30.0
     """Longest silence of a registry, in seconds."""
+
+
+def of(settings: Settings) -> Registries:
+    """What the settings say."""
+    return Registries(
+        auth_file=settings.registry_auth_file,
+        ca_file=settings.registry_ca_file,
+        plain_http=settings.registry_plain_http,
+        mirrors=settings.registry_mirrors,
+        timeout=settings.registry_timeout,
+    )
 
 
 def access_to(

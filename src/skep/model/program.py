@@ -17,11 +17,15 @@ class FileSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSource:
-    """An OCI bytecode image. ``pull_policy`` is "Always", "IfNotPresent" or "Never"; ``digest`` once resolved."""
+    """An OCI bytecode image. ``pull_policy`` is "Always", "IfNotPresent" or "Never"; ``digest`` once resolved.
+
+    ``trust`` says why it was loaded: which rule accepted it, and who signed it.
+    """
 
     url: str
     pull_policy: str
     digest: str = ""
+    trust: str = ""
 
 
 Source = FileSource | ImageSource

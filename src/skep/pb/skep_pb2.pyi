@@ -316,21 +316,25 @@ class ImageSource(_message.Message):
     URL_FIELD_NUMBER: _builtins.int
     PULL_POLICY_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    TRUST_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     pull_policy: _builtins.str
     """"Always", "IfNotPresent" or "Never"."""
     digest: _builtins.str
     """"sha256:…" once resolved. In a request: out of the cache by this digest; empty: pulled as the policy says."""
+    trust: _builtins.str
+    """Why it was loaded: "accepted because rule 'ours' accepts its signature: …". In answers only."""
     def __init__(
         self,
         *,
         url: _builtins.str = ...,
         pull_policy: _builtins.str = ...,
         digest: _builtins.str = ...,
+        trust: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "pull_policy", b"pull_policy", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "pull_policy", b"pull_policy", "trust", b"trust", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -4349,3 +4353,334 @@ class PruneImagesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PruneImagesResponse: _TypeAlias = PruneImagesResponse  # noqa: Y015
+
+@_typing.final
+class CheckImageRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    SIGNERS_FIELD_NUMBER: _builtins.int
+    image: _builtins.str
+    """Reference, digest, or the first six or more digits of one."""
+    @_builtins.property
+    def signers(self) -> Global___Signers:
+        """Whose signature counts. Absent: the trust policy says it."""
+
+    def __init__(
+        self,
+        *,
+        image: _builtins.str = ...,
+        signers: Global___Signers | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["signers", b"signers"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "signers", b"signers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckImageRequest: _TypeAlias = CheckImageRequest  # noqa: Y015
+
+@_typing.final
+class Signers(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    IDENTITIES_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    PREDICATE_TYPES_FIELD_NUMBER: _builtins.int
+    TRUSTED_ROOT_FIELD_NUMBER: _builtins.int
+    log: _builtins.str
+    """"required", "optional", or empty: required of identities, optional for keys."""
+    trusted_root: _builtins.bytes
+    """A trusted_root.json of Sigstore; needed for identities and logs."""
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublicKey]: ...
+    @_builtins.property
+    def identities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Identity]: ...
+    @_builtins.property
+    def predicate_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Types of statement that count as a signature; empty: cosign's alone."""
+
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[Global___PublicKey] | None = ...,
+        identities: _abc.Iterable[Global___Identity] | None = ...,
+        log: _builtins.str = ...,
+        predicate_types: _abc.Iterable[_builtins.str] | None = ...,
+        trusted_root: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identities", b"identities", "keys", b"keys", "log", b"log", "predicate_types", b"predicate_types", "trusted_root", b"trusted_root"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Signers: _TypeAlias = Signers  # noqa: Y015
+
+@_typing.final
+class PublicKey(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PEM_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """For messages."""
+    pem: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        pem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "pem", b"pem"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublicKey: _TypeAlias = PublicKey  # noqa: Y015
+
+@_typing.final
+class Identity(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    SUBJECT_REGEXP_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
+    ISSUER_REGEXP_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    subject_regexp: _builtins.bool
+    """A regular expression for the whole subject, instead of the subject itself."""
+    issuer: _builtins.str
+    issuer_regexp: _builtins.bool
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        subject_regexp: _builtins.bool = ...,
+        issuer: _builtins.str = ...,
+        issuer_regexp: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["issuer", b"issuer", "issuer_regexp", b"issuer_regexp", "subject", b"subject", "subject_regexp", b"subject_regexp"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Identity: _TypeAlias = Identity  # noqa: Y015
+
+@_typing.final
+class CheckImageResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SIGNATURES_FIELD_NUMBER: _builtins.int
+    ATTESTATIONS_FIELD_NUMBER: _builtins.int
+    NOT_COUNTED_FIELD_NUMBER: _builtins.int
+    REMEDY_FIELD_NUMBER: _builtins.int
+    image: _builtins.str
+    digest: _builtins.str
+    outcome: _builtins.str
+    """"accepted", "accepted with a warning" or "refused"."""
+    rule: _builtins.str
+    """Of the policy; empty when none names the image, or signers were given."""
+    why: _builtins.str
+    reason: _builtins.str
+    """A stable word for why not: "unsigned", "other-identity", … Empty when accepted."""
+    remedy: _builtins.str
+    @_builtins.property
+    def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageSignature]: ...
+    @_builtins.property
+    def attestations(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageSignature]:
+        """By people whose signature would count."""
+
+    @_builtins.property
+    def not_counted(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageFault]: ...
+    def __init__(
+        self,
+        *,
+        image: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        why: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        signatures: _abc.Iterable[Global___ImageSignature] | None = ...,
+        attestations: _abc.Iterable[Global___ImageSignature] | None = ...,
+        not_counted: _abc.Iterable[Global___ImageFault] | None = ...,
+        remedy: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestations", b"attestations", "digest", b"digest", "image", b"image", "not_counted", b"not_counted", "outcome", b"outcome", "reason", b"reason", "remedy", b"remedy", "rule", b"rule", "signatures", b"signatures", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckImageResponse: _TypeAlias = CheckImageResponse  # noqa: Y015
+
+@_typing.final
+class ImageSignature(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ClaimsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class FactsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PREDICATE_TYPE_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    IDENTITIES_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
+    AUTHORITY_FIELD_NUMBER: _builtins.int
+    CLAIMS_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    SIGNED_AT_FIELD_NUMBER: _builtins.int
+    TIMESTAMPED_FIELD_NUMBER: _builtins.int
+    LOG_ENTRIES_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """A tag, or a referrer's digest."""
+    form: _builtins.str
+    """"cosign tag" or "sigstore bundle"."""
+    kind: _builtins.str
+    """"signature", "SLSA provenance", "SBOM (SPDX)", …"""
+    predicate_type: _builtins.str
+    key: _builtins.str
+    """The key's name; empty when an identity signed."""
+    issuer: _builtins.str
+    authority: _builtins.str
+    signed_at: _builtins.float
+    """Seconds since the epoch (UTC); absent: nobody saw when."""
+    timestamped: _builtins.bool
+    @_builtins.property
+    def identities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def claims(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What else the certificate says."""
+
+    @_builtins.property
+    def facts(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What an attestation says."""
+
+    @_builtins.property
+    def log_entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogEntry]: ...
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        form: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        predicate_type: _builtins.str = ...,
+        key: _builtins.str = ...,
+        identities: _abc.Iterable[_builtins.str] | None = ...,
+        issuer: _builtins.str = ...,
+        authority: _builtins.str = ...,
+        claims: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        facts: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        signed_at: _builtins.float | None = ...,
+        timestamped: _builtins.bool = ...,
+        log_entries: _abc.Iterable[Global___LogEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_signed_at", b"_signed_at", "signed_at", b"signed_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_signed_at", b"_signed_at", "authority", b"authority", "claims", b"claims", "facts", b"facts", "form", b"form", "identities", b"identities", "issuer", b"issuer", "key", b"key", "kind", b"kind", "log_entries", b"log_entries", "predicate_type", b"predicate_type", "signed_at", b"signed_at", "source", b"source", "timestamped", b"timestamped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__signed_at: _TypeAlias = _typing.Literal["signed_at"]  # noqa: Y015
+    _WhichOneofArgType__signed_at: _TypeAlias = _typing.Literal["_signed_at", b"_signed_at"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__signed_at) -> _WhichOneofReturnType__signed_at | None: ...
+
+Global___ImageSignature: _TypeAlias = ImageSignature  # noqa: Y015
+
+@_typing.final
+class LogEntry(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    PROVEN_FIELD_NUMBER: _builtins.int
+    log: _builtins.str
+    index: _builtins.int
+    proven: _builtins.bool
+    """By an inclusion proof; otherwise by the log's promise."""
+    def __init__(
+        self,
+        *,
+        log: _builtins.str = ...,
+        index: _builtins.int = ...,
+        proven: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "log", b"log", "proven", b"proven"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogEntry: _TypeAlias = LogEntry  # noqa: Y015
+
+@_typing.final
+class ImageFault(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    reason: _builtins.str
+    why: _builtins.str
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "source", b"source", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImageFault: _TypeAlias = ImageFault  # noqa: Y015

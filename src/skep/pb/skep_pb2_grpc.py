@@ -201,6 +201,11 @@ class SkepStub:
                 request_serializer=skep__pb2.GetImageRequest.SerializeToString,
                 response_deserializer=skep__pb2.GetImageResponse.FromString,
                 _registered_method=True)
+        self.CheckImage = channel.unary_unary(
+                '/skep.v1.Skep/CheckImage',
+                request_serializer=skep__pb2.CheckImageRequest.SerializeToString,
+                response_deserializer=skep__pb2.CheckImageResponse.FromString,
+                _registered_method=True)
         self.PruneImages = channel.unary_unary(
                 '/skep.v1.Skep/PruneImages',
                 request_serializer=skep__pb2.PruneImagesRequest.SerializeToString,
@@ -438,6 +443,13 @@ class SkepServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckImage(self, request, context):
+        """Who signed an image of the cache, and what the trust policy decides about it. Asks no network, changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PruneImages(self, request, context):
         """Removes images that no program came from. A change.
         """
@@ -612,6 +624,11 @@ def add_SkepServicer_to_server(servicer, server):
                     servicer.GetImage,
                     request_deserializer=skep__pb2.GetImageRequest.FromString,
                     response_serializer=skep__pb2.GetImageResponse.SerializeToString,
+            ),
+            'CheckImage': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckImage,
+                    request_deserializer=skep__pb2.CheckImageRequest.FromString,
+                    response_serializer=skep__pb2.CheckImageResponse.SerializeToString,
             ),
             'PruneImages': grpc.unary_unary_rpc_method_handler(
                     servicer.PruneImages,
@@ -1511,6 +1528,33 @@ class Skep:
             '/skep.v1.Skep/GetImage',
             skep__pb2.GetImageRequest.SerializeToString,
             skep__pb2.GetImageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skep.v1.Skep/CheckImage',
+            skep__pb2.CheckImageRequest.SerializeToString,
+            skep__pb2.CheckImageResponse.FromString,
             options,
             channel_credentials,
             insecure,

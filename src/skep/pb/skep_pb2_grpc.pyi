@@ -103,6 +103,8 @@ class SkepStub:
     ListImages: _grpc.UnaryUnaryMultiCallable[_skep_pb2.ListImagesRequest, _skep_pb2.ListImagesResponse]
     """The images in the cache, the newest first."""
     GetImage: _grpc.UnaryUnaryMultiCallable[_skep_pb2.GetImageRequest, _skep_pb2.GetImageResponse]
+    CheckImage: _grpc.UnaryUnaryMultiCallable[_skep_pb2.CheckImageRequest, _skep_pb2.CheckImageResponse]
+    """Who signed an image of the cache, and what the trust policy decides about it. Asks no network, changes nothing."""
     PruneImages: _grpc.UnaryUnaryMultiCallable[_skep_pb2.PruneImagesRequest, _skep_pb2.PruneImagesResponse]
     """Removes images that no program came from. A change."""
 
@@ -174,6 +176,8 @@ class SkepAsyncStub(SkepStub):
     ListImages: _aio.UnaryUnaryMultiCallable[_skep_pb2.ListImagesRequest, _skep_pb2.ListImagesResponse]  # type: ignore[assignment]
     """The images in the cache, the newest first."""
     GetImage: _aio.UnaryUnaryMultiCallable[_skep_pb2.GetImageRequest, _skep_pb2.GetImageResponse]  # type: ignore[assignment]
+    CheckImage: _aio.UnaryUnaryMultiCallable[_skep_pb2.CheckImageRequest, _skep_pb2.CheckImageResponse]  # type: ignore[assignment]
+    """Who signed an image of the cache, and what the trust policy decides about it. Asks no network, changes nothing."""
     PruneImages: _aio.UnaryUnaryMultiCallable[_skep_pb2.PruneImagesRequest, _skep_pb2.PruneImagesResponse]  # type: ignore[assignment]
     """Removes images that no program came from. A change."""
 
@@ -440,6 +444,14 @@ class SkepServicer(metaclass=_abc_1.ABCMeta):
         request: _skep_pb2.GetImageRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_skep_pb2.GetImageResponse, _abc.Awaitable[_skep_pb2.GetImageResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CheckImage(
+        self,
+        request: _skep_pb2.CheckImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_skep_pb2.CheckImageResponse, _abc.Awaitable[_skep_pb2.CheckImageResponse]]:
+        """Who signed an image of the cache, and what the trust policy decides about it. Asks no network, changes nothing."""
 
     @_abc_1.abstractmethod
     def PruneImages(

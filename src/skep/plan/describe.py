@@ -7,6 +7,7 @@ from typing import Final, assert_never
 
 from skep import model, steps
 from skep.hooks import request
+from skep.policy import images
 
 VERBS: Final[Mapping[type, str]] = {
     model.Load: "load",
@@ -57,6 +58,19 @@ def describe(step: steps.Step) -> str:
             return f"read what {step.counts} counted"
         case _:
             assert_never(step)
+
+
+def trust(op: model.Operation) -> str:
+    """Why the image that an operation loads from was accepted, and whose signature it has; "" without an image."""
+    if isinstance(op, (model.Load, model.ReplaceProgram)) and isinstance(op.source, model.ImageSource):
+        return op.source.trust
+    return ""
+
+
+def distrust(op: model.Operation) -> tuple[str, ...]:
+    """The warning about an image that was accepted although no signature counts."""
+    told = trust(op)
+    return (f"the image is {told}",) if told.startswith(images.Outcome.WARNED) else ()
 
 
 def subject(op: model.Operation, done: model.Done | None) -> str:

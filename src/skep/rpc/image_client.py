@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from skep import model
 from skep.pb import skep_pb2
-from skep.rpc.convert import image
+from skep.rpc.convert import image, trust
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+
+    from skep.policy.images import Asked, Decision
+    from skep.trust.verdict import Verdict
 
 T = TypeVar("T", bound="Message")
 
@@ -48,6 +51,14 @@ class Images:
         """One image. NotFound."""
         answer = self._call("GetImage", lambda: skep_pb2.GetImageRequest(image=ref), skep_pb2.GetImageResponse)
         return image.unpack(answer.image)
+
+    def check(self, ref: str, asked: Asked | None = None) -> tuple[Decision, Verdict]:
+        """Who signed an image of the cache, and what is decided about it."""
+
+        def request() -> Message:
+            return trust.pack_question(ref, asked)
+
+        return trust.unpack_answer(self._call("CheckImage", request, skep_pb2.CheckImageResponse))
 
     def prune(self, *, everything: bool, older_than: float, dry_run: bool) -> model.Pruned:
         """Remove images that no program came from."""

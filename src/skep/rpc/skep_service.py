@@ -14,7 +14,7 @@ from skep import errors, model, paths
 from skep.manager import Manager
 from skep.pb import skep_pb2, skep_pb2_grpc
 from skep.rpc import turn, upload
-from skep.rpc.convert import content, image, link, observed, operation, program, run
+from skep.rpc.convert import content, image, link, observed, operation, program, run, trust
 
 WATCHERS = 24
 """Calls that wait for events, or read a map or its events, at once; each holds a thread."""
@@ -251,6 +251,10 @@ class SkepService(skep_pb2_grpc.SkepServicer):
     def GetImage(self, request: skep_pb2.GetImageRequest, context: Context) -> skep_pb2.GetImageResponse:
         """By reference or digest."""
         return skep_pb2.GetImageResponse(image=image.pack(self._manager.images.one(request.image)))
+
+    def CheckImage(self, request: skep_pb2.CheckImageRequest, context: Context) -> skep_pb2.CheckImageResponse:
+        """By the trust policy, or by the signers of the request."""
+        return trust.pack_answer(*self._manager.images.check(request.image, trust.unpack_question(request)))
 
     def PruneImages(self, request: skep_pb2.PruneImagesRequest, context: Context) -> skep_pb2.PruneImagesResponse:
         """What no program came from."""

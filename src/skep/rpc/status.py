@@ -21,6 +21,7 @@ CODES: dict[type[errors.SkepError], str] = {
     errors.AlreadyExists: "ALREADY_EXISTS",
     errors.Conflict: "FAILED_PRECONDITION",
     errors.Denied: "PERMISSION_DENIED",
+    errors.Untrusted: "PERMISSION_DENIED",
     errors.Unsupported: "UNIMPLEMENTED",
     errors.Exhausted: "RESOURCE_EXHAUSTED",
     errors.Busy: "DEADLINE_EXCEEDED",

@@ -15,7 +15,7 @@ from typing import Final
 
 from skep import errors
 
-MIGRATIONS: Final = ("0001_initial.sql",)
+MIGRATIONS: Final = ("0001_initial.sql", "0002_verified_images.sql")
 """Number n brings a store from schema n - 1 to n. Only ever appended to."""
 SCHEMA: Final = len(MIGRATIONS)
 APPLICATION_ID: Final = 0x736B6570

@@ -265,7 +265,8 @@ def _source_json(source: model.Source) -> dict[str, str]:
         case model.FileSource():
             return {"path": source.path}
         case model.ImageSource():
-            return {"url": source.url, "pull_policy": source.pull_policy, "digest": source.digest}
+            fields = {"url": source.url, "pull_policy": source.pull_policy, "digest": source.digest}
+            return {**fields, "trust": source.trust}
 
 
 def _source(fields: Mapping[str, str]) -> model.Source:

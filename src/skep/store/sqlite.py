@@ -12,16 +12,20 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from skep import errors, model, steps
 from skep.bytecode import relocated
+from skep.policy.images import Remembered
 from skep.store import change, database, rows
 from skep.store.change import Snapshot
 
 KEPT_EVENTS: Final = 10_000
 """Events older than the last so many are dropped."""
+KEPT_IMAGES: Final = 10_000
+"""Images whose accepted signature is remembered."""
 _IDLE_READERS: Final = 4
 
 
@@ -171,6 +175,29 @@ class Store:
         with self._read() as transaction:
             row = transaction.execute("SELECT bytes FROM objects WHERE digest = ?", (digest,)).fetchone()
             return None if row is None else bytes(row[0])
+
+    # ---------------------------------------------------------------- images
+
+    def verified_image(self, digest: str, rule: str) -> Remembered | None:
+        """Who signed an image that a rule, by its fingerprint, accepted earlier."""
+        with self._read() as transaction:
+            row = transaction.execute(
+                "SELECT signer, at FROM verified_images WHERE digest = ? AND rule = ?", (digest, rule)
+            ).fetchone()
+            return None if row is None else Remembered(signer=row[0], at=datetime.fromtimestamp(row[1], UTC))
+
+    def remember_image(self, digest: str, rule: str, image: str, one: Remembered) -> None:
+        """Keep that a rule accepted an image. Of more than ``KEPT_IMAGES`` the oldest are forgotten."""
+        with self._write() as transaction:
+            transaction.execute(
+                "INSERT OR REPLACE INTO verified_images (digest, rule, image, signer, at) VALUES (?, ?, ?, ?, ?)",
+                (digest, rule, image, one.signer, one.at.timestamp()),
+            )
+            transaction.execute(
+                "DELETE FROM verified_images WHERE at < "
+                "(SELECT at FROM verified_images ORDER BY at DESC LIMIT 1 OFFSET ?)",
+                (KEPT_IMAGES - 1,),
+            )
 
     # ---------------------------------------------------------------- history
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from skep import errors, model
 from skep.hooks import tcx, tracepoint, uprobe, xdp
+from skep.policy.images import Asked, Decision, Mode, Rule, decide_verified
+from skep.trust.verdict import Seen, Verdict
 
 CALLER = model.Caller(uid=0, gid=0, pid=77, origin="socket")
 XDP_KEY = model.ChainKey(type="xdp", netns=model.NetnsInode(4026531840), ifindex=model.IfIndex(2))
@@ -439,6 +442,18 @@ class FakeImages:
         if ref != IMAGE.names[0]:
             raise errors.NotFound(f"the cache has no image {ref}", do="see 'skep image list'")
         return IMAGE
+
+    def check(self, ref: str, asked: Asked | None = None) -> tuple[Decision, Verdict]:
+        self.one(ref)
+        seen = Seen(
+            source="sha256-1a.sig", form="cosign tag", kind="signature", predicate="x", key="release.pub",
+            at=datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC),
+        )  # fmt: skip
+        facts = (("builder", "https://builder.test"),)
+        built = dataclasses.replace(seen, kind="SLSA provenance", facts=facts)
+        rule = Rule(name="ours", images=("**",), mode=Mode.REQUIRE)
+        decision = decide_verified(rule, "registry.test/bpf/pass", IMAGE.digest, str(seen))
+        return decision, Verdict(image=ref, signatures=(seen,), attestations=(built,))
 
     def prune(self, *, everything: bool, older_than: float, dry_run: bool) -> model.Pruned:
         self.skep.prunes.append((everything, older_than, dry_run))

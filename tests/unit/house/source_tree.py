@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "src" / "skep"
 
 # Decisions do no input or output (style rule 14); these are the top-level modules that only decide.
-PURE = ("hooks", "chain", "bytecode", "steps", "plan", "policy", "values", "model", "errors", "paths")
+PURE = ("hooks", "chain", "bytecode", "steps", "plan", "policy", "values", "trust", "model", "errors", "paths")
 
 
 def python_modules() -> list[Path]:

@@ -66,7 +66,12 @@ def record(program: model.Program) -> dict[str, object]:
             "global_data": {
                 name: base64.b64encode(value).decode() for name, value in sorted(stored.global_data.items())
             },
-            "image_source": {"url": source.url, "digest": source.digest, "pull_policy": source.pull_policy}
+            "image_source": {
+                "url": source.url,
+                "digest": source.digest,
+                "pull_policy": source.pull_policy,
+                "trust": source.trust,
+            }
             if isinstance(source, model.ImageSource)
             else None,
             "attach_func": stored.attach_func,

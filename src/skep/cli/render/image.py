@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from skep import model
 from skep.cli import output, table, when
 from skep.cli.document import image as document
+from skep.cli.render.trust import Report
 
 
 def listing(images: Sequence[model.Image], *, bare: bool = False) -> output.View:
@@ -20,13 +21,17 @@ def listing(images: Sequence[model.Image], *, bare: bool = False) -> output.View
     )
 
 
-def one(image: model.Image) -> output.View:
-    """``image inspect`` and ``image pull``."""
+def one(image: model.Image, trust: Report | None = None) -> output.View:
+    """``image inspect`` and ``image pull``. ``trust``: who signed it and what the trust policy makes of that."""
+
+    def whole() -> dict[str, object]:
+        return document.full(image) | ({} if trust is None else {"trust": trust.document})
+
     return output.View(
-        document=lambda: document.full(image),
-        items=lambda: [document.full(image)],
+        document=whole,
+        items=lambda: [whole()],
         names=lambda: [f"image/{image.digest}"],
-        text=lambda wide: table.tree(tree(image)),
+        text=lambda wide: table.tree(tree(image, () if trust is None else trust.lines)),
     )
 
 
@@ -50,7 +55,7 @@ def pruned(what: model.Pruned, *, dry_run: bool) -> output.View:
     )
 
 
-def tree(image: model.Image) -> table.Section:
+def tree(image: model.Image, trust: Sequence[tuple[str, str]] = ()) -> table.Section:
     """Everything about one image."""
     fields = [
         ("Digest", image.digest),
@@ -65,6 +70,7 @@ def tree(image: model.Image) -> table.Section:
         ("Used At", when.stamp(image.used_at, whole=True)),
         ("Loaded", table.joined(image.loaded)),
     ]
+    fields += trust
     if image.damage:
         fields.append(("Damage", image.damage))
     return table.Section(title="Image:", fields=tuple(fields))

@@ -65,6 +65,10 @@ def foreign(program: model.ForeignProgram, host: kernel.Host) -> output.View:
     )
 
 
+def _image(source: model.ImageSource) -> tuple[tuple[str, str], ...]:
+    return (("Image Digest", source.digest), ("Image Trust", source.trust or "not known"))
+
+
 def tree(program: model.Program, around: document.Surroundings, host: kernel.Host) -> table.Section:
     """Everything about one program, under bpfman's headings."""
     stored = program.record
@@ -78,7 +82,7 @@ def tree(program: model.Program, around: document.Surroundings, host: kernel.Hos
         ("Metadata", table.pairs(sorted(stored.metadata.items()))),
         ("Name", stored.name),
         ("Path", source),
-        *((("Image Digest", stored.source.digest),) if isinstance(stored.source, model.ImageSource) else ()),
+        *(_image(stored.source) if isinstance(stored.source, model.ImageSource) else ()),
         ("Section", stored.section),
         ("Type", stored.hook),
     )

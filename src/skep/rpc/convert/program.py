@@ -60,7 +60,9 @@ def pack_source(source: model.Source) -> skep_pb2.Source:
             return skep_pb2.Source(file=skep_pb2.FileSource(path=source.path))
         case model.ImageSource():
             return skep_pb2.Source(
-                image=skep_pb2.ImageSource(url=source.url, pull_policy=source.pull_policy, digest=source.digest)
+                image=skep_pb2.ImageSource(
+                    url=source.url, pull_policy=source.pull_policy, digest=source.digest, trust=source.trust
+                )
             )
     assert_never(source)
 
@@ -72,7 +74,9 @@ def unpack_source(message: skep_pb2.Source) -> model.Source:
             return model.FileSource(path=message.file.path)
         case "image":
             image = message.image
-            return model.ImageSource(url=image.url, pull_policy=image.pull_policy, digest=image.digest)
+            return model.ImageSource(
+                url=image.url, pull_policy=image.pull_policy, digest=image.digest, trust=image.trust
+            )
     raise errors.InvalidRequest("the request does not say where the object comes from", do="fill in source")
 
 

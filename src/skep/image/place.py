@@ -1,0 +1,77 @@
+"""Where an image is, for who looks at it or signs it with rights of their own: a registry, or an OCI layout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from skep import errors
+from skep.image import bytecode, local, pulling, reference, registries
+from skep.image.layout import Layout, Writable, directory_reader
+from skep.image.local import Place
+from skep.image.reference import Digest, Reference
+from skep.image.registries import Registries
+from skep.image.registry import Registry
+from skep.image.saved import Saved, is_saved
+from skep.image.source import Destination, Repository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An image at its place. ``name`` is without tag and digest; ``digests`` are from the top down to this host's."""
+
+    name: str
+    digests: tuple[Digest, ...]
+    repository: Repository
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.digests[0]}"
+
+
+def find(url: str, settings: Registries, environ: Mapping[str, str], machine: str) -> Found:
+    """The image that ``url`` names. ``machine`` is this host's, as ``os.uname`` says it. See ``source.Repository``."""
+    place = local.parse(url)
+    if place is None:
+        wanted = reference.parse(url)
+        repository: Repository = _registry(wanted, settings, environ)
+        name, which = wanted.name, wanted.digest or wanted.tag or reference.DEFAULT_TAG
+    else:
+        inside = _layout(place)
+        repository, name, which = inside, str(place), inside.find(place.name or None).digest
+    top = repository.manifest(which)
+    digests = [top.digest]
+    try:
+        chain = pulling.resolve(repository, top.digest, bytecode.host_platform(machine, sys.byteorder), sys.byteorder)
+        digests = [each.digest for each in chain]
+    except errors.InvalidRequest:
+        pass  # for another kind of host: its index may be signed all the same
+    return Found(name=name, digests=tuple(digests), repository=repository)
+
+
+def writable(url: str, settings: Registries, environ: Mapping[str, str]) -> tuple[Destination, str, Digest]:
+    """The same as a place to push to: the place, the image's name and its top digest."""
+    place = local.parse(url)
+    if place is None:
+        wanted = reference.parse(url)
+        registry = _registry(wanted, settings, environ)
+        found = registry.manifest(wanted.digest or wanted.tag or reference.DEFAULT_TAG)
+        return registry, wanted.name, found.digest
+    digest = _layout(place).find(place.name or None).digest
+    return Writable(Path(place.path)), str(place), digest
+
+
+def _registry(wanted: Reference, settings: Registries, environ: Mapping[str, str]) -> Registry:
+    return Registry(wanted, registries.access_to(wanted, settings, None, environ))
+
+
+def _layout(place: Place) -> Layout:
+    if place.transport != "oci:":
+        raise errors.InvalidRequest(
+            f"{place} is an archive, which holds no signatures",
+            why="only a registry or an OCI layout does",
+            do=f"unpack it: skopeo copy {place} oci:DIRECTORY",
+        )
+    layout = Layout(directory_reader(Path(place.path)), where=place.path)
+    return Saved(Path(place.path)) if is_saved(layout) else layout

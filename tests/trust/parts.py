@@ -1,0 +1,83 @@
+"""The programs that ``scripts/parts`` builds, and how a test starts one of them: on loopback, until it answers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def part(name: str) -> Path:
+    """The program, built when it is not there yet. Skips where it cannot be had: without Go, or without a network."""
+    kept = Path(
+        os.environ.get("SKEP_PARTS") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skep/parts"
+    )
+    if not (kept / name).exists() and shutil.which("go") is None:
+        pytest.skip(f"{name} is not built, and Go is not here to build it")
+    done = subprocess.run([CHECKOUT / "scripts/parts", name], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"{name} cannot be built: {done.stderr.strip().splitlines()[-1:]}")
+    return Path(done.stdout.strip()) / name
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+class Server:
+    """A program that runs until it is closed; its output is in ``log``."""
+
+    def __init__(self, log: Path, *command: str | Path, environment: Mapping[str, str] | None = None) -> None:
+        self.log = log
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(
+                [str(each) for each in command],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+                cwd=log.parent,
+            )
+
+    def wait_for(self, url: str, seconds: float = 60) -> bytes:
+        """Until the address answers at all; what it said."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self._process.poll() is not None:
+                break
+            try:
+                with urllib.request.urlopen(url, timeout=5) as response:
+                    said: bytes = response.read()
+                    return said
+            except urllib.error.HTTPError as error:
+                return error.read()
+            except OSError:
+                time.sleep(0.05)
+        raise AssertionError(f"{url} does not answer:\n{self.log.read_text()[-3000:]}")
+
+    @staticmethod
+    def pause() -> None:
+        """A moment, between two looks at something that starts."""
+        time.sleep(0.05)
+
+    def close(self) -> None:
+        """Stop it."""
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
