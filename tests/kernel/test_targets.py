@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from skep import errors, model
-from skep.hooks import cgroup, netfilter, netns, tcx, xdp
+from skep.hooks import cgroup, netfilter, netns, tc, tcx, xdp
+from tests import bpf_build
 from tests.kernel import kernel_rig, manager_rig, members, types_rig
 from tests.unit import host
 
@@ -89,6 +91,22 @@ def test_a_pattern_orders_tcx_programs_on_each_interface(rig: manager_rig.Rig) -
     links = attach(rig, wanted, "packet")
     assert sorted(interface_of(link).name for link in links) == ["a2", "b2"]
     assert all(len(rig.kernel.tcx_on(interface_of(link), 47)) == 1 for link in links)
+
+
+def test_a_pattern_makes_a_tc_chain_on_each_interface(rig: manager_rig.Rig) -> None:
+    ref = model.InterfaceRef(name="a[01]", netns=rig.network.name)
+    wanted = tc.TcAttachment(interface=ref, direction=tcx.Direction.INGRESS, priority=3)
+    op = host.load("count", object=bpf_build.build("tc_count").read_bytes(), verdict=struct.pack("=i", 0))
+    (program,) = rig.manager.run(ROOT, op).programs
+    done = rig.manager.run(ROOT, model.Attach(program=program.record.id, attachment=wanted))
+    assert len(done.links) == 2
+    for number, link in enumerate(done.links):
+        kernel_rig.send(dataclasses.replace(rig.network, near=f"a{number}", far=f"b{number}"), 2)
+        there = model.InterfaceRef(name=f"a{number}", netns=rig.network.path)
+        assert rig.manager.chain("tc-ingress", there).packets == 2
+        rig.manager.run(ROOT, model.Detach(link=link))
+        assert rig.kernel.filters_on(there) == ()
+    assert rig.manager.doctor() == ()
 
 
 def test_one_interface_that_refuses_leaves_the_others_as_they_were(rig: manager_rig.Rig) -> None:
