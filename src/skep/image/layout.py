@@ -134,10 +134,13 @@ class Writable(Layout):
         self._write(blob_path(one.digest), data)
 
     def put_manifest(self, data: bytes, media_type: str, tag: Tag | None = None) -> Digest:
-        """The tag moves when another entry has it; a second entry without a tag is not made."""
-        manifest.parse(data, media_type)
+        """The tag moves when another entry has it. Without a tag, only what refers to another image is an entry of its
+        own: the manifests of an index are found through the index."""
+        parsed = manifest.parse(data, media_type)
         digest = digest_of(data)
         self._write(blob_path(digest), data)
+        if tag is None and parsed.subject is None:
+            return digest
         annotations = {} if tag is None else {NAME: str(tag)}
         entry = Descriptor(media_type=media_type, digest=digest, size=len(data), annotations=annotations)
         kept = [
