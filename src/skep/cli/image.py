@@ -13,6 +13,11 @@ IMAGE = lazy.Group(
     name="image",
     entries=(
         lazy.Entry(name="pull", target="image:pull", help="Fetch an image into the cache."),
+        lazy.Entry(name="build", target="making:build", help="Build an image of object files and push it."),
+        lazy.Entry(name="push", target="making:push", help="Copy an image from one place to another."),
+        lazy.Entry(
+            name="generate-build-args", target="making:arguments", help="Print build arguments for a Containerfile."
+        ),
         lazy.Entry(name="list", target="image:list_", help="List the images in the cache."),
         lazy.Entry(name="inspect", target="image:inspect", help="Show one image of the cache."),
         lazy.Entry(name="verify", target="imageverify:verify", help="Say who signed an image, or refuse it."),

@@ -83,7 +83,7 @@ def request(url: str, policy: model.PullPolicy, registry_auth: str | None) -> mo
 
 def pull(skep: door.Skep, wanted: model.ImageRequest) -> model.Image:
     """Pull, telling a person on a terminal how far it is. See ``image.images.Images.pull`` for what it raises."""
-    with _shown(wanted.url) as show:
+    with shown(f"pulling {wanted.url}") as show:
         for told in skep.images.pull(wanted):
             if isinstance(told, model.Image):
                 return told
@@ -92,7 +92,7 @@ def pull(skep: door.Skep, wanted: model.ImageRequest) -> model.Image:
 
 
 @contextlib.contextmanager
-def _shown(what: str) -> Iterator[Callable[[model.PullProgress], None]]:
+def shown(what: str) -> Iterator[Callable[[model.PullProgress], None]]:
     """Shows progress on a terminal; nothing anywhere else, and nothing for what is over at once."""
     if not table.terminal(sys.stderr):
         yield lambda progress: None
@@ -102,5 +102,5 @@ def _shown(what: str) -> Iterator[Callable[[model.PullProgress], None]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"pulling {what}", total=None)
+        task = bar.add_task(what, total=None)
         yield lambda progress: bar.update(task, total=progress.total or None, completed=progress.done)

@@ -11,7 +11,7 @@ from skep import errors
 from skep.image import bytecode, local, pulling, reference, registries
 from skep.image.layout import Layout, Writable, directory_reader
 from skep.image.local import Place
-from skep.image.reference import Digest, Reference
+from skep.image.reference import Digest, Reference, Tag
 from skep.image.registries import Registries
 from skep.image.registry import Registry
 from skep.image.saved import Saved, is_saved
@@ -32,22 +32,45 @@ class Found:
 
 def find(url: str, settings: Registries, environ: Mapping[str, str], machine: str) -> Found:
     """The image that ``url`` names. ``machine`` is this host's, as ``os.uname`` says it. See ``source.Repository``."""
-    place = local.parse(url)
-    if place is None:
-        wanted = reference.parse(url)
-        repository: Repository = _registry(wanted, settings, environ)
-        name, which = wanted.name, wanted.digest or wanted.tag or reference.DEFAULT_TAG
-    else:
-        inside = _layout(place)
-        repository, name, which = inside, str(place), inside.find(place.name or None).digest
+    repository, name, which = open_(url, settings, environ)
     top = repository.manifest(which)
     digests = [top.digest]
     try:
         chain = pulling.resolve(repository, top.digest, bytecode.host_platform(machine, sys.byteorder), sys.byteorder)
         digests = [each.digest for each in chain]
-    except errors.InvalidRequest:
+    except (errors.InvalidRequest, errors.NotFound):
         pass  # for another kind of host: its index may be signed all the same
     return Found(name=name, digests=tuple(digests), repository=repository)
+
+
+def open_(url: str, settings: Registries, environ: Mapping[str, str]) -> tuple[Repository, str, Tag | Digest]:
+    """The place of an image that is there, the image's name, and what to ask the place for."""
+    place = local.parse(url)
+    if place is None:
+        wanted = reference.parse(url)
+        return _registry(wanted, settings, environ), wanted.name, wanted.which
+    inside = _layout(place)
+    return inside, str(place), inside.find(place.name or None).digest
+
+
+def destination(url: str, settings: Registries, environ: Mapping[str, str]) -> tuple[Destination, str, Tag]:
+    """Where a new image goes, its name without tag, and its tag. InvalidRequest for an archive, or for a digest: that
+    follows from the image."""
+    place = local.parse(url)
+    if place is None:
+        wanted = reference.parse(url)
+        if wanted.digest is not None:
+            raise errors.InvalidRequest(
+                f"{url} names a digest", why="a new image's digest follows from its bytes", do="name a tag instead"
+            )
+        return _registry(wanted, settings, environ), wanted.name, wanted.tag or reference.DEFAULT_TAG
+    if place.transport != "oci:":
+        raise errors.InvalidRequest(
+            f"{place} cannot be written",
+            why="images are pushed to registries and OCI layouts",
+            do=f"write a layout and pack it: skopeo copy oci:DIRECTORY {place}",
+        )
+    return Writable(Path(place.path)), f"oci:{place.path}", reference.tag(place.name or reference.DEFAULT_TAG)
 
 
 def writable(url: str, settings: Registries, environ: Mapping[str, str]) -> tuple[Destination, str, Digest]:
