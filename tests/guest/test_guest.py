@@ -28,7 +28,11 @@ SUITE = ("tests/contract", "tests/kernel")
 # Shared out, so that both take about as long: what is mostly about loading and linking, and what is wrong, is for the
 # newer libbpf, and both see every type run.
 ONE = (*SUITE, "-k", "not test_load.py and not test_linked_ and not test_every_type_")
-TWO = (*SUITE, "-k", "test_load.py or test_linked_ or runs_while_attached or test_every_type_")
+TWO = (
+    *SUITE,
+    "-k",
+    "test_load.py or test_linked_ or runs_while_attached or test_every_type_ or test_usdt.py and multi",
+)
 ATTACHED = ("xdp", "tcx", "tracepoint", "uprobe")
 """A test called ``test_<hook>_runs_while_attached`` saw its program run, and saw it end."""
 REFUSED_SOMEWHERE = ("kprobe", "kprobe_multi", "fentry", "lsm", "freplace")

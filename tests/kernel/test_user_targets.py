@@ -20,6 +20,9 @@ from tests import native_build
 from tests.kernel import container, types_rig, usdt_rig
 from tests.kernel.types_rig import Rig
 
+# What is looked up where is the same on every kernel, and takes minutes under emulation.
+pytestmark = pytest.mark.native
+
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
