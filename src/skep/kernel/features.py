@@ -96,7 +96,7 @@ def _run(one: _Probe) -> model.Feature:
     except _Missing as missing:
         code, note = missing.errno, missing.note
     except errors.Unsupported as missing:
-        code, note = missing.errno, missing.why
+        code, note = missing.errno, f"no {missing.feature}"
     except OSError as refusal:
         code, note = refusal.errno or 0, ""
     return replace(
