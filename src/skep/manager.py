@@ -106,7 +106,11 @@ class Manager:
             for step in decided.steps:
                 if isinstance(step, steps.CreateLink):
                     self._kernel.check_target(step.candidates[0].target)
-        return model.Preview(steps=describe.lines(decided), warnings=(*describe.distrust(op), *decided.warnings))
+        return model.Preview(
+            steps=describe.lines(decided),
+            warnings=(*describe.distrust(op), *decided.warnings),
+            capabilities=describe.capabilities(op),
+        )
 
     def sweep(self) -> tuple[str, ...]:
         """Make the pins' directories, and undo or finish what a killed process left half done: one line for each.

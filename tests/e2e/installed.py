@@ -56,10 +56,10 @@ def environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def daemon(*, prefix: Sequence[str] = ()) -> Iterator[Daemon]:
+def daemon(*, prefix: Sequence[str] = (), **settings: str) -> Iterator[Daemon]:
     """A daemon on directories of its own, ready (it said so by sd_notify), ended and cleaned up afterwards.
 
-    ``prefix`` goes before its command, such as ``("unshare", "--net")``.
+    ``prefix`` goes before its command, such as ``("unshare", "--net")``; ``settings`` are environment variables.
     """
     home = Path(tempfile.mkdtemp(prefix="skep-e2e-"))
     layout = paths.layout(runtime=f"{home}/run")
@@ -72,7 +72,7 @@ def daemon(*, prefix: Sequence[str] = ()) -> Iterator[Daemon]:
         notify.settimeout(START_SECONDS)
         process = subprocess.Popen(
             [*prefix, sys.executable, "-m", "skep", "serve", "--runtime-dir", layout.runtime],
-            env=environment() | {"NOTIFY_SOCKET": f"{home}/notify"},
+            env=environment() | {"NOTIFY_SOCKET": f"{home}/notify"} | settings,
             stdin=subprocess.DEVNULL,
             stderr=stack.enter_context(log.open("wb")),
         )

@@ -152,11 +152,16 @@ def _check(current: session.Session, image: str, offline: bool, form: output.For
         with current.open() as skep:
             decision, _ = skep.images.check(image)
     else:
+        from skep.capability import manifest
+        from skep.image import place
         from skep.image.gate import Forgetful, Gate, contents
+        from skep.policy.images import limit
 
         found = _find(current, image)
         gate = Gate(current.settings.trust_policy, Forgetful(), contents, lambda: datetime.now(UTC).timestamp())
         decision, _ = gate.look(found.name, found.digests, found.repository)
+        if decision.rule is not None and decision.rule.denied:
+            decision = limit(decision, manifest.read(place.object_of(found)))
     if not form.structured:
         decision.check()
     output.show(render.decision(decision), form)

@@ -24,12 +24,18 @@ def run(skep: door.Skep, op: model.Operation, current: session.Session, what: st
 
 def preview(skep: door.Skep, op: model.Operation, form: output.Format) -> None:
     """Print what it would do."""
+    from skep.cli.render import capability
+
     seen = skep.preview(op)
-    document = {"dry_run": True, "steps": list(seen.steps), "warnings": list(seen.warnings)}
+    document: dict[str, object] = {"dry_run": True, "steps": list(seen.steps), "warnings": list(seen.warnings)}
+    if seen.capabilities:
+        document["capabilities"] = capability.document(seen.capabilities)
 
     def text(wide: bool) -> None:
         for number, step in enumerate(seen.steps, 1):
             print(f"{number:3}. {step}")
+        for line in capability.lines(seen.capabilities):
+            print(f"     {line}")
         print("nothing was changed (--dry-run)")
 
     output.show(

@@ -9,11 +9,12 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from skep import errors, model
+from skep.capability import manifest as capabilities
 from skep.image import admission, bytecode, fetcher, local, manifest, reference, registries, staging
 from skep.image.around import Around
 from skep.image.cache import Cache
@@ -24,7 +25,8 @@ from skep.image.record import Record
 from skep.image.reference import Digest, Reference
 from skep.image.registries import Registries
 from skep.image.turns import Turns
-from skep.policy.images import Asked, Decision, explain
+from skep.model.capability import ProgramCapabilities
+from skep.policy.images import Asked, Decision, explain, limit
 from skep.trust.refused import Reason
 from skep.trust.verdict import Verdict
 
@@ -122,8 +124,11 @@ class Images:
         return tuple(self._described(each, names, loaded) for each in self._cache.records())
 
     def one(self, ref: str) -> model.Image:
-        """An image by its reference, its digest, or the beginning of that. NotFound, InvalidRequest."""
-        return self._described(self._find(ref))
+        """An image by its reference, its digest, or the beginning of that, with what its programs can do. NotFound,
+        InvalidRequest."""
+        found = self._find(ref)
+        shown = self._described(found)
+        return shown if shown.damage else replace(shown, capabilities=capabilities.read(self._unpacked(found)))
 
     def check(self, ref: str, asked: Asked | None = None) -> tuple[Decision, Verdict]:
         """Who signed an image of the cache, and what the trust policy, or whom ``asked`` names, makes of it.
@@ -131,7 +136,10 @@ class Images:
         NotFound, InvalidRequest: no such image, a slip in the policy, a key that is none.
         """
         found = self._find(ref)
-        return self._gate.look(self._name(ref, found), _digests(found), Cached(self._cache, found), asked)
+        decision, verdict = self._gate.look(self._name(ref, found), _digests(found), Cached(self._cache, found), asked)
+        if decision.rule is not None and decision.rule.denied:
+            decision = limit(decision, capabilities.read(self._unpacked(found)))
+        return decision, verdict
 
     def repository(self, digest: Digest) -> Cached:
         """An image in the cache with all that was said about it, for whoever judges signatures. NotFound."""
@@ -140,8 +148,11 @@ class Images:
             raise _not_here(str(digest))
         return Cached(self._cache, found)
 
-    def object(self, source: model.ImageSource) -> tuple[bytes, model.ImageSource]:
-        """The object in an image of the cache, and its source with the digest filled in.
+    def object(
+        self, source: model.ImageSource, programs: Sequence[model.ProgramSpec] = ()
+    ) -> tuple[bytes, model.ImageSource]:
+        """The object in an image of the cache, and its source with the digest filled in. ``programs``: those that are
+        to be loaded, () for all of them: the policy may deny what they can do.
 
         Every blob on the way to it is checked again. NotFound: not in the cache; Broken: changed since.
         """
@@ -151,6 +162,8 @@ class Images:
             decision = replace(decision, why=f"{decision.why} (not all could be fetched: {found.missed[0]})")
         decision.check()
         data = self._unpacked(found)
+        if decision.rule is not None and decision.rule.denied:
+            limit(decision, _wanted(data, programs)).check()
         self._cache.touch(found, self._around.clock())
         return data, replace(source, digest=found.digest, trust=explain(decision))
 
@@ -187,7 +200,7 @@ class Images:
             )
         op = self.resolved(caller, op)
         assert isinstance(op.source, model.ImageSource)
-        object, source = self.object(op.source)
+        object, source = self.object(op.source, op.programs if isinstance(op, model.Load) else ())
         return replace(op, object=object, source=source)
 
     # ---------------------------------------------------------------- inside
@@ -324,6 +337,13 @@ class Images:
             and (everything or each.digest not in named)
             and now - each.used_at >= older_than
         )
+
+
+def _wanted(object: bytes, programs: Sequence[model.ProgramSpec]) -> tuple[ProgramCapabilities, ...]:
+    """What the programs of an object can do that are to be loaded, as the types that the caller says."""
+    types = {one.name: one.hook for one in programs if one.hook is not None}
+    found = capabilities.read(object, types)
+    return tuple(one for one in found if not programs or one.program in {each.name for each in programs})
 
 
 def _policy(name: str) -> model.PullPolicy:

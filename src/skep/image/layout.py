@@ -124,8 +124,11 @@ class Writable(Layout):
         super().__init__(directory_reader(directory), where=str(directory))
         self._directory = directory
         if not (directory / MARKER).exists():
-            directory.mkdir(parents=True, exist_ok=True)
-            (directory / MARKER).write_bytes(MARKER_TEXT)
+            try:
+                directory.mkdir(parents=True, exist_ok=True)
+                (directory / MARKER).write_bytes(MARKER_TEXT)
+            except OSError as error:
+                raise _failed(f"cannot write {directory}", error) from error
             self._write_index(())
 
     def upload_blob(self, one: Descriptor, data: bytes) -> None:

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skep import errors
-from skep.image import bytecode, local, pulling, reference, registries
+from skep.image import admission, bytecode, local, pulling, reference, registries
 from skep.image.layout import Layout, Writable, directory_reader
 from skep.image.local import Place
+from skep.image.manifest import Manifest
 from skep.image.reference import Digest, Reference, Tag
 from skep.image.registries import Registries
 from skep.image.registry import Registry
 from skep.image.saved import Saved, is_saved
-from skep.image.source import Destination, Repository
+from skep.image.source import Destination, Repository, read_blob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,16 @@ def destination(url: str, settings: Registries, environ: Mapping[str, str]) -> t
             do=f"write a layout and pack it: skopeo copy oci:DIRECTORY {place}",
         )
     return Writable(Path(place.path)), f"oci:{place.path}", reference.tag(place.name or reference.DEFAULT_TAG)
+
+
+def object_of(found: Found) -> bytes:
+    """The object in an image, unpacked by a process without rights. What ``source.Repository`` raises."""
+    image = found.repository.manifest(found.digests[-1]).parse()
+    if not isinstance(image, Manifest):
+        raise errors.NotFound(
+            f"{found.name} is not for this host", why="it is an index", do="name the image of one platform"
+        )
+    return admission.object_of(image, lambda one: read_blob(found.repository, one))
 
 
 def writable(url: str, settings: Registries, environ: Mapping[str, str]) -> tuple[Destination, str, Digest]:

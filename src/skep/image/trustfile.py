@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import yaml
 
 from skep import errors
+from skep.model.capability import Capability
 from skep.policy.images import ImagePolicy, Mode, Root, Rule
 from skep.trust import wanted
 from skep.trust.claims import COSIGN_SIGN
@@ -96,7 +97,9 @@ class _Reader:
 
     def _rule(self, node: yaml.Node) -> Rule:
         fields = self._mapping(
-            node, {"name", "images", "mode", "keys", "identities", "log", "predicates"}, {"name", "images", "mode"}
+            node,
+            {"name", "images", "mode", "keys", "identities", "log", "predicates", "deny"},
+            {"name", "images", "mode"},
         )
         mode = self._choice(fields, "mode", Mode)
         assert mode is not None
@@ -113,6 +116,7 @@ class _Reader:
             if "predicates" in fields
             else frozenset((COSIGN_SIGN,))
         )
+        denied = frozenset(map(self._capability, self._sequence(fields["deny"]))) if "deny" in fields else frozenset()
         return Rule(
             name=self._text(fields["name"]),
             images=images,
@@ -120,8 +124,17 @@ class _Reader:
             wanted=Wanted(
                 keys=keys, identities=identities, log=self._choice(fields, "log", LogUse), predicates=predicates
             ),
+            denied=denied,
             line=line,
         )
+
+    def _capability(self, node: yaml.Node) -> Capability:
+        text = self._text(node)
+        names = [each.value for each in Capability]
+        if text not in names:
+            near = ", ".join(errors.near_misses(text, names)) or ", ".join(names)
+            raise _Wrong(self._path, _line(node), f"{text!r} is no capability; did you mean {near}?")
+        return Capability(text)
 
     def _identity(self, node: yaml.Node) -> Identity:
         fields = self._mapping(node, {"subject", "subject-regexp", "issuer", "issuer-regexp"})

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from skep.model import ids
+from skep.model.capability import ProgramCapabilities
 
 
 class PullPolicy(enum.StrEnum):
@@ -78,6 +79,8 @@ class Image:
     """Whether a registry was asked just now; False when the cache had it."""
     damage: str = ""
     """What is wrong with it in the cache, "" when nothing is."""
+    capabilities: tuple[ProgramCapabilities, ...] = ()
+    """What its programs can do, worked out from their code; () in lists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from skep.model import ids, program
+from skep.model.capability import ProgramCapabilities
 from skep.model.program import Source
 
 
@@ -106,6 +107,8 @@ class Preview:
 
     steps: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+    capabilities: tuple[ProgramCapabilities, ...] = ()
+    """What the programs of a load could do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1634,21 +1634,27 @@ class PreviewResponse(_message.Message):
 
     STEPS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def steps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One line per step, in order."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def capabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProgramCapabilities]:
+        """What the programs of a load could do."""
+
     def __init__(
         self,
         *,
         steps: _abc.Iterable[_builtins.str] | None = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        capabilities: _abc.Iterable[Global___ProgramCapabilities] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["steps", b"steps", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "steps", b"steps", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -4166,6 +4172,7 @@ class Image(_message.Message):
     LOADED_FIELD_NUMBER: _builtins.int
     FRESH_FIELD_NUMBER: _builtins.int
     DAMAGE_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     """Of what the tag led to: an index, or the manifest itself."""
     manifest: _builtins.str
@@ -4201,6 +4208,10 @@ class Image(_message.Message):
     def loaded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Managed programs that came out of it."""
 
+    @_builtins.property
+    def capabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProgramCapabilities]:
+        """What its programs can do, worked out from their code; left out of lists."""
+
     def __init__(
         self,
         *,
@@ -4218,14 +4229,76 @@ class Image(_message.Message):
         loaded: _abc.Iterable[_builtins.int] | None = ...,
         fresh: _builtins.bool = ...,
         damage: _builtins.str = ...,
+        capabilities: _abc.Iterable[Global___ProgramCapabilities] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["damage", b"damage", "digest", b"digest", "evidence", b"evidence", "fresh", b"fresh", "labelled", b"labelled", "loaded", b"loaded", "manifest", b"manifest", "maps", b"maps", "names", b"names", "platform", b"platform", "programs", b"programs", "pulled_at", b"pulled_at", "size", b"size", "used_at", b"used_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "damage", b"damage", "digest", b"digest", "evidence", b"evidence", "fresh", b"fresh", "labelled", b"labelled", "loaded", b"loaded", "manifest", b"manifest", "maps", b"maps", "names", b"names", "platform", b"platform", "programs", b"programs", "pulled_at", b"pulled_at", "size", b"size", "used_at", b"used_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Image: _TypeAlias = Image  # noqa: Y015
+
+@_typing.final
+class ProgramCapabilities(_message.Message):
+    """What one program can do to a host, found in its code and its type before it is loaded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROGRAM_FIELD_NUMBER: _builtins.int
+    SECTION_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
+    program: _builtins.str
+    section: _builtins.str
+    """Its ELF section."""
+    type: _builtins.str
+    """Its type; empty where neither section nor caller says it."""
+    @_builtins.property
+    def capabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Capability]:
+        """From harmless to harmful."""
+
+    def __init__(
+        self,
+        *,
+        program: _builtins.str = ...,
+        section: _builtins.str = ...,
+        type: _builtins.str = ...,
+        capabilities: _abc.Iterable[Global___Capability] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "program", b"program", "section", b"section", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProgramCapabilities: _TypeAlias = ProgramCapabilities  # noqa: Y015
+
+@_typing.final
+class Capability(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    BECAUSE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"rewrite-packets": the name that trust policies use."""
+    @_builtins.property
+    def because(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What shows it: "helper skb_store_bytes", "kfunc NAME", "type xdp", "store into the packet"."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        because: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["because", b"because", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Capability: _TypeAlias = Capability  # noqa: Y015
 
 @_typing.final
 class ListImagesRequest(_message.Message):

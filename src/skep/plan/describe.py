@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Final, assert_never
 
 from skep import model, steps
+from skep.capability import manifest
 from skep.hooks import request
+from skep.model.capability import ProgramCapabilities
 from skep.policy import images
 
 VERBS: Final[Mapping[type, str]] = {
@@ -71,6 +73,19 @@ def distrust(op: model.Operation) -> tuple[str, ...]:
     """The warning about an image that was accepted although no signature counts."""
     told = trust(op)
     return (f"the image is {told}",) if told.startswith(images.Outcome.WARNED) else ()
+
+
+def capabilities(op: model.Operation) -> tuple[ProgramCapabilities, ...]:
+    """What the programs could do that an operation loads; () for one that loads none."""
+    match op:
+        case model.Load():
+            types = {one.name: one.hook for one in op.programs if one.hook is not None}
+            wanted = {one.name for one in op.programs}
+            return tuple(one for one in manifest.read(op.object, types) if one.program in wanted)
+        case model.ReplaceProgram():
+            return manifest.read(op.object)
+        case _:
+            return ()
 
 
 def subject(op: model.Operation, done: model.Done | None) -> str:

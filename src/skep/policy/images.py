@@ -9,10 +9,12 @@ from __future__ import annotations
 import enum
 import hashlib
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from skep import errors
+from skep.model.capability import Capability, ProgramCapabilities
 from skep.trust.refused import Refused
 from skep.trust.wanted import Wanted
 
@@ -36,6 +38,8 @@ class Rule:
     images: tuple[str, ...]
     mode: Mode
     wanted: Wanted = field(default_factory=Wanted)
+    denied: frozenset[Capability] = frozenset()
+    """What no program of such an image may be able to do, whoever signed it."""
     line: int = 0
 
     @classmethod
@@ -153,6 +157,24 @@ class Decision:
         """Raise ``Untrusted`` unless it may be loaded."""
         if self.outcome is Outcome.REFUSED:
             raise errors.Untrusted(f"the image {self.image} is refused", why=self.why, do=self.do)
+
+
+def limit(decision: Decision, programs: Iterable[ProgramCapabilities]) -> Decision:
+    """The decision, with a look at what the programs can do that are to be loaded: a rule may deny that."""
+    rule = decision.rule
+    if rule is None or decision.outcome is Outcome.REFUSED:
+        return decision
+    for one in programs:
+        for kind in (each for each in Capability if each in rule.denied and each in one.because):
+            return replace(
+                decision,
+                outcome=Outcome.REFUSED,
+                why=f"rule {rule.name!r} denies {kind.value}, and program {one.program!r} can {kind.sentence} "
+                f"({', '.join(one.because[kind])})",
+                reason="capability",
+                do=f"load a program that cannot, or take {kind.value} out of the rule's deny",
+            )
+    return decision
 
 
 def explain(decision: Decision) -> str:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from skep import errors
 from skep.image.trustfile import load, parse
+from skep.model.capability import Capability
 from skep.policy.images import ImagePolicy, Mode
 from skep.trust.wanted import LogUse
 
@@ -134,3 +135,24 @@ def test_any_line_may_be_missing(data: st.DataObject) -> None:
     gone = data.draw(st.sets(st.integers(min_value=0, max_value=len(lines) - 1), max_size=4))
     with contextlib.suppress(errors.InvalidRequest):
         assert policy("\n".join(line for at, line in enumerate(lines) if at not in gone)).path
+
+
+DENYING = """
+rules:
+  - name: no meddling
+    images: ["**"]
+    mode: allow
+    deny: [rewrite-packets, write-user-memory]
+"""
+
+
+def test_a_rule_may_deny_what_programs_can_do() -> None:
+    (rule,) = policy(DENYING).rules
+
+    assert rule.denied == {Capability.REWRITE_PACKETS, Capability.WRITE_USER_MEMORY}
+
+
+def test_an_unknown_capability_is_told_with_its_line_and_near_misses() -> None:
+    with pytest.raises(errors.InvalidRequest, match="line 6") as told:
+        policy(DENYING.replace("rewrite-packets", "rewrite-packet"))
+    assert "did you mean rewrite-packets" in told.value.why

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skep import errors
+from skep import errors, model
+from skep.model.capability import Capability, ProgramCapabilities
 from skep.policy.images import (
     ImagePolicy,
     Mode,
@@ -19,6 +20,7 @@ from skep.policy.images import (
     decide_unverified,
     decide_verified,
     explain,
+    limit,
     matches,
 )
 from skep.trust.refused import Reason, Refused
@@ -140,3 +142,31 @@ def test_explanations() -> None:
     assert warned.outcome is Outcome.WARNED and warned.reason == "unsigned"
     away = decide_unverified(one, "r.test/a", DIGEST, errors.Unavailable("no answer", do="wait"))
     assert away.reason == "unavailable"
+
+
+def can(program: str, *kinds: Capability) -> ProgramCapabilities:
+    return ProgramCapabilities(
+        program=program, section="xdp", type=model.HookName("xdp"), because=dict.fromkeys(kinds, ("helper x",))
+    )
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_what_a_rule_denies_is_refused_whoever_signed_it(mode: Mode) -> None:
+    denying = replace(rule("strict", "**", mode=mode), denied=frozenset({Capability.REWRITE_PACKETS}))
+    accepted = decide_verified(denying, "registry.test/app", DIGEST, "somebody")
+
+    refused = limit(accepted, [can("reads", Capability.SEE_PACKETS), can("writes", Capability.REWRITE_PACKETS)])
+
+    assert refused.outcome is Outcome.REFUSED
+    assert refused.reason == "capability"
+    assert "'strict' denies rewrite-packets, and program 'writes' can rewrite packets (helper x)" in refused.why
+    with pytest.raises(errors.Untrusted, match="denies rewrite-packets"):
+        refused.check()
+
+
+def test_what_no_rule_denies_stays_as_it_was_decided() -> None:
+    denying = replace(rule("strict", "**"), denied=frozenset({Capability.REWRITE_PACKETS}))
+    accepted = decide_verified(denying, "registry.test/app", DIGEST, "somebody")
+
+    assert limit(accepted, [can("reads", Capability.SEE_PACKETS)]) == accepted
+    assert limit(replace(accepted, rule=None), [can("writes", Capability.REWRITE_PACKETS)]).outcome is Outcome.ACCEPTED

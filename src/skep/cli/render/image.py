@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from skep import model
 from skep.cli import output, table, when
 from skep.cli.document import image as document
+from skep.cli.render import capability
 from skep.cli.render.trust import Report
 
 
@@ -25,7 +26,8 @@ def one(image: model.Image, trust: Report | None = None) -> output.View:
     """``image inspect`` and ``image pull``. ``trust``: who signed it and what the trust policy makes of that."""
 
     def whole() -> dict[str, object]:
-        return document.full(image) | ({} if trust is None else {"trust": trust.document})
+        shown = {"capabilities": capability.document(image.capabilities)} if image.capabilities else {}
+        return document.full(image) | shown | ({} if trust is None else {"trust": trust.document})
 
     return output.View(
         document=whole,
@@ -73,7 +75,7 @@ def tree(image: model.Image, trust: Sequence[tuple[str, str]] = ()) -> table.Sec
     fields += trust
     if image.damage:
         fields.append(("Damage", image.damage))
-    return table.Section(title="Image:", fields=tuple(fields))
+    return table.Section(title="Image:", fields=tuple(fields), sections=capability.sections(image.capabilities))
 
 
 def size(amount: int) -> str:

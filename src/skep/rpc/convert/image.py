@@ -6,6 +6,7 @@ from typing import assert_never
 
 from skep import errors, model
 from skep.pb import skep_pb2
+from skep.rpc.convert import capability
 
 
 def pack_request(wanted: model.ImageRequest) -> skep_pb2.PullImageRequest:
@@ -82,6 +83,7 @@ def pack(image: model.Image) -> skep_pb2.Image:
         loaded=image.loaded,
         fresh=image.fresh,
         damage=image.damage,
+        capabilities=capability.pack(image.capabilities),
     )
 
 
@@ -102,6 +104,7 @@ def unpack(message: skep_pb2.Image) -> model.Image:
         loaded=tuple(model.ProgramId(id) for id in message.loaded),
         fresh=message.fresh,
         damage=message.damage,
+        capabilities=capability.unpack(message.capabilities),
     )
 
 

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from skep import errors, model
 from skep.pb import skep_pb2
-from skep.rpc.convert import attachment, program
+from skep.rpc.convert import attachment, capability, program
 
 CHUNK_BYTES = 1024 * 1024
 """Of an object, in one message; gRPC's own limit for a message is 4 MiB by default."""
@@ -211,12 +211,18 @@ def unpack_done(message: skep_pb2.Done) -> model.Done:
 
 def pack_preview(preview: model.Preview) -> skep_pb2.PreviewResponse:
     """What an operation would do, as a message."""
-    return skep_pb2.PreviewResponse(steps=preview.steps, warnings=preview.warnings)
+    return skep_pb2.PreviewResponse(
+        steps=preview.steps, warnings=preview.warnings, capabilities=capability.pack(preview.capabilities)
+    )
 
 
 def unpack_preview(message: skep_pb2.PreviewResponse) -> model.Preview:
     """A message as what an operation would do."""
-    return model.Preview(steps=tuple(message.steps), warnings=tuple(message.warnings))
+    return model.Preview(
+        steps=tuple(message.steps),
+        warnings=tuple(message.warnings),
+        capabilities=capability.unpack(message.capabilities),
+    )
 
 
 def _spec(message: skep_pb2.ProgramSpec) -> model.ProgramSpec:
