@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import socket
@@ -64,7 +65,7 @@ class Server:
                     return said
             except urllib.error.HTTPError as error:
                 return error.read()
-            except OSError:
+            except (OSError, http.client.HTTPException):
                 time.sleep(0.05)
         raise AssertionError(f"{url} does not answer:\n{self.log.read_text()[-3000:]}")
 

@@ -24,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tests.trust.issuer import Issuer
 from tests.trust.parts import Server, free_port, part
 from tests.trust.rekor_v1 import RekorV1
+from tests.trust.relay import Relay
 
 START = "2020-01-01T00:00:00Z"
 
@@ -85,12 +86,18 @@ class Sigstore:
         self._write_roots()
         self.cosign("generate-key-pair", "--output-key-prefix=release", password="secret")
         self.key, self.public = self.path("release.key"), self.path("release.pub")
+        # The proof of a log's first entry is empty, which JSON leaves out, and sigstore-python then cannot read.
+        self.cosign(
+            "sign-blob", f"--key={self.key}", f"--signing-config={self.signing_config}", self.public,
+            f"--trusted-root={self.trusted_root}", f"--bundle={self.path('first.json')}", password="secret",
+        )  # fmt: skip
 
     def close(self) -> None:
         for server in reversed(self._servers):
             server.close()
         if self.rekor_v1 is not None:
             self.rekor_v1.close()
+        self._relay.close()
         self.issuer.close()
 
     def path(self, name: str) -> Path:
@@ -118,7 +125,7 @@ class Sigstore:
                 "COSIGN_YES": "1",
             },
             check=False,
-            timeout=60,
+            timeout=180,
         )
         if ok and done.returncode:
             raise AssertionError(f"cosign {' '.join(map(str, words))}\n{done.stdout}{done.stderr}")
@@ -178,12 +185,15 @@ class Sigstore:
         return f"http://127.0.0.1:{port}"
 
     def _start_tsa(self) -> str:
-        port = free_port()
+        """In a network namespace of its own: it insists on a port for its metrics, which others may hold."""
+        unshare = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--map-root-user", "--net")
+        socket = self.path("tsa.socket")
         server = self._server(
-            "tsa", part("timestamp-server"), "serve", "--host=127.0.0.1", f"--port={port}", "--timestamp-signer=memory",
-            "--disable-ntp-monitoring",
+            "tsa", *unshare, part("timestamp-server"), "serve", "--scheme=unix", f"--socket-path={socket}",
+            "--timestamp-signer=memory", "--disable-ntp-monitoring",
         )  # fmt: skip
-        url = f"http://127.0.0.1:{port}/api/v1/timestamp"
+        self._relay = Relay(str(socket))
+        url = f"http://127.0.0.1:{self._relay.port}/api/v1/timestamp"
         self.path("tsa.pem").write_bytes(server.wait_for(f"{url}/certchain"))
         return url
 

@@ -168,7 +168,7 @@ def skep(*words: str | Path, offline: bool = True, **environment: str) -> subpro
         env=installed.environment() | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
