@@ -95,10 +95,13 @@ def list_(current: session.Session, quiet: bool, form: output.Format) -> None:
 @click.pass_obj
 def inspect(current: session.Session, image: str, form: output.Format) -> None:
     """Print an image."""
+    from skep.cli.imageverify import local_url
+
+    wanted = local_url(image.removeprefix("image/"))
     with current.open() as skep:
-        found = skep.images.one(image.removeprefix("image/"))
+        found = skep.images.one(wanted)
         try:
-            trust = trusted.report(*skep.images.check(image.removeprefix("image/")))
+            trust = trusted.report(*skep.images.check(wanted))
         except errors.SkepError as failed:  # a slip in the policy, a damaged blob: the image is shown all the same
             trust = trusted.Report(lines=(("Trust", f"not known: {failed}"),), document={"error": str(failed)})
     output.show(render.one(found, trust), form)

@@ -6,15 +6,18 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import tarfile
 
 import pytest
 
 from skep import errors
 from skep.bytecode.elf import ByteOrder
+from skep.cli import imagefiles
 from skep.image import bytecode, making, manifest, platforms
 from skep.image.manifest import Index, Manifest, Platform
 from tests import bpf_build
+from tests.unit.house import source_tree
 
 AMD64 = Platform(os="linux", architecture="amd64")
 ARM64 = Platform(os="linux", architecture="arm64")
@@ -155,6 +158,20 @@ def test_an_unknown_architecture_has_near_misses() -> None:
         platforms.by_architecture("linux/arm46")
 
     assert "arm64" in caught.value.near
+
+
+def test_the_containerfile_for_several_platforms_has_them_all() -> None:
+    text = (source_tree.ROOT / "deploy/image/Containerfile.bytecode.multi.arch").read_text()
+
+    stages = re.findall(r"FROM scratch AS linux(\w+)\nARG (\w+)\nCOPY --chmod=0644 \$\{(\w+)\} /\n", text)
+
+    assert stages == [(one.architecture, one.argument, one.argument) for one in platforms.MACHINES]
+
+
+def test_bpfmans_options_are_the_same_platforms() -> None:
+    wanted = ["--" + one.argument.lower().replace("_", "-") for one in platforms.MACHINES]
+
+    assert list(imagefiles.BY_PLATFORM) == wanted
 
 
 def test_build_arguments_are_those_of_bpfmans_containerfiles() -> None:
