@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -75,8 +76,19 @@ class Sigstore:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._servers: list[Server] = []
+        self._running = contextlib.ExitStack()
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._running.close()
+
+    def _start(self) -> None:
         self.issuer = Issuer()
+        self._running.callback(self.issuer.close)
         self.cosign_program = part("cosign")
         self.registry = self._start_registry()
         self.fulcio = self._start_fulcio()
@@ -91,14 +103,6 @@ class Sigstore:
             "sign-blob", f"--key={self.key}", f"--signing-config={self.signing_config}", self.public,
             f"--trusted-root={self.trusted_root}", f"--bundle={self.path('first.json')}", password="secret",
         )  # fmt: skip
-
-    def close(self) -> None:
-        for server in reversed(self._servers):
-            server.close()
-        if self.rekor_v1 is not None:
-            self.rekor_v1.close()
-        self._relay.close()
-        self.issuer.close()
 
     def path(self, name: str) -> Path:
         return self.directory / name
@@ -133,7 +137,7 @@ class Sigstore:
 
     def _server(self, name: str, *command: str | Path) -> Server:
         server = Server(self.path(f"{name}.log"), *command)
-        self._servers.append(server)
+        self._running.callback(server.close)
         return server
 
     def _start_registry(self) -> str:
@@ -192,8 +196,9 @@ class Sigstore:
             "tsa", *unshare, part("timestamp-server"), "serve", "--scheme=unix", f"--socket-path={socket}",
             "--timestamp-signer=memory", "--disable-ntp-monitoring",
         )  # fmt: skip
-        self._relay = Relay(str(socket))
-        url = f"http://127.0.0.1:{self._relay.port}/api/v1/timestamp"
+        relay = Relay(str(socket))
+        self._running.callback(relay.close)
+        url = f"http://127.0.0.1:{relay.port}/api/v1/timestamp"
         self.path("tsa.pem").write_bytes(server.wait_for(f"{url}/certchain"))
         return url
 
@@ -203,6 +208,7 @@ class Sigstore:
             one = RekorV1(self.directory)
         except pytest.skip.Exception:
             return None
+        self._running.callback(one.close)
         self.path("rekor-v1.pub").write_bytes(one.key)
         return one
 
