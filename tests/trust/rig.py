@@ -9,7 +9,6 @@ import os
 import subprocess
 from pathlib import Path
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -202,12 +201,8 @@ class Sigstore:
         self.path("tsa.pem").write_bytes(server.wait_for(f"{url}/certchain"))
         return url
 
-    def _start_rekor_v1(self) -> RekorV1 | None:
-        """None where PostgreSQL is missing."""
-        try:
-            one = RekorV1(self.directory)
-        except pytest.skip.Exception:
-            return None
+    def _start_rekor_v1(self) -> RekorV1:
+        one = RekorV1(self.directory)
         self._running.callback(one.close)
         self.path("rekor-v1.pub").write_bytes(one.key)
         return one
@@ -218,20 +213,17 @@ class Sigstore:
             "trusted-root", "create", f"--out={self.trusted_root}",
             f"--fulcio=url={self.fulcio},certificate-chain={self.path('fulcio.pem')}",
             f"--rekor=url={self.rekor},public-key={self.path('rekor.pub')},start-time={START},origin=127.0.0.1",
-            *(() if self.rekor_v1 is None else (
-                f"--rekor=url={self.rekor_v1.url},public-key={self.path('rekor-v1.pub')},start-time={START}",
-            )),
+            f"--rekor=url={self.rekor_v1.url},public-key={self.path('rekor-v1.pub')},start-time={START}",
             f"--ctfe=url={self.issuer.url},public-key={self.path('ctlog.pub')},start-time={START}",
             f"--tsa=url={self.tsa},certificate-chain={self.path('tsa.pem')}",
         )  # fmt: skip
         self.signing_config = self.path("signing_config.json")
         rest = f"start-time={START},operator=tests"
         self.cosign("signing-config", "create", f"--out={self.path('bare_config.json')}")
-        if self.rekor_v1 is not None:
-            self.cosign(
-                "signing-config", "create", f"--out={self.path('old_config.json')}",
-                f"--rekor=url={self.rekor_v1.url},api-version=1,{rest}", "--rekor-config=ANY",
-            )  # fmt: skip
+        self.cosign(
+            "signing-config", "create", f"--out={self.path('old_config.json')}",
+            f"--rekor=url={self.rekor_v1.url},api-version=1,{rest}", "--rekor-config=ANY",
+        )  # fmt: skip
         self.cosign(
             "signing-config", "create", f"--out={self.signing_config}",
             f"--fulcio=url={self.fulcio},api-version=1,{rest}",
