@@ -11,6 +11,7 @@ import pytest
 
 from skep import errors, hooks, model
 from skep.hooks import codec, request
+from tests import bpf_build
 from tests.kernel import every_type, types_rig, vanishings
 from tests.kernel.types_rig import Rig
 from tests.kernel.vanishings import HELD, VANISHINGS, Vanishing
@@ -119,6 +120,29 @@ def test_a_later_process_with_the_same_number_is_another(
     assert rig.kernel.lost(candidate.target, 0) is None  # a link from before this was written down
     earlier = rig.kernel.lost(candidate.target, stored.process_start - 1)
     assert earlier is not None and earlier.state is model.LinkState.DEFUNCT
+
+
+def test_a_program_is_replaced_though_a_link_has_lost_its_process(rig: Rig) -> None:
+    """Nobody can attach to what is gone; that is no reason to keep the old program on the places that are there."""
+    program = every_type.load(rig, "uprobe")
+    case = every_type.case("uprobe").attachment(rig)
+    with vanishings.process() as child:
+        dead = rig.attach(program, with_fields("uprobe", case, {"pid": child.pid}))
+        alive = rig.attach(program, with_fields("uprobe", case, {"pid": os.getpid()}))
+        child.kill()
+    object = bpf_build.build("types").read_bytes()
+    replace = model.ReplaceProgram(
+        program=program.record.id, object=object, source=model.FileSource(path="types.o"), name="on_uprobe"
+    )
+
+    done = rig.manager.run(types_rig.ROOT, replace)
+
+    assert f"link {dead} is left as it is: process {child.pid} has ended" in done.warnings
+    (made,) = done.programs
+    assert rig.manager.link(dead).status.state is model.LinkState.DEFUNCT
+    assert [one.program_id for one in rig.manager.link(alive).status.kernel] == [made.record.id]
+    rig.detach(alive)
+    take_away(rig, made, dead)
 
 
 @pytest.mark.needs("kprobe", "fentry")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from skep import errors, hooks, model, paths, store
 from skep.hooks import request, socket, sockmap
-from skep.inventory import chains, resolve
+from skep.inventory import chains, losses, resolve
 from skep.kernel import door
 
 
@@ -100,28 +100,11 @@ def status(
     """State, kernel links, pins and the place in a chain; counts and TCX places are added by the caller."""
     told = _by_kernel(record, chain, sight)
     if told.state is not model.LinkState.DEFUNCT and record.chain is None:
-        loss = _lost(record, program, sight)
+        loss = losses.of(sight.door, record, program)
         if loss is not None:
             told = replace(told, state=loss.state, reason=loss.reason)
     namespace = sight.lost.get(record.id, "")
     return replace(told, reason="; ".join(filter(None, (told.reason, namespace)))) if namespace else told
-
-
-def _lost(record: model.LinkRecord, program: model.ProgramRecord, sight: Sight) -> model.Loss | None:
-    """What the link has lost that its kernel links do not tell."""
-    hook = hooks.by_name(record.hook)
-    whole = None if hook.expands is None else hook.expands(record.attachment)
-    if whole is not None:
-        return sight.door.lost(whole, record.process_start)
-    placing = hooks.Placing(section=program.section, function=program.attach_func or "")
-    wanted = hook.requests(record.attachment, placing)
-    spots = [one.candidates for one in wanted.spots] if isinstance(wanted, request.Several) else [wanted]
-    for candidates in spots:
-        for candidate in candidates:
-            loss = sight.door.lost(candidate.target, record.process_start)
-            if loss is not None:
-                return loss
-    return None
 
 
 def _by_kernel(record: model.LinkRecord, chain: model.ChainRecord | None, sight: Sight) -> model.LinkStatus:

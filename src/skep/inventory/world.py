@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from skep import errors, hooks, model, store
 from skep.hooks import request, sk_reuseport, socket
+from skep.inventory import losses
 from skep.kernel import door
 from skep.plan import find, need
 from skep.plan.world import Fresh, World
@@ -49,6 +50,7 @@ def observe(
         links_at={pin: kernel.link(pin) for pin in wanted.links},
         programs_at={pin: kernel.program(pin) for pin in wanted.programs},
         found={target: _found(kernel, operation, target) for target in wanted.targets},
+        lost=_lost(kernel, operation, world, fresh),
         interface=seen,
         socket=_socket(kernel, operation, world, fresh),
         tcx_on=() if wanted.tcx is None else kernel.tcx_on(*wanted.tcx),
@@ -64,6 +66,18 @@ def observe(
     )
     foreign = _foreign(kernel, records, world, fresh.boot)
     return replace(world, foreign=foreign) if foreign else world
+
+
+def _lost(kernel: door.Kernel, operation: model.Operation, world: World, fresh: Fresh) -> dict[model.LinkId, str]:
+    """A new link could not be made to what is gone; the old one is no reason to keep an old program."""
+    if not isinstance(operation, model.ReplaceProgram):
+        return {}
+    program = find.program(world, fresh, operation.program)
+    ours = [one for one in find.links_of(world, program.key) if one.boot_id == fresh.boot.boot_id and one.chain is None]
+    losses_of = {one.id: losses.of(kernel, one, program) for one in ours}
+    return {
+        id: loss.reason for id, loss in losses_of.items() if loss is not None and loss.state is model.LinkState.DEFUNCT
+    }
 
 
 def _socket(kernel: door.Kernel, operation: model.Operation, world: World, fresh: Fresh) -> model.Socket | None:

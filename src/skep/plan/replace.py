@@ -232,6 +232,9 @@ def _moves(
         if link.boot_id != fresh.boot.boot_id:
             continue
         hook = hooks.by_name(link.hook)
+        if link.id in world.lost:
+            warnings.append(f"link {link.id} is left as it is: {world.lost[link.id]}")
+            continue
         match hook.ordering:
             case hooks.Ordering.LINKED:
                 revision = _revision(link, record, new, world, fresh)

@@ -52,6 +52,8 @@ class World:
     """The mode configured for the interface, tried first."""
     xdp_fallback: bool = True
     """Whether generic XDP may stand in for it."""
+    lost: Mapping[model.LinkId, str] = field(default_factory=dict)
+    """Links of the program that is replaced whose target is gone for good, with what became of it."""
     features: frozenset[str] = frozenset()
     """What the kernel can, by the names of ``skep feature``; looked at for programs that load differently then."""
     foreign: Mapping[model.ProgramId, str] = field(default_factory=dict)
