@@ -270,7 +270,7 @@ def test_bash_completes_what_there_is(shell: Shell, tmp_path: Path) -> None:
     link = shell.attach(program, 1)["record"]["id"]
     expected = {
         "skep ev": "events",
-        "skep program ": "load list get replace unload",
+        "skep program ": "load list get replace run unload",
         "skep program get ": str(program),
         "skep link detach ": str(link),
         "skep link attach ": " ".join(hook.name for hook in hooks.HOOKS),
