@@ -50,9 +50,17 @@ def one(kernel: door.Kernel, remembered: store.Store, type: str, ref: model.Inte
         raise errors.NotFound(
             f"no {name} chain on {ref.name}",
             why="; ".join(told) or "no program is attached there",
-            do="see 'skep link list'",
+            do=_elsewhere(kernel, remembered, interface),
         )
     return seen if type == "xdp" else replace(seen, warnings=(*seen.warnings, *told))
+
+
+def _elsewhere(kernel: door.Kernel, remembered: store.Store, interface: model.Interface) -> str:
+    """Which chains the interface has, for who looked for another."""
+    boot, place = kernel.boot().boot_id, (interface.netns, interface.ifindex)
+    ours = [one for one in remembered.snapshot().chains.values() if one.boot_id == boot]
+    types = sorted(one.key.type for one in ours if (one.key.netns, one.key.ifindex) == place)
+    return f"it has {' and '.join(types)}: add --type {types[0]}" if types else "see 'skep link list'"
 
 
 def _on_xdp(kernel: door.Kernel, ref: model.InterfaceRef) -> tuple[str, ...]:

@@ -88,6 +88,17 @@ def test_foreign_filters_are_told_and_make_ours_step_aside(host: Host) -> None:
     assert host.run(model.Attach(program=second, attachment=on_tc(2))).warnings == ()
 
 
+def test_who_asks_for_one_chain_is_told_of_the_others_of_the_interface(host: Host) -> None:
+    (program,) = host.load("packet")
+    host.attach(program, on_tc(1))
+    host.attach(program, on_tc(1, direction=EGRESS))
+
+    with pytest.raises(errors.NotFound, match="no XDP chain on eth0") as told:
+        host.manager.chain("xdp", ETH0)
+
+    assert told.value.do == "it has tc-egress and tc-ingress: add --type tc-egress"
+
+
 def test_where_no_chain_is_others_are_told(host: Host) -> None:
     with pytest.raises(errors.NotFound, match="no program is attached"):
         host.manager.chain("tc-egress", ETH0)
