@@ -131,7 +131,7 @@ def test_hardware_counters_are_there_or_said_to_be_missing(rig: Rig) -> None:
 
 
 def test_the_program_s_target_must_be_in_the_kernel(rig: Rig) -> None:
-    with pytest.raises(errors.NotFound, match="BTF has no"):
+    with pytest.raises(errors.NotFound, match="BTF nor that of a module"):
         rig.load("on_tp_btf", "no_such_tracepoint")
 
 

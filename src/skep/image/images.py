@@ -128,7 +128,12 @@ class Images:
         InvalidRequest."""
         found = self._find(ref)
         shown = self._described(found)
-        return shown if shown.damage else replace(shown, capabilities=capabilities.read(self._unpacked(found)))
+        if shown.damage:
+            return shown
+        try:
+            return replace(shown, capabilities=capabilities.read(self._unpacked(found)))
+        except (errors.BadObject, errors.Exhausted):
+            return shown  # an object that is none of BPF's: loading it will say so
 
     def check(self, ref: str, asked: Asked | None = None) -> tuple[Decision, Verdict]:
         """Who signed an image of the cache, and what the trust policy, or whom ``asked`` names, makes of it.

@@ -134,11 +134,9 @@ class Linux:
             return kind.observed(self._pins, pin)
         fd = self._pins.get(pin, "bpf-link")
         if fd is None:
-            fd = self._pins.get(pin, "bpf-map")
-        if fd is None:
-            return None
+            return registration.observed(self._pins, pin)
         with sys.held(fd):
-            return attaching.seen(fd)
+            return observe.link(fd)
 
     def registrations(self) -> tuple[model.Registration, ...]:
         """struct_ops that are registered without a link."""

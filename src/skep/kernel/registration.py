@@ -91,6 +91,15 @@ def read(fd: int) -> model.KernelLink:
     )
 
 
+def observed(pins: bpffs.Bpffs, pin: model.LinkPin) -> model.KernelLink | None:
+    """The struct_ops without a link whose map is pinned there, as ``read`` tells it; None for anything else."""
+    fd = pins.get(pin, "bpf-map")
+    if fd is None:
+        return None
+    with sys.held(fd):
+        return read(fd) if is_linkless(fd) else None
+
+
 def is_linkless(fd: int) -> bool:
     """Whether a descriptor is of a struct_ops map without a link."""
     if not os.readlink(f"/proc/self/fd/{fd}").endswith("bpf-map"):
