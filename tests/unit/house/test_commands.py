@@ -59,3 +59,15 @@ def test_make_runs_scripts_that_exist() -> None:
     makefile = (source_tree.ROOT / "Makefile").read_text()
     called = set(re.findall(r"scripts/([a-z-]+)", makefile))
     assert {name for name in called if not (source_tree.ROOT / "scripts" / name).exists()} == set()
+
+
+def test_make_test_runs_every_directory_of_tests() -> None:
+    """A suite that nobody runs passes for ever."""
+    text = (source_tree.ROOT / "scripts/test").read_text()
+    run = re.search(r"^for directory in (.*); do$", text, re.MULTILINE)
+    assert run is not None
+    there = {
+        path.parent.relative_to(source_tree.ROOT / "tests").parts[0]
+        for path in (source_tree.ROOT / "tests").rglob("test_*.py")
+    }
+    assert there == set(run.group(1).split())
