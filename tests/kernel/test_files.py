@@ -14,6 +14,8 @@ from skep import errors, model
 from skep.kernel import files
 from tests.kernel import kernel_rig
 
+pytestmark = pytest.mark.native  # what it is about is the same in the guest, and slow there
+
 USER, GROUP, OTHER = 61_001, 61_002, 61_003
 LIMIT = 1000
 

@@ -16,6 +16,8 @@ from skep.kernel import sys
 from tests.kernel import manager_rig
 from tests.kernel.manager_rig import ROOT
 
+pytestmark = pytest.mark.native  # what it is about is the same in the guest, and slow there
+
 HASH, ARRAY, LPM_TRIE = 1, 2, 11
 COUNT = 5000
 

@@ -12,6 +12,8 @@ from tests import bpf_build
 from tests.kernel import every_type, types_rig
 from tests.kernel.types_rig import ROOT, Rig
 
+pytestmark = pytest.mark.native  # what it is about is the same in the guest, and slow there
+
 DIFFERENT = {
     "type": (("TYPE=BPF_MAP_TYPE_LRU_HASH",), "type lru_hash against hash"),
     "key": (("KEY=__u64",), "key size 8 against 4"),
