@@ -81,13 +81,13 @@ class Issuer:
         x, y = (b64url(each.to_bytes(32, "big")) for each in (numbers.x, numbers.y))
         return {"keys": [{"kty": "EC", "crv": "P-256", "kid": "1", "use": "sig", "alg": "ES256", "x": x, "y": y}]}
 
-    def token(self, email: str) -> str:
-        """An identity token, valid for ten minutes."""
+    def token(self, email: str, audience: str = "sigstore", seconds: int = 600) -> str:
+        """An identity token, valid for ten minutes; before now with a number below zero."""
         now = int(time.time())
         head = {"alg": "ES256", "kid": "1", "typ": "JWT"}
         claims = {
-            "iss": self.url, "aud": "sigstore", "sub": email, "email": email, "email_verified": True,
-            "iat": now - 5, "exp": now + 600,
+            "iss": self.url, "aud": audience, "sub": email, "email": email, "email_verified": True,
+            "iat": now + min(seconds, 0) - 5, "exp": now + seconds,
         }  # fmt: skip
         signed = ".".join(b64url(json.dumps(each).encode()) for each in (head, claims))
         r, s = decode_dss_signature(self._key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))

@@ -250,9 +250,11 @@ def test_the_policy_is_shown_and_decides(made: dict[str, Path], policy: Path) ->
 
 def test_the_public_root_is_had_without_a_network(tmp_path: Path) -> None:
     """As it came with sigstore-python; and with a network that is not there, the error says what to do."""
-    out = tmp_path / "root.json"
-    done = skep("image", "trusted-root", f"--out={out}", "--offline", HOME=str(tmp_path))
+    out, config = tmp_path / "root.json", tmp_path / "config.json"
+    files = (f"--out={out}", f"--signing-config={config}")
+    done = skep("image", "trusted-root", *files, "--offline", HOME=str(tmp_path))
     assert done.returncode == 0, done.stderr
+    assert json.loads(config.read_text())["caUrls"][0]["url"] == "https://fulcio.sigstore.dev"
     from skep.trust.root import read_root
 
     root = read_root(out.read_bytes(), "root.json")

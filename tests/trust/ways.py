@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from skep.image import manifest, signing
+from skep.image import ceremony, keyless, manifest, signing
 from skep.image.manifest import Descriptor, Manifest
 from skep.image.reference import digest_of
 from skep.image.source import read_blob
@@ -101,6 +101,14 @@ def _skep_tag(sigstore: Sigstore, image: Image) -> None:
 def _skep_bundle(sigstore: Sigstore, image: Image) -> None:
     private = read_private(sigstore.key.read_bytes(), "release.key", PASSWORD.encode())
     signing.push_bundle(image.repository, image.digest, private, datetime.now(UTC))
+
+
+def _skep_identity(sigstore: Sigstore, image: Image) -> None:
+    """As `skep image sign` does."""
+    config = ceremony.File(path="signing_config.json", data=sigstore.signing_config.read_bytes())
+    root = ceremony.File(path="trusted_root.json", data=sigstore.trusted_root.read_bytes())
+    signed = keyless.sign(sigstore.issuer.token(ME), image.digest, config, root)
+    signing.attach_bundle(image.repository, image.digest, signed.bundle, datetime.now(UTC))
 
 
 def _python_identity(sigstore: Sigstore, image: Image) -> None:
@@ -223,5 +231,10 @@ WAYS: tuple[Way, ...] = (
     Way(
         name="skep-key-bundle", signer="skep", form="bundle", who="key", extras="",
         sign=_skep_bundle, key=True, logged=False, cosign=NO_LOG,
+    ),
+    Way(
+        name="skep-identity-bundle", signer="skep", form="bundle", who="identity",
+        extras="Rekor 2, timestamp, SCT", sign=_skep_identity, key=False, logged=True,
+        readers=frozenset({"skep", "cosign", "sigstore-python"}),
     ),
 )  # fmt: skip

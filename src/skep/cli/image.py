@@ -21,7 +21,7 @@ IMAGE = lazy.Group(
         lazy.Entry(name="list", target="image:list_", help="List the images in the cache."),
         lazy.Entry(name="inspect", target="image:inspect", help="Show one image of the cache."),
         lazy.Entry(name="verify", target="imageverify:verify", help="Say who signed an image, or refuse it."),
-        lazy.Entry(name="sign", target="imagesign:sign", help="Sign an image with a private key."),
+        lazy.Entry(name="sign", target="imagesign:sign", help="Sign an image with a key, or for an identity."),
         lazy.Entry(name="policy", target="imageverify:POLICY", help="Show the trust policy and what it decides."),
         lazy.Entry(name="trusted-root", target="imagesign:trusted_root", help="Fetch Sigstore's public trusted root."),
         lazy.Entry(name="prune", target="image:prune", help="Remove images that no program came from."),

@@ -81,7 +81,7 @@ def verify(
     elif wanted.identities:
         from skep.image import publicroot
 
-        trusted = Root(path="Sigstore's public instance", data=publicroot.fetch(offline=offline))
+        trusted = Root(path="Sigstore's public instance", data=publicroot.fetch(offline=offline).root)
     if offline and _in_cache(image):
         with current.open() as skep:
             one, verdict = skep.images.check(image, Asked(wanted=wanted, root=trusted))

@@ -1,15 +1,26 @@
-"""The trusted root of Sigstore's public instance, through sigstore-python, which follows TUF.
+"""The trusted root of Sigstore's public instance, and where it signs, through sigstore-python, which follows TUF.
 
-An optional dependency, imported here alone: whoever has the root in a file needs neither it nor a network.
+An optional dependency, imported here and in ``ceremony`` alone: whoever has the root in a file needs neither it nor a
+network.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from skep import errors
 
 
-def fetch(*, offline: bool) -> bytes:
-    """The root as JSON. ``offline``: as it was fetched last, or came with sigstore-python; nobody is asked.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Public:
+    """Both as JSON."""
+
+    root: bytes
+    signing_config: bytes
+
+
+def fetch(*, offline: bool) -> Public:
+    """The files of today. ``offline``: as fetched last, or as they came with sigstore-python; nobody is asked.
 
     Raises Unsupported without sigstore-python, Unavailable when its repository cannot be reached.
     """
@@ -24,9 +35,11 @@ def fetch(*, offline: bool) -> bytes:
             do="name a file: --trusted-root FILE, or install skep[sigstore]",
         ) from error
     try:
-        config = ClientTrustConfig.production(offline=offline)
-        # sigstore-python has no public way from its root to the file that it was made from.
-        return config.trusted_root._inner.to_json().encode()
+        # sigstore-python has no public way from what it read to the files.
+        inner = ClientTrustConfig.production(offline=offline)._inner
+        return Public(
+            root=inner.trusted_root.to_json().encode(), signing_config=inner.signing_config.to_json().encode()
+        )
     except (Error, OSError) as error:
         raise errors.Unavailable(
             "the trusted root of Sigstore's public instance cannot be fetched",

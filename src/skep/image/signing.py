@@ -41,8 +41,13 @@ def push_tagged(place: Destination, name: str, digest: Digest, private: Private)
 
 def push_bundle(place: Destination, digest: Digest, private: Private, now: datetime) -> Digest:
     """Sign with a bundle that refers to the image, as cosign 3 does; the digest of the referrer."""
+    return attach_bundle(place, digest, make.bundle(private, make.statement(digest)), now)
+
+
+def attach_bundle(place: Destination, digest: Digest, bundle: bytes, now: datetime) -> Digest:
+    """Put a bundle beside the image that it is about; the digest of the referrer."""
     subject = place.manifest(digest).descriptor()
-    layer = _put(place, make.bundle(private, make.statement(digest)), make.BUNDLE_V03)
+    layer = _put(place, bundle, make.BUNDLE_V03)
     config = _put(place, _EMPTY, manifest.OCI_EMPTY)
     whole = Manifest(
         media_type=manifest.OCI_MANIFEST,

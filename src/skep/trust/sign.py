@@ -29,7 +29,7 @@ def statement(digest: str) -> bytes:
     return json.dumps(
         {
             "_type": "https://in-toto.io/Statement/v1",
-            "subject": [{"digest": {algorithm: value}}],
+            "subject": [{"name": "", "digest": {algorithm: value}}],  # sigstore-python reads none without a name
             "predicateType": COSIGN_SIGN,
             "predicate": {},
         },

@@ -87,7 +87,7 @@ def test_the_purity_check_lets_pass(source: str) -> None:
         ("sqlite3", {"store"}, "one module knows the schema; the others get values"),
         ("cryptography", {"trust"}, "who judges signatures is read by somebody who knows how"),
         ("rfc3161_client", {"trust"}, "as cryptography"),
-        ("sigstore", {"image"}, "optional, and only to fetch the public trusted root"),
+        ("sigstore", {"image"}, "optional: it fetches the public trusted root, and signs for identities"),
         ("subprocess", {"kernel", "cli", "image", "kube", "programs"}, "the daemon starts no processes but its worker"),
         ("grpc", {"rpc", "kube", "cli", "daemon"}, "front ends translate; the manager and below never see the wire"),
         ("click", {"cli"}, "the command line is a front end like the others"),
