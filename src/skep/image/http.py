@@ -227,7 +227,7 @@ def _check_redirect(url: str, following: str) -> None:
     services would let it speak to them in our name."""
     parts = urllib.parse.urlsplit(following)
     allowed = parts.scheme == "https" or (parts.scheme == "http" and url.startswith("http:"))
-    inward = is_loopback(parts.netloc) and not is_loopback(host_of(url))
+    inward = is_loopback(host_of(following)) and not is_loopback(host_of(url))
     if not allowed or inward or not parts.netloc:
         raise errors.Unavailable(
             f"{host_of(url)} sends us to {shown(following)[:200]}",

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skep import errors
 from skep.image import access, challenge, http, reference
 from skep.image.access import Access
 from skep.model.image import Login
@@ -81,3 +82,26 @@ def test_what_travels_to_the_process_arrives_and_does_not_show() -> None:
     )
     assert access.unpack(access.pack(how)) == how
     assert "hunter2" not in repr(how)
+
+
+@pytest.mark.parametrize(
+    ("following", "why"),
+    [
+        ("http://127.0.0.1:80/x", "it is this very host"),
+        ("http://[::1]/x", "it is this very host"),
+        ("http://localhost:5000/x", "it is this very host"),
+        ("http://somebody@127.0.0.1:80/x", "it is this very host"),
+        ("http://a:b@[::1]:80/x", "it is this very host"),
+        ("ftp://mirror.example/x", "TLS to something else"),
+        ("http:///x", "TLS to something else"),
+    ],
+)
+def test_a_registry_leads_nobody_to_the_hosts_own_services(following: str, why: str) -> None:
+    with pytest.raises(errors.Unavailable, match="sends us to") as told:
+        http._check_redirect("http://registry.example/v2/", following)
+    assert why in told.value.why
+
+
+@pytest.mark.parametrize("following", ["https://127.0.0.1@mirror.example/x", "http://127.0.0.1.mirror.example/x"])
+def test_a_redirect_elsewhere_is_followed(following: str) -> None:
+    http._check_redirect("http://registry.example/v2/", following)
