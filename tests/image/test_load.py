@@ -62,6 +62,25 @@ def test_a_program_is_loaded_from_an_image_and_says_so(daemon: installed.Daemon,
     daemon.run("program", "unload", str(id))
 
 
+def test_a_program_is_replaced_by_an_images(daemon: installed.Daemon, url: str, count: Path) -> None:
+    (made,) = daemon.skep("program", "load", "file", str(count), "--programs", "xdp:count")["programs"]
+    id = str(made["record"]["program_id"])
+    digest = rig.crane("digest", url)
+
+    planned = daemon.skep("program", "replace", id, "--image", url, "--dry-run")
+    assert planned["dry_run"] and planned["capabilities"]
+    (new,) = daemon.skep("program", "replace", id, "--image", url)["programs"]
+
+    assert new["record"]["load"]["image_source"]["digest"] == digest
+    assert new["record"]["program_id"] != made["record"]["program_id"]
+    assert str(newest(daemon)[-1]["subject"]).endswith(f"from {url}@{digest}")
+    for words, says in (([id], "nothing to replace it by"), ([id, str(count), "--image", url], "cannot both")):
+        assert says in daemon.run("program", "replace", *words).stderr
+    missing = daemon.run("program", "replace", str(new["record"]["program_id"]), "--image", f"{url}-not", "-p", "Never")
+    assert missing.returncode == 3
+    daemon.run("program", "unload", str(new["record"]["program_id"]))
+
+
 def test_the_words_of_bpfmans_command_lines(daemon: installed.Daemon, url: str) -> None:
     for words in (
         ("program", "load", "image", url, "--programs", "xdp:count", "--pull-policy", "always"),

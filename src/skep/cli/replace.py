@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import click
 
-from skep import model
-from skep.cli import host, lazy, objectfile, operate, option, output, program, session, value
+from skep import errors, model
+from skep.cli import host, lazy, objectfile, operate, option, output, program, pulling, session, value
 from skep.cli.render import program as render
 
 
@@ -22,10 +24,14 @@ from skep.cli.render import program as render
         skep program replace 123 xdp_pass_v2.o --dry-run
         skep program replace 123 xdp_pass_v2.o
         skep program replace 123 all.o --name pass_v2 -g rate:u32=2000
+        skep program replace 123 --image registry.example/bpf/xdp_pass:v2
     """,
 )
 @click.argument("program_id", metavar="PROGRAM", type=option.PROGRAM_ID)
-@click.argument("path", metavar="PATH", type=click.Path())
+@click.argument("path", metavar="[PATH]", required=False, type=click.Path())
+@click.option("--image", default=None, metavar="IMAGE", help="Take the object out of this image, as for load image.")
+@pulling.policy_option(model.PullPolicy.IF_NOT_PRESENT)
+@pulling.auth_option
 @click.option("--name", default=None, metavar="NAME", help="Program in the new object.  [default: the old name]")
 @click.option(
     "-g",
@@ -42,21 +48,36 @@ from skep.cli.render import program as render
 def replace(
     current: session.Session,
     program_id: int,
-    path: str,
+    path: str | None,
+    image: str | None,
+    policy: model.PullPolicy,
+    registry_auth: str | None,
     name: str | None,
     global_data: tuple[str, ...],
     dry_run: bool,
     form: output.Format,
 ) -> None:
     """Swap a program's code."""
+    if (path is None) == (image is None):
+        raise errors.InvalidRequest(
+            "nothing to replace it by" if path is None else "a file and an image cannot both replace it",
+            why="the new code comes out of one of them",
+            do="write PATH, or --image IMAGE",
+        )
+    data = value.global_data(global_data) if global_data else None
     op = model.ReplaceProgram(
         program=model.ProgramId(program_id),
-        object=objectfile.read(path),
-        source=objectfile.source(path),
+        object=b"" if path is None else objectfile.read(path),
+        source=model.FileSource(path="") if path is None else objectfile.source(path),
         name=name,
-        global_data=value.global_data(global_data) if global_data else None,
+        global_data=data,
     )
     with current.open() as skep:
+        if image is not None:
+            wanted = pulling.request(image, policy, registry_auth)
+            found = pulling.pull(skep, wanted)
+            source = model.ImageSource(url=wanted.url, pull_policy=policy, digest=found.digest)
+            op = dataclasses.replace(op, source=source)
         if dry_run:
             operate.preview(skep, op, form)
             return
