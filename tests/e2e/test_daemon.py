@@ -543,6 +543,33 @@ def test_a_killed_daemons_socket_and_lock_are_taken_over(home, readable):
     assert os.readlink(layout.pins_link) == layout.pins
 
 
+@pytest.mark.parametrize("when", ["before it waits", "while it waits", "to another thread"])
+def test_a_signal_is_never_lost(when):
+    """The daemon once went on for ever when SIGTERM came at the wrong moment, or to a thread of gRPC's."""
+    code = f"""
+import os, signal, threading, time
+from skep.daemon import service
+wait = service.on_signals()
+def send(thread):
+    time.sleep(0.3)
+    signal.pthread_kill(thread.ident, signal.SIGTERM)
+sleeper = threading.Thread(target=time.sleep, args=(60,), daemon=True)
+sleeper.start()
+match {when!r}:
+    case "before it waits":
+        os.kill(os.getpid(), signal.SIGTERM)
+    case "while it waits":
+        threading.Thread(target=send, args=(threading.main_thread(),), daemon=True).start()
+    case "to another thread":
+        threading.Thread(target=send, args=(sleeper,), daemon=True).start()
+wait()
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(60)
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=instance.environment(), timeout=20, check=False)
+    assert done.returncode == 1
+
+
 def test_a_second_signal_ends_it_at_once(home):
     layout = paths.layout(runtime=str(home / "run"))
     with notified(home) as systemd:

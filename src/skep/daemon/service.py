@@ -8,9 +8,8 @@ import logging
 import os
 import signal
 import socket
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import skep
 from skep import config, log, paths
@@ -24,7 +23,7 @@ def serve(settings: config.Settings, *, csi_support: bool = False) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
     log.configure(settings.log_level, format=settings.log_format, components=settings.log_components)
     began = time.monotonic()
-    ending = _on_signals()
+    wait_for_the_end = on_signals()
     # gRPC's own messages to stderr would break our lines; its fork handlers cost and are not needed.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -59,24 +58,38 @@ def serve(settings: config.Settings, *, csi_support: bool = False) -> int:
                 "start_ms": round((time.monotonic() - began) * 1000, 1),
             },
         )
-        ending.wait()
+        wait_for_the_end()
         logger.info("ending")
     logger.info("ended")
     return 0
 
 
-def _on_signals() -> threading.Event:
-    """SIGTERM and SIGINT set the event; the second one ends the process at once."""
-    ending = threading.Event()
+def on_signals() -> Callable[[], None]:
+    """From now on SIGTERM and SIGINT do not end the process; a function that returns after the first one. The second
+    ends the process at once.
+
+    It waits for a pipe that the interpreter's own handler writes to, and not for a ``threading.Event``: a handler that
+    runs while its thread holds the event's lock would wait for itself, and a signal that another thread gets would not
+    wake the one that waits.
+    """
+    awake, wake = os.pipe()
+    os.set_blocking(wake, False)
+    seen = 0
 
     def handle(number: int, frame: object) -> None:
-        if ending.is_set():
+        nonlocal seen
+        seen += 1
+        if seen > 1:
             os._exit(1)
-        ending.set()
 
+    def wait() -> None:
+        while not seen:
+            os.read(awake, 1)
+
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
-    return ending
+    return wait
 
 
 @contextlib.contextmanager
