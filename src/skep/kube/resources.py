@@ -150,12 +150,25 @@ class Application:
     @property
     def key(self) -> str:
         """What tells it from all others: "ClusterBpfApplication/NAME", "BpfApplication/NAMESPACE/NAME"."""
-        return "/".join(filter(None, (self.kind, self.namespace, self.name)))
+        return _key(self.kind, self.namespace, self.name)
 
 
-def read(document: object) -> Application:
-    """An application from its parsed YAML or JSON. InvalidRequest for anything that the API server would refuse, and
-    for what would fail on every node."""
+def key(document: object) -> str:
+    """The key of the application that a parsed document is about, whatever its spec says. InvalidRequest."""
+    kind, about = _head(document)
+    return _key(kind.name, _namespace(kind, about), about["name"])
+
+
+def _key(kind: str, namespace: str | None, name: str) -> str:
+    return "/".join(filter(None, (kind, namespace, name)))
+
+
+def _namespace(kind: kinds.Kind, about: Mapping[str, Any]) -> str | None:  # Any: JSON
+    return about.get("namespace", "default") if kind.namespaced else None
+
+
+def _head(document: object) -> tuple[kinds.Kind, dict[str, Any]]:  # Any: JSON
+    """The kind and metadata of an application."""
     if not isinstance(document, Mapping):
         raise shape.wrong("the document", document, "it is an object with apiVersion, kind, metadata and spec")
     version, name = document.get("apiVersion"), document.get("kind")
@@ -171,9 +184,17 @@ def read(document: object) -> Application:
     metadata = document.get("metadata")
     if isinstance(metadata, Mapping):
         metadata = {key: value for key, value in metadata.items() if key not in _SERVERS}
-    about = shape.read(_METADATA, metadata if metadata is not None else {}, "metadata")
+    about: dict[str, Any] = shape.read(_METADATA, metadata if metadata is not None else {}, "metadata")
     if not kind.namespaced and "namespace" in about:
         raise shape.wrong("metadata.namespace", about["namespace"], f"a {kind.name} is in no namespace")
+    return kind, about
+
+
+def read(document: object) -> Application:
+    """An application from its parsed YAML or JSON. InvalidRequest for anything that the API server would refuse, and
+    for what would fail on every node."""
+    kind, about = _head(document)
+    assert isinstance(document, Mapping)
     if document.get("spec") is None:
         raise errors.InvalidRequest("spec is missing", why="it says what to load and where", do="fill it in")
     assert kind.spec is not None
@@ -181,7 +202,7 @@ def read(document: object) -> Application:
     owner = spec.get("mapOwnerSelector")
     return Application(
         name=about["name"],
-        namespace=about.get("namespace", "default") if kind.namespaced else None,
+        namespace=_namespace(kind, about),
         labels=about.get("labels", {}),
         nodes=selector(spec["nodeSelector"], "spec.nodeSelector"),
         byte_code=_byte_code(spec["byteCode"]),
