@@ -178,6 +178,62 @@ def test_programs_come_and_go(host: Host) -> None:
     assert [member["priority"] for member in host.chain()] == [7]
 
 
+def test_an_image_is_loaded_and_replaced_by_its_digest(host: Host, tmp_path: Path) -> None:
+    """Out of a layout; the daemon pulls, and a new image under the old name is new code."""
+    url = f"oci:{tmp_path}/image:v1"
+    source = {"image": {"url": url, "imagePullPolicy": "Always"}}
+    host.write(NEAR, byteCode=source)
+    host.daemon.cli("image", "build", url, str(bpf_build.build("count")))
+    assert host.rows("apply") == [("program", "created"), ("link", "created")]
+    assert host.rows("apply") == [("program", "unchanged"), ("link", "unchanged")]
+    host.daemon.cli("image", "build", url, str(bpf_build.build("count")), "--annotation", "release=2")
+    assert host.rows("diff", code=1) == [("program", "changed")]
+    assert host.rows("apply") == [("program", "changed"), ("link", "unchanged")]
+    assert host.rows("apply") == [("program", "unchanged"), ("link", "unchanged")]
+    host.write(NEAR, byteCode={"image": {"url": f"oci:{tmp_path}/image:v2"}})
+    done = host.run("apply")
+    assert done.returncode == 3, done.stderr
+    assert len(host.chain()) == 1, "what ran runs on"
+
+
+def test_a_map_owner_is_found_by_its_labels(host: Host, tmp_path: Path) -> None:
+    host.write()
+    other = Host(host.daemon, host.network, tmp_path / "other.yaml")
+    other.write(name="reader", mapOwnerSelector={"matchLabels": {"bpfman.io/application": "counter"}})
+    refused = other.run("apply")
+    assert (refused.returncode, "fits no loaded program" in refused.stderr) == (3, True)
+    host.rows("apply")
+    assert other.rows("apply") == [("program", "created")]
+    assert other.rows("apply") == [("program", "unchanged")]
+    ids = [str(each.get("program_id") or each["record"]["program_id"]) for each in host.loaded()]
+    shown = json.loads(host.daemon.cli("program", "get", ids[0], "-o", "json").stdout)
+    assert sorted(map(str, shown["status"]["map_used_by"])) == sorted(ids)
+    assert other.rows("delete") == [("program", "removed")]
+
+
+def test_what_is_exported_is_what_was_applied(host: Host) -> None:
+    host.write(NEAR | {"priority": 50, "proceedOn": ["Drop"], "mode": "skb"}, globalData={"verdict": "AgAAAA=="})
+    host.rows("apply")
+    for form in ("yaml", "json"):
+        host.file.write_text(host.daemon.cli("export", "counter", "-o", form).stdout)
+        assert host.rows("diff") == []
+    done = host.daemon.cli("export", "countre", check=False)
+    assert (done.returncode, "did you mean counter?" in done.stderr) == (3, True)
+
+
+def test_what_no_object_can_say_is_not_exported(host: Host) -> None:
+    """A priority beyond what upstream's schema has."""
+    words = ("program", "load", "file", str(bpf_build.build("count")), "--programs", "xdp:count", "-a", "high")
+    host.daemon.cli(*words)
+    (program,) = host.loaded()
+    id = str(program.get("program_id") or program["record"]["program_id"])
+    host.daemon.cli("link", "attach", "xdp", id, host.network.near, "-p", "5000")
+    done = host.daemon.cli("export", check=False)
+    host.daemon.cli("program", "unload", id)
+    assert (done.returncode, done.stdout) == (10, "")
+    assert "spec.programs[0].xdp.links[0].priority is 5000" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from skep import hooks
-from skep.hooks import netkit, tcx, valid, xdp
+from skep.hooks import netkit, perf_event, tcx, valid, xdp
 from skep.kube import parts, shape
 from skep.kube.shape import Field, Flag, Many, Number, Record, Rule, Text
 
@@ -43,6 +43,7 @@ _NAMES = {"interface": "interfaceSelector", "netns": "networkNamespaces", "conta
 """Options that an object calls otherwise; the others are the option's name in camelCase."""
 _PARSED: Mapping[object, shape.Shape] = {
     valid.parse_int: Number(),
+    perf_event.parse_cpu: Number(low=0, bits=32),
     valid.parse_bool: Flag(),
     valid.parse_words: Many(of=Text(shortest=1)),
     valid.parse_ints: Many(of=Number()),

@@ -10,6 +10,7 @@ import yaml
 
 from skep import errors, hooks
 from skep.kube import kinds, members, resources, shape
+from tests.e2e import documents
 from tests.unit.house import source_tree
 
 SAMPLES = sorted((source_tree.ROOT / "deploy/samples").glob("*.yaml"))
@@ -49,3 +50,12 @@ def test_there_is_one_for_every_kind_and_type() -> None:
     wanted |= {kind.name.lower() for kind in kinds.KINDS if not kind.name.endswith("Application")}
     assert {path.stem for path in SAMPLES} == wanted
     assert {path.stem for path in WRONG.glob("*.yaml")} == wanted
+
+
+def test_the_documents_example_is_read() -> None:
+    (text,) = (
+        block.text
+        for block in documents.all_blocks("yaml")
+        if block.document == "docs/apply.md" and block.text.startswith("apiVersion")
+    )
+    assert resources.read(yaml.safe_load(text)).key == "ClusterBpfApplication/counter"
