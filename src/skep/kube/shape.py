@@ -153,7 +153,7 @@ def _text(shape: Text, value: object, path: str) -> str:
         raise errors.InvalidRequest(
             f"{path} is {value!r}",
             why="it is one of " + ", ".join(shape.choices),
-            do="correct the object; capitals count",
+            do=_choose(value, shape.choices),
         )
     if len(value) < shape.shortest:
         raise wrong(path, value, "it may not be empty" if shape.shortest == 1 else f"at least {shape.shortest} letters")
@@ -162,6 +162,14 @@ def _text(shape: Text, value: object, path: str) -> str:
     if shape.pattern and re.search(shape.pattern, value) is None:
         raise wrong(path, value, f"it has to match {shape.pattern}")
     return value
+
+
+def _choose(value: str, choices: tuple[str, ...]) -> str:
+    same = [choice for choice in choices if choice.lower() == value.lower()]
+    if same:
+        return f"write {same[0]}: capitals count"
+    near = errors.near_misses(value, choices)
+    return "did you mean " + ", ".join(near) + "?" if near else "choose one of these"
 
 
 def _number(shape: Number, value: object, path: str) -> int:

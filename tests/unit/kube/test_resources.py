@@ -158,6 +158,18 @@ def test_a_near_miss_is_named() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("type", "do"),
+    [("Xdp", "write XDP: capitals count"), ("UProb", "did you mean UProbe"), ("wrong!", "choose one of these")],
+)
+def test_a_word_that_is_not_known_gets_the_one_that_was_meant(type: str, do: str) -> None:
+    value = document()
+    value["spec"]["programs"][0]["type"] = type
+    with pytest.raises(errors.InvalidRequest) as caught:
+        resources.read(value)
+    assert caught.value.do.startswith(do)
+
+
 JSON = some.recursive(
     some.none() | some.booleans() | some.integers() | some.text(max_size=5),
     lambda below: some.lists(below, max_size=3) | some.dictionaries(some.text(max_size=5), below, max_size=3),
