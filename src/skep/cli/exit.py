@@ -58,7 +58,7 @@ CODES: tuple[tuple[type[errors.SkepError], Code], ...] = (
     (errors.Broken, Code(number=12, name="broken", meaning="kernel, pins and store disagree: run skep doctor")),
     (
         errors.SkepError,
-        Code(number=1, name="failed", meaning="doctor found something, or a failure without a code of its own"),
+        Code(number=1, name="failed", meaning="doctor or diff found something, or a failure without a code of its own"),
     ),
 )
 """Looked up in order, so that a class stands before the classes it derives from."""

@@ -101,7 +101,8 @@ def _request(target: request.PerfEventTarget) -> request.LinkRequest:
     return request.LinkRequest(target=target, attach_type=BPF_PERF_EVENT, label="perf event")
 
 
-def _parse_cpu(text: str) -> int | None:
+def parse_cpu(text: str) -> int | None:
+    """A processor's number, or "all"."""
     return None if text == "all" else valid.parse_int(text)
 
 
@@ -176,7 +177,7 @@ HOOK = hook.Hook(
             flags=("--cpu",),
             metavar="CPU",
             help="The processor, or all (default); with --pid: that process while it runs there.",
-            parse=_parse_cpu,
+            parse=parse_cpu,
             example="0",
         ),
     ),

@@ -1,0 +1,152 @@
+"""Applications out of YAML and JSON files, and what this host is to them: its labels, interfaces and default route."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from skep import errors
+from skep.cli import session
+from skep.kube import host, resources
+
+MAX_BYTES = 3 * 1024 * 1024
+"""What an API server takes."""
+T = TypeVar("T")
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_ROUTE_UP = 1
+"""``RTF_UP`` (linux/route.h)."""
+
+
+def read(paths: Iterable[str]) -> tuple[resources.Application, ...]:
+    """The applications of some files, "-" being standard input. Errors name the file and the document in it."""
+    return tuple(_each(paths, resources.read, lambda application: application.key))
+
+
+def keys(paths: Iterable[str]) -> tuple[str, ...]:
+    """The keys of the applications of some files, whose specs may be wrong."""
+    return tuple(_each(paths, resources.key, lambda key: key))
+
+
+def _each(paths: Iterable[str], read: Callable[[object], T], key: Callable[[T], str]) -> Iterator[T]:
+    places: dict[str, str] = {}
+    for path in paths:
+        documents = _documents(path, _text(path))
+        if not documents:
+            raise errors.InvalidRequest(f"{path} holds no object", do="write one, as in deploy/samples")
+        for number, document in enumerate(documents, 1):
+            where = path if len(documents) == 1 else f"{path}, document {number}"
+            try:
+                found = read(document)
+            except errors.InvalidRequest as error:
+                raise errors.InvalidRequest(
+                    f"{where}: {error.what}", why=error.why, do=error.do or "correct the object"
+                ) from error
+            if key(found) in places:
+                raise errors.InvalidRequest(
+                    f"{where}: {key(found)} is there twice",
+                    why=f"the other is in {places[key(found)]}",
+                    do="rename one of them",
+                )
+            places[key(found)] = where
+            yield found
+
+
+def here(current: session.Session) -> host.Host:
+    """This host as selectors see it; the interfaces are those of the daemon's network namespace."""
+    pid = "self"
+    address = None if current.direct or current.opener is not None else current.address()
+    if address is not None:
+        from skep.rpc import client
+
+        with client.Client(address) as connected:
+            pid = str(connected.version().pid)
+    name = os.uname()
+    return host.Host(
+        labels={
+            "kubernetes.io/hostname": name.nodename,
+            "kubernetes.io/os": "linux",
+            "kubernetes.io/arch": _ARCHITECTURES.get(name.machine, name.machine),
+        },
+        interfaces=tuple(line.partition(":")[0].strip() for line in _lines(pid, "dev")[2:]),
+        primary=_primary(_lines(pid, "route")[1:], _lines(pid, "ipv6_route")),
+    )
+
+
+def _primary(routes: list[str], routes6: list[str]) -> tuple[str, ...]:
+    """The interfaces of default routes: IPv4 first, then by metric; columns as in Linux' net/ipv4/fib_trie.c and
+    net/ipv6/route.c."""
+    found = []
+    for line in routes:
+        words = line.split()
+        if len(words) >= 8 and words[1] == words[7] == "00000000" and int(words[3], 16) & _ROUTE_UP:
+            found.append((4, int(words[6]), words[0]))
+    for line in routes6:
+        words = line.split()
+        if len(words) >= 10 and words[0] == "0" * 32 and words[1] == "00" and int(words[8], 16) & _ROUTE_UP:
+            found.append((6, int(words[5], 16), words[9]))
+    return tuple(dict.fromkeys(name for _, _, name in sorted(found) if name != "lo"))
+
+
+def _lines(pid: str, name: str) -> list[str]:
+    path = f"/proc/{pid}/net/{name}"
+    try:
+        with open(path, encoding="ascii", errors="replace") as stream:
+            return stream.read().splitlines()
+    except FileNotFoundError:
+        if name == "ipv6_route" and os.path.exists(f"/proc/{pid}/net"):
+            return []  # a kernel without IPv6
+        raise errors.Unavailable(
+            "cannot see the interfaces of the daemon's network namespace",
+            why=f"{path} is not there",
+            do="run skep where the daemon's processes are in sight, or name the interfaces one by one",
+        ) from None
+    except OSError as error:
+        raise errors.Denied(
+            "cannot see the interfaces of the daemon's network namespace",
+            why=f"{path}: {error.strerror}",
+            do="run skep as the daemon's user",
+            errno=error.errno or 0,
+        ) from error
+
+
+def _text(path: str) -> bytes:
+    try:
+        if path == "-":
+            data = sys.stdin.buffer.read(MAX_BYTES + 1)
+        else:
+            with open(path, "rb") as stream:
+                data = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise errors.NotFound(f"no file {path}", do="check the path", errno=error.errno or 0) from error
+    except PermissionError as error:
+        raise errors.Denied(
+            f"cannot read {path}", why=error.strerror or "", do="the file is opened as the user who runs skep"
+        ) from error
+    except OSError as error:
+        raise errors.InvalidRequest(
+            f"cannot read {path}", why=error.strerror or str(error), do="name a YAML or JSON file"
+        ) from error
+    if len(data) > MAX_BYTES:
+        raise errors.Exhausted(f"{path} is too large", why=f"it may have {MAX_BYTES} bytes (3 MiB)", do="split it")
+    return data
+
+
+def _documents(path: str, data: bytes) -> list[Any]:  # Any: parsed YAML
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        found = [document for document in yaml.load_all(data, Loader=loader) if document is not None]
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise errors.InvalidRequest(
+            f"{path} is neither YAML nor JSON", why=" ".join(str(error).split()), do="correct it"
+        ) from error
+    documents = []
+    for document in found:
+        if isinstance(document, dict) and document.get("kind") == "List" and isinstance(document.get("items"), list):
+            documents += document["items"]
+        else:
+            documents.append(document)
+    return documents

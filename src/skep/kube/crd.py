@@ -1,0 +1,92 @@
+"""The CRDs, derived from ``kinds``: ``python -m skep.kube.crd DIRECTORY`` writes one YAML file for each."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from skep.kube import kinds, shape
+
+HEADER = "# Made by `python -m skep.kube.crd deploy/crds` from src/skep/kube; a test compares them.\n"
+
+
+def definition(kind: kinds.Kind) -> dict[str, Any]:  # Any: JSON
+    """The CustomResourceDefinition of a kind (apiextensions.k8s.io/v1)."""
+    properties: dict[str, Any] = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"type": "object"},
+    }
+    if kind.spec is not None:
+        properties["spec"] = shape.schema(kind.spec)
+    properties["status"] = shape.schema(kind.status)
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.plural}.{kinds.GROUP}"},
+        "spec": {
+            "group": kinds.GROUP,
+            "names": {
+                "kind": kind.name,
+                "listKind": f"{kind.name}List",
+                "plural": kind.plural,
+                "singular": kind.name.lower(),
+                "shortNames": [kind.short],
+                "categories": ["bpf"],
+            },
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
+            "versions": [
+                {
+                    "name": kinds.VERSION,
+                    "served": True,
+                    "storage": True,
+                    "schema": {
+                        "openAPIV3Schema": {"type": "object", "description": kind.doc, "properties": properties}
+                    },
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [_column(column) for column in kind.columns],
+                }
+            ],
+        },
+    }
+
+
+def _column(column: kinds.Column) -> dict[str, Any]:  # Any: JSON
+    made: dict[str, Any] = {"name": column.name, "type": column.type, "jsonPath": column.path}
+    return made | {"priority": 1} if column.wide else made
+
+
+def files() -> dict[str, str]:
+    """File name -> YAML."""
+    return {f"{kinds.GROUP}_{kind.plural}.yaml": HEADER + _yaml(definition(kind)) for kind in kinds.KINDS}
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what is used twice twice: kubectl reads aliases, people do not."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # Any: yaml's own
+        return True
+
+
+def _yaml(document: object) -> str:
+    text: str = yaml.dump(document, Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)
+    return text
+
+
+def main(words: list[str]) -> int:
+    """Write them all."""
+    if len(words) != 1:
+        sys.stderr.write("usage: python -m skep.kube.crd DIRECTORY\n")
+        return 2
+    directory = Path(words[0])
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in files().items():
+        (directory / name).write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
