@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import socket
@@ -46,6 +47,15 @@ class Server:
                 env={**os.environ, **(environment or {})},
                 cwd=log.parent,
             )
+
+    def wait_until_it_listens(self, port: int, seconds: float = 60) -> None:
+        """Until somebody may connect to a port on loopback."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self._process.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"nobody listens on port {port}:\n{self.log.read_text()[-3000:]}")
 
     def wait_for(self, url: str, seconds: float = 60) -> bytes:
         """Until the address answers at all; what it said."""

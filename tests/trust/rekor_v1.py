@@ -37,7 +37,7 @@ class RekorV1:
         uri = self._start_postgres(directory)
         rpc, signer_rpc, self._port = free_port(), free_port(), free_port()
         common = ("--storage_system=postgresql", f"--postgresql_uri={uri}", "--quota_system=noop", "--http_endpoint=")
-        self._run(
+        trillian = self._run(
             directory / "trillian-server.log", part("trillian-server"), *common, f"--rpc_endpoint=127.0.0.1:{rpc}"
         )
         self._run(
@@ -45,6 +45,7 @@ class RekorV1:
             f"--rpc_endpoint=127.0.0.1:{signer_rpc}", "--force_master", "--election_system=noop",
             "--sequencer_interval=50ms",
         )  # fmt: skip
+        trillian.wait_until_it_listens(rpc)  # Rekor asks once, and ends when nobody answers
         endpoints = "getLogInfo,getPublicKey,getLogProof,createLogEntry,getLogEntryByIndex,getLogEntryByUUID"
         rekor = self._run(
             directory / "rekor-v1.log", part("rekor-v1"), "serve", f"--port={self._port}",
