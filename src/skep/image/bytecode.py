@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from skep import errors
-from skep.image import document
+from skep.image import document, platforms
 from skep.image.manifest import CONFIGS, MOST_BYTES, Descriptor, Index, Manifest, Platform
 
 PROGRAMS: Final = "io.ebpf.programs"
@@ -91,11 +91,11 @@ def check_platform(config: Mapping[str, Any], wanted: Platform, byteorder: str) 
     loaded everywhere.
     """
     architecture = config.get("architecture")
-    other = "big" if byteorder == "little" else "little"
-    if architecture in _ORDER[other]:
+    order = platforms.order_of(architecture) if isinstance(architecture, str) else None
+    if order is not None and order.name.lower() != byteorder:
         raise errors.BadObject(
             f"the image is for linux/{architecture}",
-            why=f"that is {other}-endian, and this host ({wanted}) is {byteorder}-endian",
+            why=f"that is {order.name.lower()}-endian, and this host ({wanted}) is {byteorder}-endian",
             do=f"build it for {wanted}, with clang -target {GENERIC[byteorder]}",
         )
 
@@ -138,14 +138,6 @@ def layers(manifest: Manifest) -> tuple[Descriptor, ...]:
             do="build it with one object file at the root of its one layer",
         )
     return found
-
-
-_ORDER: Final[Mapping[str, frozenset[str]]] = {
-    "big": frozenset({"s390x", "ppc64", "mips", "mips64", "bpfeb"}),
-    "little": frozenset(
-        {"amd64", "386", "arm", "arm64", "riscv64", "ppc64le", "loong64", "mipsle", "mips64le", "bpfel"}
-    ),
-}
 
 
 def _looks_like_bytecode(layer: Descriptor) -> bool:

@@ -59,6 +59,12 @@ GENERIC: Final[Mapping[str, ByteOrder]] = {"bpfel": ByteOrder.LITTLE, "bpfeb": B
 """Bytecode for every machine of a byte order, in bpf2go's words."""
 
 
+def order_of(architecture: str) -> ByteOrder | None:
+    """The byte order of an architecture, "bpfel" and "bpfeb" among them; None for one that is not in the table."""
+    orders = {one.architecture: one.order for one in MACHINES}
+    return orders.get(architecture) or GENERIC.get(architecture)
+
+
 def by_architecture(text: str) -> tuple[Platform, ByteOrder]:
     """The platform that a user names: "linux/arm64", "arm64" or "bpfel". NotFound."""
     name = text.removeprefix("linux/")
