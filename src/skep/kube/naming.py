@@ -1,0 +1,71 @@
+"""The names by which objects of the cluster find each other: states, labels, finalizers, condition types. Pure.
+
+Labels, finalizers and condition types are bpfman-operator's, so that what selects by them goes on. A state's name is
+upstream's form with a digest of the node in the place of chance, so that nobody has to look for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+OWNED: Final = "bpfman.io/ownedByProgram"
+"""Label of a state: the application's name."""
+HOSTNAME: Final = "kubernetes.io/hostname"
+"""Label of a state: the node's name."""
+OPERATOR_FINALIZER: Final = "bpfman.io.operator/finalizer"
+"""On applications: states are still there."""
+CLUSTER_FINALIZER: Final = "bpfman.io.clbpfapplicationcontroller/finalizer"
+"""On a ClusterBpfApplicationState: programs are still on the node."""
+NAMESPACED_FINALIZER: Final = "bpfman.io.nsbpfapplicationcontroller/finalizer"
+"""On a BpfApplicationState."""
+CONFIG: Final = "bpfman-config"
+"""The one Config that is looked at."""
+CONFIG_FINALIZER: Final = "bpfman.io/config-finalizer"
+LEASE: Final = "8730d955.bpfman.io"
+"""The lease that the leading operator holds; upstream's, so that both never lead at once."""
+DRIVER: Final = "csi.bpfman.io"
+"""The CSI driver."""
+DAEMON_SET: Final = "bpfman-daemon"
+PENDING, SUCCESS, ERROR, DELETE_ERROR = "Pending", "Success", "Error", "DeleteError"
+"""Condition types of an application; the reason is the same word."""
+UNLOADED, UNLOAD_ERROR = "Unloaded", "UnloadError"
+"""Condition types that only states have besides."""
+
+LONGEST_NAME: Final = 253
+"""Characters of an object's name (DNS subdomain, RFC 1123 as Kubernetes has it)."""
+LONGEST_LABEL: Final = 63
+"""Characters of a label's value."""
+
+
+def state_name(application: str, node: str) -> str:
+    """The name of an application's state on a node: at most 253 characters, different for different nodes."""
+    tail = "-" + _digest(node)
+    return _fitted(application, LONGEST_NAME - len(tail)) + tail
+
+
+def label(value: str) -> str:
+    """``value`` as a label's value: as it is where it fits, else its beginning and a digest of the whole."""
+    return _fitted(value, LONGEST_LABEL)
+
+
+def state_labels(application: str, node: str) -> dict[str, str]:
+    """The labels of an application's state on a node."""
+    return {OWNED: label(application), HOSTNAME: label(node)}
+
+
+def agent_finalizer(*, namespaced: bool) -> str:
+    """The finalizer by which an agent keeps a state until the node is clean."""
+    return NAMESPACED_FINALIZER if namespaced else CLUSTER_FINALIZER
+
+
+def _fitted(value: str, longest: int) -> str:
+    if len(value) <= longest:
+        return value
+    tail = "-" + _digest(value)
+    return value[: longest - len(tail)].rstrip("-._") + tail
+
+
+def _digest(value: str) -> str:
+    """Eight hexadecimal digits."""
+    return hashlib.sha256(value.encode()).hexdigest()[:8]
