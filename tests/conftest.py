@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 TESTS = Path(__file__).parent
-MARKED = {"kernel": ("kernel",), "e2e": ("e2e", "image"), "boots": ("guest",)}
+MARKED = {"kernel": ("kernel",), "e2e": ("e2e", "image", "kube"), "boots": ("guest",)}
 
 # Timing on a shared machine says nothing about a property, so no deadline; a failing example is printed as code.
 hypothesis.settings.register_profile("skep", deadline=None, print_blob=True)

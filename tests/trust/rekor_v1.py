@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trust.parts import Server, free_port, part
+from tests.parts import Server, free_port, part
 
 
 class RekorV1:

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tests.parts import Server, free_port, part
 from tests.trust.issuer import Issuer
-from tests.trust.parts import Server, free_port, part
 from tests.trust.rekor_v1 import RekorV1
 from tests.trust.relay import Relay
 

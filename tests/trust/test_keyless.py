@@ -15,8 +15,8 @@ import pytest
 from skep import errors
 from skep.image import ceremony, keyless
 from tests.e2e import installed
+from tests.parts import free_port
 from tests.trust.images import Image
-from tests.trust.parts import free_port
 from tests.trust.rig import Sigstore
 from tests.trust.test_refused import other_authority
 from tests.trust.ways import ME, bundle_of, python_accepts
