@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skep import hooks
-from skep.kube import members, parts
+from skep.kube import deployment, members, parts
 from skep.kube.shape import Field, Flag, Many, Number, Octets, Record, Shape, Table, Text
 
 GROUP, VERSION = "bpfman.io", "v1alpha1"
@@ -91,6 +91,12 @@ def _application(*, cluster: bool) -> Record:
                 name="mapOwnerSelector",
                 shape=parts.SELECTOR,
                 doc="The application whose maps these programs use, by its labels.",
+            ),
+            Field(
+                name="mapPolicy",
+                shape=Text(choices=("Keep", "Recreate")),
+                default="Keep",
+                doc="skep's: when a change makes other maps of them: Keep the maps and refuse it, or Recreate them.",
             ),
             Field(
                 name="programs",
@@ -203,57 +209,6 @@ def _state(*, cluster: bool) -> Record:
     )  # fmt: skip
 
 
-_LOG_LEVEL = Field(name="logLevel", shape=Text(), doc="How much it tells.")
-_CONFIG = Record(
-    fields=(
-        Field(
-            name="agent",
-            shape=Record(
-                fields=(
-                    Field(
-                        name="healthProbePort", shape=Number(low=1, high=65535), default=8175,
-                        doc="Port of its health probe.",
-                    ),
-                    Field(name="image", shape=parts.NAME, required=True, doc="Its container image."),
-                    _LOG_LEVEL,
-                )
-            ),
-            required=True,
-            doc="The agent of each node.",
-        ),
-        Field(
-            name="daemon",
-            shape=Record(
-                fields=(
-                    Field(name="image", shape=parts.NAME, required=True, doc="Its container image."),
-                    _LOG_LEVEL,
-                    Field(name="csiRegistrarImage", shape=Text(), doc="The image of the CSI driver's registrar."),
-                )
-            ),
-            required=True,
-            doc="The daemon of each node.",
-        ),
-        Field(name="configuration", shape=parts.NAME, required=True, doc="The daemon's configuration file."),
-        Field(name="namespace", shape=Text(), doc="Where all of it runs."),
-        Field(
-            name="overrides",
-            shape=Many(
-                keys=("kind", "apiVersion", "namespace", "name"),
-                of=Record(
-                    fields=(
-                        *(
-                            Field(name=name, shape=Text(), required=True, doc=f"The object's {name}.")
-                            for name in ("apiVersion", "kind", "namespace", "name")
-                        ),
-                        Field(name="unmanaged", shape=Flag(), required=True, doc="Whether it is left alone."),
-                    )
-                ),
-            ),
-            doc="Objects that the operator leaves alone.",
-        ),
-    )
-)  # fmt: skip
-
 _AGE = Column(name="Age", path=".metadata.creationTimestamp", type="date")
 _STATUS = Column(name="Status", path=".status.conditions[0].reason")
 _WHY = Column(name="Message", path=".status.conditions[0].message", wide=True)
@@ -301,6 +256,6 @@ KINDS = (
     Kind(
         name="Config", plural="configs", short="bpfconfig", namespaced=False,
         doc="How daemon, agent and CSI driver are deployed; only the object named bpfman-config is looked at.",
-        spec=_CONFIG, status=Record(fields=(_OBSERVED, _CONDITIONS)), columns=(_STATUS, _AGE),
+        spec=deployment.CONFIG, status=Record(fields=(_OBSERVED, _CONDITIONS)), columns=(_STATUS, _AGE),
     ),
 )  # fmt: skip

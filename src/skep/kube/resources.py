@@ -5,6 +5,7 @@ A link keeps its selectors: what they select is known on a node (``host``), not 
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -120,6 +121,13 @@ class Program:
     links: tuple[Link, ...] = ()
 
 
+class MapPolicy(enum.StrEnum):
+    """What a change does when maps are not what they were: keep them and refuse it, or make the programs anew."""
+
+    KEEP = "Keep"
+    RECREATE = "Recreate"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """Where an image is, and the secret with its login, as (namespace, name)."""
@@ -140,6 +148,7 @@ class Application:
     byte_code: Image | str
     global_data: Mapping[str, bytes] = field(default_factory=dict)
     map_owner: Selector | None = None
+    map_policy: MapPolicy = MapPolicy.KEEP
     programs: tuple[Program, ...]
 
     @property
@@ -173,6 +182,13 @@ def _head(document: object) -> tuple[kinds.Kind, dict[str, Any]]:  # Any: JSON
         raise shape.wrong("the document", document, "it is an object with apiVersion, kind, metadata and spec")
     version, name = document.get("apiVersion"), document.get("kind")
     known = {kind.name: kind for kind in (kinds.CLUSTER_APPLICATION, kinds.APPLICATION)}
+    for missing, value in (("apiVersion", version), ("kind", name)):
+        if value is None:
+            raise errors.InvalidRequest(
+                f"{missing} is missing",
+                why="it says how the rest is read",
+                do="see 'skep apply --help' and docs/apply.md",
+            )
     if version != kinds.API_VERSION:
         raise shape.wrong("apiVersion", version, f"it is {kinds.API_VERSION}")
     if not isinstance(name, str) or name not in known:
@@ -208,6 +224,7 @@ def read(document: object) -> Application:
         byte_code=_byte_code(spec["byteCode"]),
         global_data=spec.get("globalData", {}),
         map_owner=None if owner is None else selector(owner, "spec.mapOwnerSelector"),
+        map_policy=MapPolicy(spec["mapPolicy"]),
         programs=tuple(_program(each, f"spec.programs[{index}]") for index, each in enumerate(spec["programs"])),
     )
 

@@ -16,6 +16,10 @@ from typing import Any, TypeAlias
 from skep import errors
 
 INT32, INT64 = 2**31, 2**63
+_QUANTITY = (
+    r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
+)
+"""resource.Quantity as Kubernetes' own schemas have it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,16 @@ class Octets:
 @dataclass(frozen=True, slots=True)
 class Time:
     """A time as RFC 3339 writes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """An amount as Kubernetes writes it: 2, "500m", "128Mi"; read as text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """An object with a grammar of somebody else's, who is handed it as it is and judges it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +117,7 @@ class Record:
     atomic: bool = False
 
 
-Shape: TypeAlias = "Text | Number | Flag | Octets | Time | Many | Table | Record"
+Shape: TypeAlias = "Text | Number | Flag | Octets | Time | Quantity | Foreign | Many | Table | Record"
 
 
 def read(shape: Shape, value: object, path: str) -> Any:  # Any: JSON, with bytes for Octets
@@ -123,6 +137,12 @@ def read(shape: Shape, value: object, path: str) -> Any:  # Any: JSON, with byte
             if not isinstance(value, str):
                 raise wrong(path, value, "it is a time such as 2026-01-31T12:00:00Z")
             return value
+        case Quantity():
+            return _quantity(value, path)
+        case Foreign():
+            if not isinstance(value, Mapping):
+                raise wrong(path, value, "it is an object")
+            return dict(value)
         case Many():
             return _many(shape, value, path)
         case Table():
@@ -195,6 +215,12 @@ def _octets(value: object, path: str) -> bytes:
         except (binascii.Error, ValueError):
             pass
     raise wrong(path, value, "it is base64, or a list of bytes such as [0x0D, 0, 0, 0]")
+
+
+def _quantity(value: object, path: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | str) or re.search(_QUANTITY, str(value)) is None:
+        raise wrong(path, value, 'it is an amount such as 2, "500m" or "128Mi"')
+    return str(value)
 
 
 def _many(shape: Many, value: object, path: str) -> list[Any]:  # Any: JSON
@@ -293,6 +319,14 @@ def schema(shape: Shape) -> dict[str, Any]:  # Any: JSON
             made = {"type": "string", "format": "byte"}
         case Time():
             made = {"type": "string", "format": "date-time"}
+        case Quantity():
+            made = {
+                "anyOf": [{"type": "integer"}, {"type": "string"}],
+                "pattern": _QUANTITY,
+                "x-kubernetes-int-or-string": True,
+            }
+        case Foreign():
+            made = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         case Many():
             made = {"type": "array", "items": schema(shape.of)}
             if shape.fewest:

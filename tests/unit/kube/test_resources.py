@@ -72,6 +72,13 @@ def test_an_image_with_its_defaults() -> None:
     )
 
 
+def test_maps_are_kept_unless_it_says_otherwise() -> None:
+    assert resources.read(document()).map_policy is resources.MapPolicy.KEEP
+    changed = document()
+    changed["spec"]["mapPolicy"] = "Recreate"
+    assert resources.read(changed).map_policy is resources.MapPolicy.RECREATE
+
+
 def test_a_namespaced_one_is_in_default() -> None:
     value = document() | {"kind": "BpfApplication"}
     value["spec"]["programs"] = [{"name": "count", "type": "XDP", "xdp": {}}]
@@ -87,9 +94,11 @@ def _link(**fields: object) -> Callable[[Any], object]:
 
 
 WRONG: list[tuple[str, Callable[[Any], object]]] = [
+    ("apiVersion is missing", lambda value: value.pop("apiVersion")),
+    ("kind is missing", lambda value: value.pop("kind")),
+    ("spec.mapPolicy is 'Drop'", lambda value: value["spec"].update(mapPolicy="Drop")),
     ("apiVersion is 'v1'", lambda value: value.update(apiVersion="v1")),
     ("kind is 'Pod'", lambda value: value.update(kind="Pod")),
-    ("kind is None", lambda value: value.pop("kind")),
     ("metadata.name is missing", lambda value: value["metadata"].clear()),
     ("metadata.name is 'Counter'", lambda value: value["metadata"].update(name="Counter")),
     ("metadata.namespace is 'web'", lambda value: value["metadata"].update(namespace="web")),
