@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import sys
-from dataclasses import dataclass
 
 import click
 
-from skep import errors, model
 from skep.cli import application, door, exit, lazy, objectfile, operate, option, output, pulling, session, table
-from skep.kube import host, reconcile, resources
+from skep.kube import act, host, reconcile, resources
 
 DIFFERENT = 1
 """Exit code of ``skep diff`` when something would change, as of diff and kubectl diff."""
-FAILED, SKIPPED = "failed", "skipped"
 
 files = click.option(
     "-f",
@@ -27,17 +23,6 @@ files = click.option(
     type=click.Path(allow_dash=True),
     help="YAML or JSON file, - for standard input; may be repeated.",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What became of one program or link."""
-
-    application: str
-    action: reconcile.Action
-    result: str
-    id: int | None
-    detail: str
 
 
 @click.command(
@@ -106,149 +91,62 @@ def delete(current: session.Session, files: tuple[str, ...], dry_run: bool, form
     """Remove all that an application owns; nothing is wrong if there is nothing."""
     keys = application.keys(files)
     with current.open() as skep:
-        plans = [(key, reconcile.actions(None, *_seen(skep, key))) for key in keys]
-        for key, actions in plans:
-            if not actions:
-                output.note(f"nothing of {key} is here")
+        plans = [act.removal(key, act.observe(skep, key)) for key in keys]
+        for plan in plans:
+            if not plan.actions:
+                output.note(f"nothing of {plan.key} is here")
         if dry_run:
             _show(_foreseen(plans), form, note="nothing was changed (--dry-run)")
             return
         _act(skep, current, plans, form)
 
 
-Plans = list[tuple[str, tuple[reconcile.Action, ...]]]
-
-
-def _plans(skep: door.Skep, current: session.Session, applications: tuple[resources.Application, ...]) -> Plans:
+def _plans(
+    skep: door.Skep, current: session.Session, applications: tuple[resources.Application, ...]
+) -> list[act.Plan]:
     """What to do for each application; whatever is wrong with any is found here, before anything is done."""
     there = application.here(current)
     programs = [host.programs(each, there) for each in applications]
     plans = []
     for each, wanted in zip(applications, programs, strict=True):
-        plans.append((each.key, reconcile.actions(_wanted(skep, each, wanted), *_seen(skep, each.key))))
+        code = _code(skep, each)
+        plans.append(act.decide(each, wanted, code, act.owner(skep, each), act.observe(skep, each.key)))
     return plans
 
 
-def _wanted(
-    skep: door.Skep, each: resources.Application, programs: tuple[reconcile.WantedProgram, ...]
-) -> reconcile.Wanted:
-    source: model.Source
+def _code(skep: door.Skep, each: resources.Application) -> act.Code:
     if isinstance(each.byte_code, str):
         object = objectfile.read(each.byte_code)
-        source, digest = objectfile.source(each.byte_code), hashlib.sha256(object).hexdigest()
-    else:
-        if each.byte_code.secret is not None:
-            output.note(f"{each.key}: a plain host has no secrets; the login is looked for as 'skep image pull' does")
-        asked = pulling.request(each.byte_code.url, each.byte_code.policy, None)
-        found = pulling.pull(skep, asked)
-        object, digest = b"", found.digest
-        source = model.ImageSource(url=asked.url, pull_policy=asked.policy, digest=digest)
-    owner = None
-    if each.map_owner is not None:
-        owner = host.owner(each, _managed(skep, model.ProgramFilter(managed_only=True)))
-    return reconcile.Wanted(
-        metadata=host.metadata(each),
-        source=source,
-        object=object,
-        digest=digest,
-        global_data=each.global_data,
-        map_owner=owner,
-        programs=programs,
-    )
+        digest = hashlib.sha256(object).hexdigest()
+        return act.Code(source=objectfile.source(each.byte_code), digest=digest, object=object)
+    if each.byte_code.secret is not None:
+        output.note(f"{each.key}: a plain host has no secrets; the login is looked for as 'skep image pull' does")
+    asked = pulling.request(each.byte_code.url, each.byte_code.policy, None)
+    with pulling.shown(f"pulling {asked.url}") as show:
+        return act.pulled(skep, asked, show)
 
 
-def _seen(skep: door.Skep, key: str) -> tuple[tuple[model.Program, ...], tuple[model.Link, ...]]:
-    mine = {reconcile.OWNER: key}
-    programs = _managed(skep, model.ProgramFilter(managed_only=True, metadata=mine))
-    return programs, skep.links(model.LinkFilter(metadata=mine))
-
-
-def _managed(skep: door.Skep, filter: model.ProgramFilter) -> tuple[model.Program, ...]:
-    return tuple(each for each in skep.programs(filter) if isinstance(each, model.Program))
-
-
-def _act(skep: door.Skep, current: session.Session, plans: Plans, form: output.Format) -> None:
+def _act(skep: door.Skep, current: session.Session, plans: list[act.Plan], form: output.Format) -> None:
     """Do it all, print what became of it, and fail as the first of the failures."""
-    rows: list[Row] = []
-    failures: list[errors.SkepError] = []
-    for key, actions in plans:
-        _Run(skep, current, key, rows, failures).all(actions)
+    rows: list[act.Row] = []
+    for plan in plans:
+        done = act.run(skep, plan, wait=current.wait, around=operate.waiting)
+        for row in done:
+            output.warnings(row.warnings)
+        rows += done
     _show(rows, form)
+    failures = [row.error for row in rows if row.error is not None]
     if failures:
         for failure in failures[1:]:
             sys.stderr.write(exit.text(failure, whole_log=current.whole_log) + "\n")
         raise failures[0]
 
 
-@dataclass(slots=True)
-class _Run:
-    """The actions of one application, one after the other; a program's id is known when it is loaded."""
-
-    skep: door.Skep
-    current: session.Session
-    key: str
-    rows: list[Row]
-    failures: list[errors.SkepError]
-
-    def all(self, actions: tuple[reconcile.Action, ...]) -> None:
-        ids: dict[str, model.ProgramId] = {}
-        broken: set[str] = set()
-        for action in actions:
-            if action.program in broken and action.noun == "program" and action.operation is None:
-                self._row(action, FAILED)
-                continue
-            if action.program in broken and isinstance(action.operation, model.Attach):
-                self._row(action, SKIPPED, detail="its program is not loaded")
-                continue
-            if broken and isinstance(action.operation, model.Unload):
-                self._row(action, SKIPPED, id=action.id, detail="what should come for it is not loaded")
-                continue
-            try:
-                done = self._do(action, ids)
-            except errors.SkepError as error:
-                self.failures.append(error)
-                self._row(action, FAILED, detail=error.what)
-                if action.names:
-                    broken |= set(action.names)
-                continue
-            for program in done.programs if done else ():
-                ids[program.record.name] = program.record.id
-            self._row(action, action.verb, id=_id(action, done, ids))
-
-    def _do(self, action: reconcile.Action, ids: dict[str, model.ProgramId]) -> model.Done | None:
-        match action.operation:
-            case None:
-                return None
-            case model.Attach() as attach:
-                op: model.Operation = dataclasses.replace(attach, program=ids.get(action.program, attach.program))
-            case other:
-                op = other
-        return operate.run(self.skep, op, self.current, f"{self.key}: {action.noun} {action.program}")
-
-    def _row(self, action: reconcile.Action, result: str, *, id: int | None = None, detail: str = "") -> None:
-        self.rows.append(Row(application=self.key, action=action, result=result, id=id, detail=detail or action.detail))
+def _foreseen(plans: list[act.Plan]) -> list[act.Row]:
+    return [row for plan in plans for row in act.foreseen(plan)]
 
 
-def _id(action: reconcile.Action, done: model.Done | None, ids: dict[str, model.ProgramId]) -> int | None:
-    match action.operation:
-        case model.Attach() if done is not None and done.links:
-            return done.links[0]
-        case model.UpdateLink(link=link) | model.Detach(link=link):
-            return link
-        case model.Unload(program=program):
-            return program
-    return ids.get(action.program, action.id) if action.noun == "program" else action.id
-
-
-def _foreseen(plans: Plans) -> list[Row]:
-    return [
-        Row(application=key, action=action, result=action.verb, id=action.id, detail=action.detail)
-        for key, actions in plans
-        for action in actions
-    ]
-
-
-def _show(rows: list[Row], form: output.Format, *, note: str = "") -> None:
+def _show(rows: list[act.Row], form: output.Format, *, note: str = "") -> None:
     def text(wide: bool) -> None:
         columns = (
             table.Column(title="APPLICATION", folds=True),
@@ -283,7 +181,7 @@ def _show(rows: list[Row], form: output.Format, *, note: str = "") -> None:
     )
 
 
-def _document(row: Row) -> dict[str, object]:
+def _document(row: act.Row) -> dict[str, object]:
     action = row.action
     return {
         "application": row.application, "what": action.noun, "id": row.id, "type": action.hook,
