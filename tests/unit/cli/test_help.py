@@ -113,7 +113,7 @@ def test_man_pages_need_a_directory_that_can_be_written(run, tmp_path: Path) -> 
     assert (result.code, "cannot write" in result.err) == (10, True)
 
 
-HEAVY = ("grpc", "rich", "yaml", "sqlite3", "asyncio", "ctypes", "tomllib", "skep.hooks", "skep.pb")
+HEAVY = ("grpc", "lightkube", "rich", "yaml", "sqlite3", "asyncio", "ctypes", "tomllib", "skep.hooks", "skep.pb")
 
 
 @pytest.mark.slow

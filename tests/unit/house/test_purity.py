@@ -90,6 +90,8 @@ def test_the_purity_check_lets_pass(source: str) -> None:
         ("sigstore", {"image"}, "optional: it fetches the public trusted root, and signs for identities"),
         ("subprocess", {"kernel", "cli", "image", "kube", "programs"}, "the daemon starts no processes but its worker"),
         ("grpc", {"rpc", "kube", "cli", "daemon"}, "front ends translate; the manager and below never see the wire"),
+        ("lightkube", {"kube"}, "only the processes of a cluster talk to an API server"),
+        ("httpx2", {"kube"}, "it is lightkube's; everything else fetches with urllib3"),
         ("click", {"cli"}, "the command line is a front end like the others"),
         ("rich", {"cli"}, "only the command line prints"),
         ("skep.pb", {"rpc", "kube"}, "wire types end where they are converted"),
