@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 import httpx2
 import lightkube
 import msgspec
+import yaml
 from lightkube.config import client_adapter, kubeconfig
 from lightkube.core import exceptions, selector
 from lightkube.models import meta_v1
@@ -165,24 +166,28 @@ def connect(path: str | None = None) -> Api:
     Nothing is asked yet. Raises InvalidRequest for a configuration that cannot be used. Proxies of the environment are
     not: the API server is asked directly.
     """
-    where = path or "the pod's service account, $KUBECONFIG or ~/.kube/config"
+    where = path or (None if _in_a_pod() else os.environ.get("KUBECONFIG") or kubeconfig.DEFAULT_KUBECONFIG)
     try:
-        loaded = kubeconfig.KubeConfig.from_file(path) if path else kubeconfig.KubeConfig.from_env()
-        config = loaded.get()
+        config = _read(Path(where).expanduser()) if where else kubeconfig.KubeConfig.from_service_account().get()
         if config is None or config.user is None:
             raise exceptions.ConfigError("its context names no user")
-        transport = _Transport(config)
-        return Api(config, timeout=_TIMEOUT, trust_env=False, transport=transport)
-    except (*answers.FOREIGN, OSError, ssl.SSLError, ValueError, TypeError, LookupError) as error:
-        why = f"{type(error).__name__}: {error}" if isinstance(error, (LookupError, TypeError)) else str(error)
+        return Api(config, timeout=_TIMEOUT, trust_env=False, transport=_Transport(config))
+    except (*answers.FOREIGN, OSError, ValueError, yaml.YAMLError, LookupError) as error:
+        why = f"it says nothing of {error}" if isinstance(error, LookupError) else str(error)
         raise errors.InvalidRequest(
-            f"connect to a cluster with {where}", why=why, do="name a kubeconfig with --kubeconfig"
+            f"connect to the cluster of {where or 'this pod'}", why=why, do="name a kubeconfig with --kubeconfig"
         ) from error
-    except Exception as error:
-        # PyYAML's errors; PyYAML itself is not imported here.
-        raise errors.InvalidRequest(
-            f"read {where}", why=str(error), do="name a kubeconfig with --kubeconfig"
-        ) from error
+
+
+def _in_a_pod() -> bool:
+    return "KUBERNETES_SERVICE_HOST" in os.environ and Path(kubeconfig.SERVICE_ACCOUNT, "token").exists()
+
+
+def _read(path: Path) -> kubeconfig.SingleConfig | None:
+    read = yaml.safe_load(path.read_text())
+    if not isinstance(read, dict):
+        raise exceptions.ConfigError("it is no kubeconfig")
+    return kubeconfig.KubeConfig.from_dict(read, fname=path).get()
 
 
 def _gone_wrong(status: Mapping[str, Any]) -> exceptions.ApiError:  # Any: JSON

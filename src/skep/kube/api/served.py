@@ -68,7 +68,6 @@ def kind(api_version: str, name: str) -> Resource:
         f"kind {name} of {api_version}",
         why="skep does not speak about it",
         near=errors.near_misses(name, sorted({known for _, known in _ALL})),
-        do="add it to the table in kube/api/served.py",
     )
 
 
