@@ -1,7 +1,7 @@
 """A control plane of one's own: etcd, API server and controllers, real ones, on loopback, in about four seconds.
 
-The CRDs and roles of deploy/ are there before the controllers start: the garbage collector looks for new kinds only
-every half minute.
+CRDs, policies and roles of deploy/ are there before the controllers start: the garbage collector looks for new kinds
+only every half minute.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from tests.kube.pki import Authority
 from tests.parts import CHECKOUT, Server, free_port, part
 
 T = TypeVar("T")
-DEPLOYED = (CHECKOUT / "deploy/crds", CHECKOUT / "deploy/rbac")
+DEPLOYED = tuple(CHECKOUT / "deploy" / name for name in ("crds", "policies", "rbac"))
 SERVICES = "10.96.0.0/16"
 CONTROLLERS = (
     "garbage-collector-controller", "namespace-controller", "serviceaccount-controller", "daemonset-controller",
     "deployment-controller", "replicaset-controller", "root-ca-certificate-publisher-controller",
+    "clusterrole-aggregation-controller",
 )  # fmt: skip
 
 

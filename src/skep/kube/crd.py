@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ def definition(kind: kinds.Kind) -> dict[str, Any]:  # Any: JSON
     if kind.spec is not None:
         properties["spec"] = shape.schema(kind.spec)
     properties["status"] = shape.schema(kind.status)
+    schema: dict[str, Any] = {"type": "object", "description": kind.doc, "properties": properties}
+    if kind.spec is not None:
+        # Upstream's does not say so; an object without it is one that nobody can act on.
+        schema["required"] = ["spec"]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -43,9 +48,7 @@ def definition(kind: kinds.Kind) -> dict[str, Any]:  # Any: JSON
                     "name": kinds.VERSION,
                     "served": True,
                     "storage": True,
-                    "schema": {
-                        "openAPIV3Schema": {"type": "object", "description": kind.doc, "properties": properties}
-                    },
+                    "schema": {"openAPIV3Schema": schema},
                     "subresources": {"status": {}},
                     "additionalPrinterColumns": [_column(column) for column in kind.columns],
                 }
@@ -61,7 +64,7 @@ def _column(column: kinds.Column) -> dict[str, Any]:  # Any: JSON
 
 def files() -> dict[str, str]:
     """File name -> YAML."""
-    return {f"{kinds.GROUP}_{kind.plural}.yaml": HEADER + _yaml(definition(kind)) for kind in kinds.KINDS}
+    return {f"{kinds.GROUP}_{kind.plural}.yaml": HEADER + as_yaml(definition(kind)) for kind in kinds.KINDS}
 
 
 class _Plain(yaml.SafeDumper):
@@ -71,21 +74,27 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-def _yaml(document: object) -> str:
+def as_yaml(document: object) -> str:
+    """The text of a file."""
     text: str = yaml.dump(document, Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)
     return text
 
 
-def main(words: list[str]) -> int:
-    """Write them all."""
+def write(module: str, files: Callable[[], dict[str, str]], words: list[str]) -> int:
+    """Write all files of a module into the directory that its command line names; the exit code."""
     if len(words) != 1:
-        sys.stderr.write("usage: python -m skep.kube.crd DIRECTORY\n")
+        sys.stderr.write(f"usage: python -m {module} DIRECTORY\n")
         return 2
     directory = Path(words[0])
     directory.mkdir(parents=True, exist_ok=True)
     for name, text in files().items():
         (directory / name).write_text(text)
     return 0
+
+
+def main(words: list[str]) -> int:
+    """Write them all."""
+    return write("skep.kube.crd", files, words)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skep import errors, hooks, model
-from skep.kube import reconcile, resources
+from skep.kube import expressions, reconcile, resources
 
 APPLICATION = "bpfman.io/application"
 """Metadata that names a program's application; bpfman's, and that of ``skep program load -a``."""
@@ -127,7 +126,7 @@ def _interfaces(
         case resources.Primary():
             chosen = list(host.primary[:1])
         case resources.Discovered():
-            chosen = [name for name in host.interfaces if name not in wanted.exclude and _allowed(link, name, wanted)]
+            chosen = [name for name in host.interfaces if name not in wanted.exclude and _allowed(name, wanted)]
     if not chosen:
         raise errors.NotFound(
             f"{link.path}.interfaceSelector selects no interface of this host",
@@ -143,18 +142,11 @@ def _is_pattern(word: str) -> bool:
     return any(letter in word for letter in "*?[")
 
 
-def _allowed(link: resources.Link, name: str, wanted: resources.Discovered) -> bool:
+def _allowed(name: str, wanted: resources.Discovered) -> bool:
     for word in wanted.allowed:
-        if len(word) > 2 and word.startswith("/") and word.endswith("/"):
-            try:
-                if re.search(word[1:-1], name):
-                    return True
-            except re.error as error:
-                raise errors.InvalidRequest(
-                    f"{link.path}.interfaceSelector.interfacesDiscoveryConfig.allowedInterfaces has {word!r}",
-                    why=f"it is not a regular expression: {error}",
-                    do="correct it, or leave the slashes out to mean the name",
-                ) from error
-        elif word == name:
+        if not expressions.is_one(word):
+            if word == name:
+                return True
+        elif expressions.parse(word).search(name):
             return True
     return not wanted.allowed

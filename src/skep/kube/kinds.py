@@ -155,7 +155,7 @@ def _seen_body(hook: hooks.Hook[Any], *, cluster: bool) -> Record:  # Any: see h
     aim = tuple(field for field in members.body(hook, cluster=cluster).fields if field.name == "function")
     once = hook.aimed and not hook.options
     own = _LINK if once else (*_seen_link(hook, cluster=cluster), *_LINK)
-    links = Many(of=Record(fields=own), most=1 if once else members.MOST)
+    links = Many(of=Record(fields=own), most=1 if once else None)
     return Record(fields=(*aim, Field(name="links", shape=links, doc="What became of its links.")))
 
 

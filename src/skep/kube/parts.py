@@ -7,31 +7,48 @@ from skep.kube.shape import Field, Flag, Many, Number, Record, Rule, Table, Text
 
 NAME = Text(shortest=1)
 
-SELECTOR = Record(
-    atomic=True,
-    fields=(
-        Field(name="matchLabels", shape=Table(of=Text()), doc="Labels that have to be there with these values."),
-        Field(
-            name="matchExpressions",
-            doc="Conditions on labels; all have to hold.",
-            shape=Many(
-                of=Record(
-                    fields=(
-                        Field(name="key", shape=NAME, required=True, doc="The label."),
-                        Field(
-                            name="operator",
-                            shape=Text(choices=("In", "NotIn", "Exists", "DoesNotExist")),
-                            required=True,
-                            doc="How it is compared.",
+_SELECTOR_RULE = Rule(
+    cel="(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
+    message="In and NotIn compare with one or more values, Exists and DoesNotExist with none",
+    holds=lambda found: (found["operator"] in ("In", "NotIn")) is bool(found.get("values")),
+)
+
+
+def _selector(*rules: Rule, most: int | None = None) -> Record:
+    return Record(
+        atomic=True,
+        fields=(
+            Field(name="matchLabels", shape=Table(of=Text()), doc="Labels that have to be there with these values."),
+            Field(
+                name="matchExpressions",
+                doc="Conditions on labels; all have to hold.",
+                shape=Many(
+                    of=Record(
+                        fields=(
+                            Field(name="key", shape=NAME, required=True, doc="The label."),
+                            Field(
+                                name="operator",
+                                shape=Text(choices=("In", "NotIn", "Exists", "DoesNotExist")),
+                                required=True,
+                                doc="How it is compared.",
+                            ),
+                            Field(name="values", shape=Many(of=Text()), doc="For In and NotIn: the values."),
                         ),
-                        Field(name="values", shape=Many(of=Text()), doc="For In and NotIn: the values."),
+                        rules=rules,
                     ),
-                )
+                    most=most,
+                ),
             ),
         ),
-    ),
-)
+    )
+
+
+SELECTOR = _selector(_SELECTOR_RULE, most=64)
 """Kubernetes' LabelSelector; {} selects everything."""
+
+LINK_SELECTOR = _selector()
+"""The same within a link: so many links may there be that the API server grants no rule for each of their conditions.
+An admission policy has it instead (``policy``)."""
 
 CONDITIONS = Many(
     keys=("type",),
@@ -108,14 +125,14 @@ INTERFACES = Record(
     ),
 )
 
-_PODS = Field(name="pods", shape=SELECTOR, doc="The pods, by their labels.", required=True)
+_PODS = Field(name="pods", shape=LINK_SELECTOR, doc="The pods, by their labels.", required=True)
 _NAMESPACE = Field(name="namespace", shape=Text(), doc="The pods' namespace; none means all.")
 
 NETWORKS = {
     True: Record(
         fields=(
             _NAMESPACE,
-            Field(name="pods", shape=SELECTOR, doc="The pods, by their labels."),
+            Field(name="pods", shape=LINK_SELECTOR, doc="The pods, by their labels."),
             Field(
                 name="path",
                 shape=Text(pattern=r"^(/[^/\0]+)+$|^[^/\0]+$", longest=4096),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from skep import errors, hooks, model
-from skep.kube import kinds, members, shape
+from skep.kube import expressions, kinds, members, shape
 from skep.kube.shape import Field, Record, Table, Text
 
 _METADATA = Record(
@@ -215,10 +215,18 @@ def read(document: object) -> Application:
         raise errors.InvalidRequest("spec is missing", why="it says what to load and where", do="fill it in")
     assert kind.spec is not None
     spec = shape.read(kind.spec, document["spec"], "spec")
+    namespace = _namespace(kind, about)
+    secret = spec["byteCode"].get("image", {}).get("imagePullSecret")
+    if namespace is not None and secret is not None and secret["namespace"] != namespace:
+        raise shape.wrong(
+            "spec.byteCode.image.imagePullSecret.namespace",
+            secret["namespace"],
+            f"a {kind.name} uses secrets of its own namespace, {namespace}",
+        )
     owner = spec.get("mapOwnerSelector")
     return Application(
         name=about["name"],
-        namespace=_namespace(kind, about),
+        namespace=namespace,
         labels=about.get("labels", {}),
         nodes=selector(spec["nodeSelector"], "spec.nodeSelector"),
         byte_code=_byte_code(spec["byteCode"]),
@@ -288,7 +296,9 @@ def _link(hook: hooks.Hook[Any], value: Mapping[str, Any], path: str) -> Link:  
     made = Link(
         path=path,
         values=values,
-        interfaces=_interfaces(value["interfaceSelector"]) if "interfaceSelector" in value else None,
+        interfaces=_interfaces(value["interfaceSelector"], f"{path}.interfaceSelector")
+        if "interfaceSelector" in value
+        else None,
         network=_network(value.get("networkNamespaces"), f"{path}.networkNamespaces"),
         containers=_pods(value["containers"], f"{path}.containers") if "containers" in value else None,
     )
@@ -331,13 +341,20 @@ _VERDICT_WORDS = {
 }
 
 
-def _interfaces(value: Mapping[str, Any]) -> Interfaces:  # Any: JSON
+def _interfaces(value: Mapping[str, Any], path: str) -> Interfaces:  # Any: JSON
     if "interfaces" in value:
         return Named(names=tuple(value["interfaces"]))
     if "primaryNodeInterface" in value:
         return Primary()
     found = value["interfacesDiscoveryConfig"]
-    return Discovered(exclude=tuple(found["excludeInterfaces"]), allowed=tuple(found.get("allowedInterfaces", ())))
+    allowed = tuple(found.get("allowedInterfaces", ()))
+    for index, word in enumerate(allowed):
+        if expressions.is_one(word):
+            try:
+                expressions.parse(word)
+            except errors.InvalidRequest as error:
+                raise _at(f"{path}.interfacesDiscoveryConfig.allowedInterfaces[{index}]", error) from error
+    return Discovered(exclude=tuple(found["excludeInterfaces"]), allowed=allowed)
 
 
 def _network(value: Mapping[str, Any] | None, path: str) -> str | Pods | None:  # Any: JSON

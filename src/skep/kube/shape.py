@@ -308,10 +308,13 @@ def schema(shape: Shape) -> dict[str, Any]:  # Any: JSON
             made = {"type": "integer"}
             if shape.promised:
                 made["format"] = f"int{shape.bits}"
-            if shape.low is not None:
-                made["minimum"] = shape.low
-            if shape.high is not None:
-                made["maximum"] = shape.high
+            # The API server believes no format: what does not fit 32 bits is refused by numbers only.
+            low = -INT32 if shape.low is None and shape.bits == 32 else shape.low
+            high = INT32 - 1 if shape.high is None and shape.bits == 32 else shape.high
+            if low is not None:
+                made["minimum"] = low
+            if high is not None:
+                made["maximum"] = high
         case Flag():
             made = {"type": "boolean"}
         case Octets():

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from skep import hooks
-from skep.kube import crd, kinds, members
+from skep.kube import crd, kinds, members, policy
 from tests.unit.house import source_tree
 
 COMMITTED = source_tree.ROOT / "deploy/crds"
@@ -33,6 +33,12 @@ def link_of(member: str, kind: str = "ClusterBpfApplication") -> Any:
 def test_the_committed_files_are_the_generated_ones() -> None:
     """Somebody changed src/skep/kube or a hook: run `python -m skep.kube.crd deploy/crds`."""
     assert {path.name: path.read_text() for path in COMMITTED.glob("*.yaml")} == crd.files()
+
+
+def test_the_committed_policies_are_the_generated_ones() -> None:
+    """Run `python -m skep.kube.policy deploy/policies`."""
+    committed = {path.name: path.read_text() for path in (source_tree.ROOT / "deploy/policies").glob("*.yaml")}
+    assert committed == policy.files()
 
 
 def test_the_command_writes_them(tmp_path: Path) -> None:

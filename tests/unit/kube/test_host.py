@@ -83,15 +83,6 @@ def test_another_network_namespace() -> None:
         ),
         (
             errors.InvalidRequest,
-            "spec.programs[0].xdp.links[0].interfaceSelector.interfacesDiscoveryConfig.allowedInterfaces has '/(/'",
-            {
-                "interfaceSelector": {
-                    "interfacesDiscoveryConfig": {"interfaceAutoDiscovery": True, "allowedInterfaces": ["/(/"]}
-                }
-            },
-        ),
-        (
-            errors.InvalidRequest,
             "spec.programs[0].xdp.links[0].networkNamespaces selects pods, and a plain host has none",
             {"interfaceSelector": {"interfaces": ["eth0"]}, "networkNamespaces": {"pods": {}}},
         ),

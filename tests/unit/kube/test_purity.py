@@ -1,4 +1,4 @@
-"""What decides about objects does no input or output; only the command that writes the CRDs does."""
+"""What decides about objects does no input or output; only the commands that write CRDs and policies do."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ import pytest
 from tests.unit.house import source_tree, test_purity
 
 KUBE = source_tree.PACKAGE / "kube"
+ACTING = ("crd", "policy")
+"""Modules of ``skep.kube`` itself that write files."""
+PURE = {"api": ("backoff", "key", "merge", "schedule")}
+"""Package below it -> its modules that decide."""
 DECIDING = sorted(
     [
-        *(path for path in KUBE.glob("*.py") if path.stem != "crd"),
-        *(KUBE / "api" / f"{name}.py" for name in ("backoff", "key", "merge", "schedule")),
+        *(path for path in KUBE.glob("*.py") if path.stem not in ACTING),
+        *(KUBE / package / f"{name}.py" for package, names in PURE.items() for name in names),
     ]
 )
 

@@ -72,6 +72,19 @@ def test_an_image_with_its_defaults() -> None:
     )
 
 
+def test_a_namespaced_one_uses_secrets_of_its_own_namespace() -> None:
+    value = document() | {"kind": "BpfApplication", "metadata": {"name": "counter", "namespace": "web"}}
+    image: Any = {"url": "count", "imagePullSecret": {"name": "login", "namespace": "web"}}
+    value["spec"] |= {"byteCode": {"image": image}, "programs": [{"name": "count", "type": "XDP", "xdp": {}}]}
+    assert resources.read(value).byte_code == resources.Image(
+        url="count", policy=model.PullPolicy.IF_NOT_PRESENT, secret=("web", "login")
+    )
+    image["imagePullSecret"]["namespace"] = "other"
+    with pytest.raises(errors.InvalidRequest) as caught:
+        resources.read(value)
+    assert caught.value.what == "spec.byteCode.image.imagePullSecret.namespace is 'other'"
+
+
 def test_maps_are_kept_unless_it_says_otherwise() -> None:
     assert resources.read(document()).map_policy is resources.MapPolicy.KEEP
     changed = document()
@@ -132,6 +145,15 @@ WRONG: list[tuple[str, Callable[[Any], object]]] = [
         _link(interfaceSelector={"interfacesDiscoveryConfig": {"allowedInterfaces": ["eth0"]}}),
     ),
     (
+        "spec.programs[0].xdp.links[0].interfaceSelector.interfacesDiscoveryConfig.allowedInterfaces[1]:"
+        " the expression '/(?=a)/' cannot be used",
+        _link(
+            interfaceSelector={
+                "interfacesDiscoveryConfig": {"interfaceAutoDiscovery": True, "allowedInterfaces": ["eth0", "/(?=a)/"]}
+            }
+        ),
+    ),
+    (
         "spec.programs[0].xdp.links[0].networkNamespaces does not fit together",
         _link(networkNamespaces={"namespace": "x"}),
     ),
@@ -140,7 +162,7 @@ WRONG: list[tuple[str, Callable[[Any], object]]] = [
         _spec(lambda spec: spec["programs"][1]["uprobe"]["links"][0].pop("function")),
     ),
     (
-        "spec.nodeSelector.matchExpressions[0].values is []",
+        "spec.nodeSelector.matchExpressions[0] does not fit together",
         _spec(lambda spec: spec.update(nodeSelector={"matchExpressions": [{"key": "a", "operator": "In"}]})),
     ),
 ]
