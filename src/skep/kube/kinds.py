@@ -209,6 +209,15 @@ def _state(*, cluster: bool) -> Record:
     )  # fmt: skip
 
 
+_CONFIG_STATUS = Record(
+    fields=(
+        _OBSERVED,
+        Field(name="namespace", shape=Text(), doc="Where all of it was made last."),
+        *_counts("desired", "ready"),
+        _CONDITIONS,
+    )
+)
+
 _AGE = Column(name="Age", path=".metadata.creationTimestamp", type="date")
 _STATUS = Column(name="Status", path=".status.conditions[0].reason")
 _WHY = Column(name="Message", path=".status.conditions[0].message", wide=True)
@@ -256,6 +265,15 @@ KINDS = (
     Kind(
         name="Config", plural="configs", short="bpfconfig", namespaced=False,
         doc="How daemon, agent and CSI driver are deployed; only the object named bpfman-config is looked at.",
-        spec=deployment.CONFIG, status=Record(fields=(_OBSERVED, _CONDITIONS)), columns=(_STATUS, _AGE),
+        spec=deployment.CONFIG, status=_CONFIG_STATUS,
+        columns=(
+            Column(name="Namespace", path=".status.namespace"),
+            Column(name="Desired", path=".status.desired", type="integer"),
+            Column(name="Ready", path=".status.ready", type="integer"),
+            _STATUS,
+            Column(name="Image", path=".spec.daemon.image", wide=True),
+            _WHY,
+            _AGE,
+        ),
     ),
 )  # fmt: skip
