@@ -81,6 +81,11 @@ async def apply(api: Api, object: Object, *, manager: str, force: bool = True) -
     )
 
 
+async def replace(api: Api, object: Object) -> Object:
+    """Write it as it is if nobody has since it was read; raises Conflict, NotFound."""
+    return await api.ask("put", served.of(object), keys.of(object), body=object)
+
+
 async def change(
     api: Api,
     resource: served.Resource,
