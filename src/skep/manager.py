@@ -246,10 +246,26 @@ class Manager:
             yield
 
     def _with_object(self, caller: model.Caller, op: model.Operation) -> model.Operation:
-        """An operation on an image, with the image's object."""
+        """An operation on an image or on an object of the store, with the object."""
+        if isinstance(op, model.ReplaceProgram) and op.stored is not None:
+            return self._with_stored(op, op.stored)
         if isinstance(op, (model.Load, model.ReplaceProgram)) and isinstance(op.source, model.ImageSource):
             return self.images.filled(caller, op)
         return op
+
+    def _with_stored(self, op: model.ReplaceProgram, digest: model.Digest) -> model.ReplaceProgram:
+        if op.object:
+            raise errors.InvalidRequest(
+                "the request carries an object and names another", why=f"it names {digest}", do="leave one of them out"
+            )
+        found = self._store.object(digest)
+        if found is None:
+            raise errors.NotFound(
+                f"skep has no object {digest}",
+                why="objects are kept as long as a program out of them is loaded",
+                do="send the object's bytes",
+            )
+        return dataclasses.replace(op, object=found)
 
     def _fresh(self, caller: model.Caller, ops: tuple[model.Operation, ...], *, take: bool) -> tuple[plan.Fresh, ...]:
         """What each of the operations, of which there are several only when something is attached, may use."""

@@ -7,11 +7,10 @@ fails is in the rows with its error, and does not keep the rest from being done.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from skep import errors, model
@@ -68,6 +67,10 @@ class Plan:
     actions: tuple[reconcile.Action, ...]
 
 
+_REFUSED = "another program of the new version is refused"
+_STUCK = "it has the new version and cannot go back"
+
+
 class Result(enum.StrEnum):
     """What became of an action; the first four are ``reconcile.Verb``'s."""
 
@@ -93,9 +96,9 @@ class Row:
     warnings: tuple[str, ...] = ()
 
 
-def observe(door: Door, key: str) -> Seen:
-    """The programs and links that were applied under an application's key."""
-    mine = {reconcile.OWNER: key}
+def observe(door: Door, owner: str) -> Seen:
+    """The programs and links of an application; ``owner``: what they were applied under (``reconcile.OWNER``)."""
+    mine = {reconcile.OWNER: owner}
     programs = managed(door, model.ProgramFilter(managed_only=True, metadata=mine))
     return Seen(programs=programs, links=door.links(model.LinkFilter(metadata=mine)))
 
@@ -130,16 +133,23 @@ def decide(
     code: Code,
     owner: model.ProgramId | None,
     seen: Seen,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    anew: bool = False,
 ) -> Plan:
-    """What to do so that the host runs ``programs`` of an application."""
+    """What to do so that the host runs ``programs`` of an application.
+
+    ``metadata``: of its programs, ``host.metadata`` if None. ``anew``: as in ``reconcile.Wanted``.
+    """
     wanted = reconcile.Wanted(
-        metadata=host.metadata(application),
+        metadata=host.metadata(application) if metadata is None else metadata,
         source=code.source,
         object=code.object,
         digest=code.digest,
         global_data=application.global_data,
         map_owner=owner,
         programs=programs,
+        anew=anew,
     )
     return Plan(key=application.key, actions=reconcile.actions(wanted, seen.programs, seen.links))
 
@@ -166,17 +176,31 @@ def run(
     plan: Plan,
     *,
     wait: float | None = None,
+    whole: bool = False,
     around: Callable[[str], AbstractContextManager[None]] = _silent,
 ) -> tuple[Row, ...]:
     """Do it all, also after a failure; the errors are in the rows.
 
     Of an application whose new programs are refused nothing is unloaded, and links of programs that are not loaded are
-    skipped. ``around`` is entered for each operation, with words that say what it is about.
+    skipped. ``whole``: new code is for all programs or for none: when one is refused, those that were replaced before
+    it get their old code back, and links are made to the old code. ``around`` is entered for each operation, with words
+    that say what it is about.
     """
-    running = _Run(door, plan.key, wait, around)
-    for action in plan.actions:
-        running.step(action)
-    return tuple(running.rows)
+    running = _Run(door, plan.key, wait, whole, around)
+    for number in _order(plan.actions) if whole else range(len(plan.actions)):
+        running.step(number, plan.actions[number])
+    return tuple(row for _, row in sorted(running.rows.items()))
+
+
+def _order(actions: tuple[reconcile.Action, ...]) -> list[int]:
+    """What is new comes before what is replaced: as long as one program has the old code, the others can go back."""
+    order = list(range(len(actions)))
+    replaced = [number for number, each in enumerate(actions) if isinstance(each.operation, model.ReplaceProgram)]
+    for number, each in enumerate(actions):
+        if isinstance(each.operation, model.Load) and replaced and replaced[0] < number:
+            order.remove(number)
+            order.insert(order.index(replaced[0]), number)
+    return order
 
 
 @dataclass(slots=True)
@@ -186,65 +210,77 @@ class _Run:
     door: Door
     key: str
     wait: float | None
+    whole: bool
     around: Callable[[str], AbstractContextManager[None]]
-    rows: list[Row] = field(default_factory=list)
+    rows: dict[int, Row] = field(default_factory=dict)
+    """By the action's number in the plan."""
     ids: dict[str, model.ProgramId] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    refused: bool = False
+    fresh: dict[int, reconcile.Action] = field(default_factory=dict)
+    """Loads and replacements that were done."""
 
-    def step(self, action: reconcile.Action) -> None:
+    def step(self, number: int, action: reconcile.Action) -> None:
         """Do one action, unless one before it forbids it."""
+        row = Row(application=self.key, action=action, result=Result(action.verb), id=action.id, detail=action.detail)
+        self.rows[number] = self._stopped(row) or self._done(number, row)
+        if self.whole and not self.refused and self.rows[number].error is not None:
+            self.refused = isinstance(action.operation, (model.Load, model.ReplaceProgram))
+            if self.refused:
+                self._back()
+
+    def _stopped(self, row: Row) -> Row | None:
+        """The row of an action that is not tried, None if it is."""
+        action = row.action
+        if self.refused and isinstance(action.operation, (model.Load, model.ReplaceProgram, model.Unload)):
+            self.broken |= set(action.names)
+            return replace(row, result=Result.SKIPPED, detail=_REFUSED)
         if action.program in self.broken and action.noun == "program" and action.operation is None:
-            self._row(action, Result.FAILED)
-            return
+            result = next(each.result for each in self.rows.values() if action.program in each.action.names)
+            return replace(row, result=result)
         if action.program in self.broken and isinstance(action.operation, model.Attach):
-            self._row(action, Result.SKIPPED, detail="its program is not loaded")
-            return
+            return replace(row, result=Result.SKIPPED, detail="its program is not loaded")
         if self.broken and isinstance(action.operation, model.Unload):
-            self._row(action, Result.SKIPPED, id=action.id, detail="what should come for it is not loaded")
-            return
+            return replace(row, result=Result.SKIPPED, detail="what should come for it is not loaded")
+        return None
+
+    def _done(self, number: int, row: Row) -> Row:
+        action = row.action
+        operation = action.operation
+        if isinstance(operation, model.Attach):
+            operation = replace(operation, program=self.ids.get(action.program, operation.program))
+        if operation is None:
+            return replace(row, id=_id(action, None, self.ids))
         try:
-            done = self._do(action)
+            done = self._run(action, operation)
         except errors.SkepError as error:
             self.broken |= set(action.names)
-            self._row(action, Result.FAILED, detail=error.what, error=error)
-            return
-        for program in done.programs if done else ():
-            self.ids[program.record.name] = program.record.id
-        self._row(
-            action,
-            Result(action.verb),
-            id=_id(action, done, self.ids),
-            warnings=done.warnings if done else (),
-        )
+            return replace(row, result=Result.FAILED, id=None, detail=error.what, error=error)
+        if isinstance(operation, (model.Load, model.ReplaceProgram)):
+            self.fresh[number] = action
+        return replace(row, id=_id(action, done, self.ids), warnings=done.warnings)
 
-    def _do(self, action: reconcile.Action) -> model.Done | None:
-        match action.operation:
-            case None:
-                return None
-            case model.Attach() as attach:
-                program = self.ids.get(action.program, attach.program)
-                op: model.Operation = dataclasses.replace(attach, program=program)
-            case other:
-                op = other
+    def _run(self, action: reconcile.Action, operation: model.Operation) -> model.Done:
         with self.around(f"{self.key}: {action.noun} {action.program}"):
-            return self.door.run(op, wait=self.wait)
+            done = self.door.run(operation, wait=self.wait)
+        for program in done.programs:
+            self.ids[program.record.name] = program.record.id
+        return done
 
-    def _row(
-        self,
-        action: reconcile.Action,
-        result: Result,
-        *,
-        id: int | None = None,
-        detail: str = "",
-        error: errors.SkepError | None = None,
-        warnings: tuple[str, ...] = (),
-    ) -> None:
-        self.rows.append(
-            Row(
-                application=self.key, action=action, result=result, id=id, detail=detail or action.detail,
-                error=error, warnings=warnings,
-            )
-        )  # fmt: skip
+    def _back(self) -> None:
+        """Take back what was loaded, and give what was replaced its old code, the last first."""
+        for number, action in reversed(self.fresh.items()):
+            self.broken |= set(action.names)
+            row = replace(self.rows[number], result=Result.SKIPPED, id=None, detail=_REFUSED)
+            try:
+                if action.back is not None:
+                    self._run(action, replace(action.back, program=self.ids[action.program]))
+                    row = replace(row, id=self.ids[action.program])
+                for name in action.names:
+                    self._run(action, model.Unload(program=self.ids.pop(name)))
+            except errors.SkepError as error:
+                row = replace(row, result=Result.FAILED, detail=_STUCK, error=error)
+            self.rows[number] = row
 
 
 def _id(action: reconcile.Action, done: model.Done | None, ids: dict[str, model.ProgramId]) -> int | None:

@@ -86,6 +86,7 @@ def _link(hook: hooks.Hook[Any], attachment: object) -> dict[str, Any]:  # Any: 
         return {"mode": "Attach"}
     found: dict[str, Any] = {}
     interface = None if hook.interface is None else hook.interface(attachment)
+    told = values(hook, attachment)
     for option in hook.options:
         name = members.field_name(option)
         match option.field:
@@ -95,7 +96,20 @@ def _link(hook: hooks.Hook[Any], attachment: object) -> dict[str, Any]:  # Any: 
                 netns = interface.netns if interface is not None else getattr(attachment, "netns", None)
                 if netns is not None:
                     found[name] = {"path": netns}
-            case "container_pid":
+            case _ if name in told:
+                found[name] = told[name]
+    return found
+
+
+def values(hook: hooks.Hook[Any], attachment: object) -> dict[str, Any]:  # Any: JSON; see hooks.HOOKS
+    """What an object says of an attachment besides where it is: interface, network namespace, container."""
+    found: dict[str, Any] = {}
+    for option in hook.options:
+        name = members.field_name(option)
+        match option.field:
+            case "interface" if hook.interface is not None:
+                pass
+            case "netns" | "container_pid":
                 pass  # a process ends; objects name containers otherwise, and _same refuses what is lost here
             case "tracepoint":
                 assert isinstance(attachment, tracepoint.TracepointAttachment)

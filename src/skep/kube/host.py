@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skep import errors, hooks, model
-from skep.kube import expressions, reconcile, resources
+from skep.kube import interfaces, reconcile, resources
 
 APPLICATION = "bpfman.io/application"
 """Metadata that names a program's application; bpfman's, and that of ``skep program load -a``."""
@@ -111,22 +110,14 @@ def _interfaces(
     link: resources.Link, wanted: resources.Interfaces, netns: str | None, host: Host
 ) -> tuple[str | None, ...]:
     if netns is not None:
-        if isinstance(wanted, resources.Named) and not any(_is_pattern(name) for name in wanted.names):
+        if isinstance(wanted, resources.Named) and not any(map(interfaces.is_pattern, wanted.names)):
             return wanted.names
         raise errors.InvalidRequest(
             f"{link.path}.interfaceSelector is looked up in the host's own network namespace only",
             why=f"the link is in {netns}",
             do="name its interfaces there one by one",
         )
-    chosen: list[str] = []
-    match wanted:
-        case resources.Named():
-            for word in wanted.names:
-                chosen += [word] if not _is_pattern(word) else fnmatch.filter(host.interfaces, word)
-        case resources.Primary():
-            chosen = list(host.primary[:1])
-        case resources.Discovered():
-            chosen = [name for name in host.interfaces if name not in wanted.exclude and _allowed(name, wanted)]
+    chosen = interfaces.selected(wanted, host.interfaces, host.primary)
     if not chosen:
         raise errors.NotFound(
             f"{link.path}.interfaceSelector selects no interface of this host",
@@ -135,18 +126,4 @@ def _interfaces(
             else "there is no default route",
             do="see `ip link` and `ip route`",
         )
-    return tuple(dict.fromkeys(chosen))
-
-
-def _is_pattern(word: str) -> bool:
-    return any(letter in word for letter in "*?[")
-
-
-def _allowed(name: str, wanted: resources.Discovered) -> bool:
-    for word in wanted.allowed:
-        if not expressions.is_one(word):
-            if word == name:
-                return True
-        elif expressions.parse(word).search(name):
-            return True
-    return not wanted.allowed
+    return chosen

@@ -33,15 +33,20 @@ class Verb(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedProgram:
-    """A program and its attachments by place."""
+    """A program and its attachments by place. ``labels``: by place, metadata of links besides their place."""
 
     spec: model.ProgramSpec
     links: Mapping[str, object] = field(default_factory=dict)
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """An application as one host shall run it. ``digest``: of the object's bytes, or of the image."""
+    """An application as one host shall run it.
+
+    ``digest``: of the object's bytes, or of the image; "" of a file that the daemon reads: then its path tells whether
+    it is another. ``anew``: no program is kept or replaced in place; what is there goes when the new ones are loaded.
+    """
 
     metadata: Mapping[str, str]
     source: model.Source
@@ -50,6 +55,7 @@ class Wanted:
     global_data: Mapping[str, bytes] = field(default_factory=dict)
     map_owner: model.ProgramId | None = None
     programs: tuple[WantedProgram, ...]
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,14 +76,28 @@ class Action:
     names: tuple[str, ...] = ()
     id: int | None = None
     """The program's or link's, where there is one already."""
+    back: model.ReplaceProgram | None = None
+    """Of a replacement: what gives the program its old code back, once its id is known."""
 
 
-def place(hook: hooks.Hook[Any], attachment: object) -> str:  # Any: see hooks.HOOKS
-    """The place of an attachment as text, without what can change under a link."""
-    value = codec.encode(attachment)
+def place(
+    hook: hooks.Hook[Any], attachment: object, instead: Mapping[str, str] | None = None
+) -> str:  # Any: see hooks.HOOKS
+    """The place of an attachment as text, without what can change under a link.
+
+    ``instead``: what stands for a field ("netns", "container_pid") whose value is only how the place is reached now.
+    """
+    value = _standing(codec.encode(attachment), instead or {})
     if hook.interface is not None:
         value = {name: item for name, item in value.items() if name not in _MOVABLE}
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _standing(value: Mapping[str, object], instead: Mapping[str, str]) -> dict[str, object]:
+    return {
+        name: _standing(item, instead) if isinstance(item, Mapping) else instead.get(name, item)
+        for name, item in value.items()
+    }
 
 
 def actions(
@@ -98,6 +118,8 @@ def actions(
         if each is None and wanted is not None:
             each = next((one for one in wanted.programs if _matches(one, program)), None)
         alive = program.status.kernel is not None
+        if wanted is not None and wanted.anew:
+            each = None
         if each is not None and alive and each.spec.name not in kept:
             kept[each.spec.name] = program
             continue
@@ -176,10 +198,19 @@ def _programs(wanted: Wanted, kept: Mapping[str, model.Program]) -> list[Action]
 
 def _kept(wanted: Wanted, each: WantedProgram, program: model.Program) -> Action:
     reasons = _differences(wanted, program.record)
-    operation = None
+    operation = back = None
+    record = program.record
     if reasons:
+        back = model.ReplaceProgram(
+            program=record.id,
+            object=b"",
+            stored=record.object,
+            source=record.source,
+            name=record.name,
+            global_data=record.global_data,
+        )
         operation = model.ReplaceProgram(
-            program=program.record.id,
+            program=record.id,
             object=wanted.object,
             source=wanted.source,
             name=each.spec.name,
@@ -188,7 +219,7 @@ def _kept(wanted: Wanted, each: WantedProgram, program: model.Program) -> Action
     return Action(
         verb=Verb.CHANGED if reasons else Verb.UNCHANGED, noun="program", program=each.spec.name,
         hook=program.record.hook, detail=", ".join(reasons), operation=operation,
-        id=program.record.id,
+        id=record.id, back=back,
     )  # fmt: skip
 
 
@@ -197,7 +228,7 @@ def _differences(wanted: Wanted, record: model.ProgramRecord) -> list[str]:
     if isinstance(wanted.source, model.ImageSource):
         new = not isinstance(source, model.ImageSource) or source.digest != wanted.digest
     else:
-        new = record.object != wanted.digest
+        new = record.object != wanted.digest if wanted.digest else source != wanted.source
     reasons = ["other code"] if new else []
     if dict(record.global_data) != dict(wanted.global_data):
         reasons.append("other global data")
@@ -239,7 +270,7 @@ def _links(
                     place=hook.summary(attachment),
                     operation=model.Attach(
                         program=program.record.id if program else model.ProgramId(0),
-                        attachment=attachment, metadata={PLACE: where},
+                        attachment=attachment, metadata={**each.labels.get(where, {}), PLACE: where},
                     ),
                 )
             )  # fmt: skip

@@ -307,10 +307,17 @@ def _link(hook: hooks.Hook[Any], value: Mapping[str, Any], path: str) -> Link:  
 
 
 def build(
-    hook: hooks.Hook[Any], link: Link, *, interface: str | None, netns: str | None = None
+    hook: hooks.Hook[Any],
+    link: Link,
+    *,
+    interface: str | None,
+    netns: str | None = None,
+    container_pid: int | None = None,
 ) -> object:  # Any: see hooks.HOOKS
-    """The attachment of a link at one of the interfaces that it selects. InvalidRequest, with the link's path."""
-    place = {} if link.interfaces is None else {"interface": interface}
+    """The attachment of a link at one of the places that it selects. InvalidRequest, with the link's path."""
+    place: dict[str, object] = {} if link.interfaces is None else {"interface": interface}
+    if container_pid is not None:
+        place["container_pid"] = container_pid
     try:
         made: object = hook.build({**link.values, **place, "netns": netns})
     except errors.InvalidRequest as error:

@@ -72,6 +72,8 @@ class ReplaceProgram:
     """Put a new object in the place of a program: its maps, links and identity stay, its code changes.
 
     ``name`` picks the program in the new object, None means the old name. ``global_data`` None keeps the old values.
+    ``stored``: an object that skep has because a program came out of it, in the place of ``object``: so several
+    programs that were replaced together go back together, also when the file or image is gone.
     """
 
     program: ids.ProgramId
@@ -79,6 +81,7 @@ class ReplaceProgram:
     source: Source
     name: str | None = None
     global_data: Mapping[str, bytes] | None = None
+    stored: ids.Digest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

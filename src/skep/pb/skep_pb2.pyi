@@ -1478,11 +1478,14 @@ class ReplaceHeader(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     GLOBAL_DATA_FIELD_NUMBER: _builtins.int
     OBJECT_BYTES_FIELD_NUMBER: _builtins.int
+    STORED_FIELD_NUMBER: _builtins.int
     program_id: _builtins.int
     name: _builtins.str
     """Program in the new object; absent: the old name."""
     object_bytes: _builtins.int
     """Bytes of the object that follow; 0: not known."""
+    stored: _builtins.str
+    """SHA-256 of an object that some program came out of, in hexadecimal digits; no bytes follow then."""
     @_builtins.property
     def source(self) -> Global___Source: ...
     @_builtins.property
@@ -1497,14 +1500,20 @@ class ReplaceHeader(_message.Message):
         name: _builtins.str | None = ...,
         global_data: Global___GlobalData | None = ...,
         object_bytes: _builtins.int = ...,
+        stored: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "global_data", b"global_data", "name", b"name", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "_stored", b"_stored", "global_data", b"global_data", "name", b"name", "source", b"source", "stored", b"stored"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "global_data", b"global_data", "name", b"name", "object_bytes", b"object_bytes", "program_id", b"program_id", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "_stored", b"_stored", "global_data", b"global_data", "name", b"name", "object_bytes", b"object_bytes", "program_id", b"program_id", "source", b"source", "stored", b"stored"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__stored: _TypeAlias = _typing.Literal["stored"]  # noqa: Y015
+    _WhichOneofArgType__stored: _TypeAlias = _typing.Literal["_stored", b"_stored"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stored) -> _WhichOneofReturnType__stored | None: ...
 
 Global___ReplaceHeader: _TypeAlias = ReplaceHeader  # noqa: Y015
 

@@ -165,6 +165,7 @@ def pack_replace(operation: model.ReplaceProgram) -> skep_pb2.ReplaceHeader:
         name=operation.name,
         global_data=None if values is None else skep_pb2.GlobalData(values=values),
         object_bytes=len(operation.object),
+        stored=operation.stored,
     )
 
 
@@ -176,6 +177,7 @@ def unpack_replace(message: skep_pb2.ReplaceHeader, object: bytes) -> model.Repl
         source=program.unpack_source(message.source),
         name=message.name if message.HasField("name") else None,
         global_data=dict(message.global_data.values) if message.HasField("global_data") else None,
+        stored=model.Digest(message.stored) if message.HasField("stored") else None,
     )
 
 
