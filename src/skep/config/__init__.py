@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from skep.config.load import BPFMAN_FILE, DEFAULT_FILE, FILE_ENVIRONMENT, Loaded, load, parse
 from skep.config.table import INERT, SETTINGS, Setting, Settings
-from skep.config.values import LEVELS, seconds
+from skep.config.values import LEVELS, level, seconds
 
 __all__ = [
     "BPFMAN_FILE",
@@ -21,6 +21,7 @@ __all__ = [
     "Loaded",
     "Setting",
     "Settings",
+    "level",
     "load",
     "parse",
     "seconds",

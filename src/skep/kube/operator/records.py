@@ -1,0 +1,210 @@
+"""What the operator keeps of each object that it watches: a few words, so that thousands need little memory. Pure."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NewType
+
+from skep import errors
+from skep.kube import naming, parts, resources, shape
+from skep.kube.api import key as keys
+from skep.kube.api.key import Key
+
+NodeLabel = NewType("NodeLabel", str)
+"""A node's name as a label has it (``naming.label``)."""
+
+MESSAGE: int = 600
+"""Characters that are kept of a state's message: enough for an error, and bounded however many states there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An application's status. ``since``: when ``type`` last changed, as RFC 3339 writes it. ``type`` "": none yet."""
+
+    generation: int = 0
+    desired: int = 0
+    ready: int = 0
+    failed: int = 0
+    type: str = ""
+    message: str = ""
+    since: str = ""
+
+    def document(self) -> dict[str, Any]:  # Any: JSON
+        """As the API server stores it."""
+        return {
+            "observedGeneration": self.generation,
+            "desired": self.desired,
+            "ready": self.ready,
+            "failed": self.failed,
+            "conditions": [condition(self.type, self.message, self.since, self.generation)],
+        }
+
+
+def condition(type: str, message: str, since: str, generation: int) -> dict[str, Any]:  # Any: JSON
+    """The one condition of a status: its type is the state, and so is its reason."""
+    return {
+        "type": type,
+        "status": "True",
+        "reason": type,
+        "message": message,
+        "lastTransitionTime": since,
+        "observedGeneration": generation,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """An application. ``nodes`` None: its selector cannot be read, and ``problem`` says why."""
+
+    key: Key
+    uid: str
+    generation: int
+    deleted: datetime.datetime | None
+    finalizers: tuple[str, ...]
+    nodes: resources.Selector | None
+    problem: str = ""
+    secret: tuple[str, str] | None = None
+    """The pull secret that it names, as (namespace, name)."""
+    told: Told = field(default_factory=Told)
+    told_whole: bool = False
+    """Whether the status holds ``told`` and nothing else, so that writing it again would change nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What an agent reports of an application. ``generation`` None: upstream's agent, which does not say.
+
+    ``of``: the application as its label names it. ``held``: the agent's finalizer is there.
+    """
+
+    key: Key
+    uid: str
+    of: str
+    owner: str
+    node: NodeLabel
+    held: bool
+    deleted: bool
+    type: str
+    message: str
+    generation: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node of the cluster. ``ready``: its kubelet reports."""
+
+    name: str
+    labels: Mapping[str, str]
+    ready: bool
+
+
+def application(document: Mapping[str, Any]) -> Application:  # Any: JSON
+    """What is kept of an application, whatever its spec looks like."""
+    about = document["metadata"]
+    spec = document.get("spec") or {}
+    nodes, problem = None, ""
+    try:
+        value = shape.read(parts.SELECTOR, spec.get("nodeSelector") or {}, "spec.nodeSelector")
+        nodes = resources.selector(value, "spec.nodeSelector")
+    except errors.InvalidRequest as error:
+        problem = str(error)
+    status = document.get("status") or {}
+    before = told(status)
+    return Application(
+        key=keys.of(document),
+        uid=about["uid"],
+        generation=about.get("generation", 0),
+        deleted=_time(about.get("deletionTimestamp")),
+        finalizers=tuple(about.get("finalizers") or ()),
+        nodes=nodes,
+        problem=problem,
+        secret=_secret(spec),
+        told=before,
+        told_whole=bool(before.type) and status == before.document(),
+    )
+
+
+def state(document: Mapping[str, Any]) -> State:  # Any: JSON
+    """What is kept of a state; its long list of links is not."""
+    about = document["metadata"]
+    key = keys.of(document)
+    labels = about.get("labels") or {}
+    status = document.get("status") or {}
+    first = _first(status)
+    owner = next((each["uid"] for each in about.get("ownerReferences") or () if each.get("controller")), "")
+    node = labels.get(naming.HOSTNAME) or naming.label(status.get("node") or "")
+    return State(
+        key=key,
+        uid=about["uid"],
+        of=labels.get(naming.OWNED, ""),
+        owner=owner,
+        node=NodeLabel(node),
+        held=naming.agent_finalizer(namespaced=bool(key.namespace)) in (about.get("finalizers") or ()),
+        deleted="deletionTimestamp" in about,
+        type=first.get("type", ""),
+        message=shortened(first.get("message", ""), MESSAGE),
+        generation=status.get("observedGeneration"),
+    )
+
+
+def node(document: Mapping[str, Any]) -> Node:  # Any: JSON
+    """What is kept of a Node; what its kubelet says every few minutes is not."""
+    conditions = (document.get("status") or {}).get("conditions") or ()
+    about = document["metadata"]
+    return Node(
+        name=about["name"],
+        labels=dict(about.get("labels") or {}),
+        ready=any(each["type"] == "Ready" and each["status"] == "True" for each in conditions),
+    )
+
+
+def home(pod: Mapping[str, Any]) -> str:  # Any: JSON
+    """The node that a DaemonSet's pod runs on, or is meant for while nobody has put it there. "": nobody knows."""
+    spec = pod.get("spec") or {}
+    if spec.get("nodeName"):
+        return str(spec["nodeName"])
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    terms = (affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get("nodeSelectorTerms") or ()
+    named = (each for term in terms for each in term.get("matchFields") or () if each["key"] == "metadata.name")
+    return next((str(each["values"][0]) for each in named if each.get("values")), "")
+
+
+def shortened(text: str, longest: int) -> str:
+    """``text``, or its beginning and an ellipsis."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """ "a, b and 7 more"."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _first(status: Mapping[str, Any]) -> Mapping[str, Any]:  # Any: JSON
+    """The condition: there is one."""
+    return next(iter(status.get("conditions") or ()), {})
+
+
+def told(status: Mapping[str, Any]) -> Told:  # Any: JSON
+    """What a status tells, whoever wrote it."""
+    first = _first(status)
+    return Told(
+        generation=status.get("observedGeneration", 0),
+        desired=status.get("desired", 0),
+        ready=status.get("ready", 0),
+        failed=status.get("failed", 0),
+        type=first.get("type", ""),
+        message=first.get("message", ""),
+        since=first.get("lastTransitionTime", ""),
+    )
+
+
+def _secret(spec: Mapping[str, Any]) -> tuple[str, str] | None:  # Any: JSON
+    named = ((spec.get("byteCode") or {}).get("image") or {}).get("imagePullSecret")
+    return (str(named["namespace"]), str(named["name"])) if named else None
+
+
+def _time(text: str | None) -> datetime.datetime | None:
+    return None if text is None else datetime.datetime.fromisoformat(text)
