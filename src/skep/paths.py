@@ -62,6 +62,11 @@ class Layout:
         return f"{self.runtime}/socket"
 
     @property
+    def csi(self) -> str:
+        """The CSI driver's socket, where the daemon has the driver in it."""
+        return f"{self.runtime}/csi/csi.sock"
+
+    @property
     def database(self) -> str:
         """The SQLite store."""
         return f"{self.state}/skep.db"

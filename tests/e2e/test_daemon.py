@@ -23,7 +23,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from skep import errors, model, paths
 from skep.hooks import tracepoint
 from skep.pb import bpfman_pb2 as pb
-from skep.pb import bpfman_pb2_grpc
+from skep.pb import bpfman_pb2_grpc, csi_pb2, csi_pb2_grpc
 from skep.rpc.client import Client
 from tests import bpf_build, instance
 
@@ -636,9 +636,12 @@ def test_the_operators_only_argument_is_accepted(home):
                  "RUST_LOG": "debug"},
         )  # fmt: skip
         assert b"READY=1" in systemd.recv(1000)
+        with grpc.insecure_channel(f"unix:{layout.csi}") as channel:
+            told = csi_pb2_grpc.IdentityStub(channel).GetPluginInfo(csi_pb2.GetPluginInfoRequest())
+            assert told.name == "csi.bpfman.io"
         process.terminate()
         assert process.wait(SECONDS) == 0
-    assert "csi-support" in (home / "log").read_text()
+    assert not Path(layout.csi).exists()
 
 
 def test_a_deadline_ends_the_wait_for_another_writer(skep, readable, stub):

@@ -33,13 +33,21 @@ FLAGS = (
         sudo systemctl enable --now skep.socket
     """,
 )
-@click.option("--csi-support", is_flag=True, help="Accepted for bpfman's operator; the CSI driver comes later.")
+@click.option(
+    "--csi-support", is_flag=True, help="Serve the CSI driver too, as bpfman does, on <runtime-dir>/csi/csi.sock."
+)
+@click.option(
+    "--kubelet-dir", default="/var/lib/kubelet", metavar="DIR",
+    help="Kubelet's directory, for --csi-support.  [default: /var/lib/kubelet]",
+)  # fmt: skip
 @click.pass_context
-def serve(ctx: click.Context, csi_support: bool) -> None:
+def serve(ctx: click.Context, csi_support: bool, kubelet_dir: str) -> None:
     """Run the daemon."""
     from skep import daemon
 
-    ctx.exit(daemon.serve(ctx.ensure_object(session.Session).settings, csi_support=csi_support))
+    ctx.exit(
+        daemon.serve(ctx.ensure_object(session.Session).settings, csi_kubelet=kubelet_dir if csi_support else None)
+    )
 
 
 serve.params += ground.options(FLAGS, hidden=False)

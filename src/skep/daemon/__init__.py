@@ -12,8 +12,11 @@ from skep.daemon.instance import layout_of, open_manager
 __all__ = ["layout_of", "open_manager", "serve"]
 
 
-def serve(settings: config.Settings, *, csi_support: bool = False) -> int:
-    """Run the daemon until SIGTERM or SIGINT; the exit code. A second signal ends it at once with code 1."""
+def serve(settings: config.Settings, *, csi_kubelet: str | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT; the exit code. A second signal ends it at once with code 1.
+
+    ``csi_kubelet``: kubelet's directory, if the CSI driver is to be served too.
+    """
     from skep.daemon import service
 
-    return service.serve(settings, csi_support=csi_support)
+    return service.serve(settings, csi_kubelet=csi_kubelet)

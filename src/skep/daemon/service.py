@@ -19,7 +19,7 @@ from skep.rpc import listen
 logger = logging.getLogger("skep.daemon")
 
 
-def serve(settings: config.Settings, *, csi_support: bool = False) -> int:
+def serve(settings: config.Settings, *, csi_kubelet: str | None = None) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
     log.configure(settings.log_level, format=settings.log_format, components=settings.log_components)
     began = time.monotonic()
@@ -29,8 +29,6 @@ def serve(settings: config.Settings, *, csi_support: bool = False) -> int:
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     from skep.rpc import server
 
-    if csi_support:
-        logger.warning("--csi-support: this release has no CSI driver yet; the daemon serves without it")
     layout = instance.layout_of(settings)
     passed = listen.activated(os.environ)
     with contextlib.ExitStack() as stack:
@@ -41,6 +39,11 @@ def serve(settings: config.Settings, *, csi_support: bool = False) -> int:
         served = server.Server(managed, listener, layout, lock_timeout=settings.lock_timeout)
         stack.callback(served.stop)
         stack.enter_context(_announced(layout, layout.socket if passed is None else passed.getsockname()))
+        if csi_kubelet is not None:
+            from skep.daemon import csi
+
+            driver = stack.enter_context(csi.served(managed, layout, csi_kubelet))
+            logger.info("serving CSI", extra={"socket": driver, "kubelet": csi_kubelet})
         # What was imported lives as long as we do: the collector need not look at it again.
         gc.collect()
         gc.freeze()

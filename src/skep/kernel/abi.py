@@ -234,12 +234,12 @@ SYSCALLS: Final = {
     "x86_64": {
         "bpf": 321, "perf_event_open": 298, "setns": 308, "unshare": 272, "setfsuid": 122, "setfsgid": 123,
         "setgroups": 116, "capget": 125, "capset": 126, "membarrier": 324, "openat2": 437,
-        "pidfd_getfd": 438,
+        "pidfd_getfd": 438, "umount2": 166, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
     },
     "aarch64": {
         "bpf": 280, "perf_event_open": 241, "setns": 268, "unshare": 97, "setfsuid": 151, "setfsgid": 152,
         "setgroups": 159, "capget": 90, "capset": 91, "membarrier": 283, "openat2": 437,
-        "pidfd_getfd": 438,
+        "pidfd_getfd": 438, "umount2": 39, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
     },
 }  # fmt: skip
 
@@ -249,6 +249,27 @@ CLONE_NEWNET: Final = 0x40000000
 MEMBARRIER_CMD_QUERY: Final = 0
 MEMBARRIER_CMD_GLOBAL: Final = 1  # 4.3; refused when nohz_full is on
 RESOLVE_NO_MAGICLINKS: Final = 0x02  # openat2; 5.6
+RESOLVE_NO_SYMLINKS: Final = 0x04
+RESOLVE_BENEATH: Final = 0x08
 RESOLVE_IN_ROOT: Final = 0x10
+
+# ---- linux/mount.h; 5.2
+FSOPEN_CLOEXEC: Final = 1
+FSCONFIG_SET_FLAG: Final = 0
+FSCONFIG_SET_STRING: Final = 1
+FSCONFIG_CMD_CREATE: Final = 6
+FSCONFIG_CMD_RECONFIGURE: Final = 7
+FSMOUNT_CLOEXEC: Final = 1
+MOUNT_ATTR_RDONLY: Final = 0x1
+MOUNT_ATTR_NOSUID: Final = 0x2
+MOUNT_ATTR_NODEV: Final = 0x4
+MOUNT_ATTR_NOEXEC: Final = 0x8
+MOVE_MOUNT_F_EMPTY_PATH: Final = 0x4
+MOVE_MOUNT_T_EMPTY_PATH: Final = 0x40
+MNT_DETACH: Final = 2  # linux/fs.h
+UMOUNT_NOFOLLOW: Final = 8
+
+CAP_CHOWN: Final = 0  # linux/capability.h
+CAP_SYS_ADMIN: Final = 21
 CAPABILITY_VERSION_3: Final = 0x20080522
 ENOTSUPP: Final = 524  # linux/errno.h, never meant for user space, yet bpf(2) returns it

@@ -24,8 +24,11 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 _numbers: Final = abi.SYSCALLS.get(platform.machine(), {})
 
 
-def _syscall(name: str, *types: type[ctypes._CDataType]) -> Callable[..., int]:
-    """A function for one system call. Each gets its own foreign function: argument types are a property of it."""
+def syscall(name: str, *types: type[ctypes._CDataType]) -> Callable[..., int]:
+    """A function for one system call, by its name in ``abi.SYSCALLS``; ``mounting`` has some of its own.
+
+    Each gets its own foreign function: argument types are a property of it.
+    """
     function = _libc["syscall"]
     function.restype = ctypes.c_long
     function.argtypes = [ctypes.c_long, *types]
@@ -42,18 +45,18 @@ def _syscall(name: str, *types: type[ctypes._CDataType]) -> Callable[..., int]:
 
 
 _int, _long, _pointer, _size = ctypes.c_int, ctypes.c_long, ctypes.c_void_p, ctypes.c_size_t
-_bpf = _syscall("bpf", _long, _pointer, _size)
-_perf_event_open = _syscall("perf_event_open", _pointer, _int, _int, _int, ctypes.c_ulong)
-_setns = _syscall("setns", _int, _int)
-_unshare = _syscall("unshare", _long)
-_setfsuid = _syscall("setfsuid", ctypes.c_uint)
-_setfsgid = _syscall("setfsgid", ctypes.c_uint)
-_setgroups = _syscall("setgroups", _long, _pointer)
-_capget = _syscall("capget", _pointer, _pointer)
-_capset = _syscall("capset", _pointer, _pointer)
-_membarrier = _syscall("membarrier", _int, ctypes.c_uint, _int)
-_openat2 = _syscall("openat2", _int, ctypes.c_char_p, _pointer, _size)
-_pidfd_getfd = _syscall("pidfd_getfd", _int, _int, ctypes.c_uint)
+_bpf = syscall("bpf", _long, _pointer, _size)
+_perf_event_open = syscall("perf_event_open", _pointer, _int, _int, _int, ctypes.c_ulong)
+_setns = syscall("setns", _int, _int)
+_unshare = syscall("unshare", _long)
+_setfsuid = syscall("setfsuid", ctypes.c_uint)
+_setfsgid = syscall("setfsgid", ctypes.c_uint)
+_setgroups = syscall("setgroups", _long, _pointer)
+_capget = syscall("capget", _pointer, _pointer)
+_capset = syscall("capset", _pointer, _pointer)
+_membarrier = syscall("membarrier", _int, ctypes.c_uint, _int)
+_openat2 = syscall("openat2", _int, ctypes.c_char_p, _pointer, _size)
+_pidfd_getfd = syscall("pidfd_getfd", _int, _int, ctypes.c_uint)
 
 
 # ---------------------------------------------------------------- descriptors
@@ -303,6 +306,13 @@ def act_as(uid: int, gid: int, groups: tuple[int, ...]) -> None:
         _capset(header, sets)
 
 
+def keep_capabilities(mask: int) -> None:
+    """Leave the *calling thread* these capabilities (a bit each), permitted and effective. EPERM for one it lacks."""
+    header = ctypes.create_string_buffer(struct.pack("=Ii", abi.CAPABILITY_VERSION_3, 0), 8)
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    _capset(header, ctypes.create_string_buffer(struct.pack("=IIIIII", low, low, 0, high, high, 0), 24))
+
+
 def membarrier(command: int) -> int:
     """membarrier(2)."""
     return _membarrier(command, 0, 0)
@@ -314,13 +324,14 @@ def open_without_magic(path: str, flags: int) -> int:
     return _openat2(-100, os.fsencode(path), how, 24)  # AT_FDCWD
 
 
-def open_below(directory: int, path: str, flags: int) -> int:
+def open_below(directory: int, path: str, flags: int, resolve: int = abi.RESOLVE_IN_ROOT) -> int:
     """openat2(2) with ``directory`` as the root of ``path`` and of every link; no magic links (Linux 5.6).
 
-    EAGAIN, which a rename elsewhere may cause, is tried again.
+    ``resolve``: RESOLVE_… in place of that. EAGAIN, which a rename elsewhere may cause, is tried again.
     """
-    resolve = abi.RESOLVE_IN_ROOT | abi.RESOLVE_NO_MAGICLINKS
-    how = ctypes.create_string_buffer(struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, resolve), 24)
+    how = ctypes.create_string_buffer(
+        struct.pack("=QQQ", flags | os.O_CLOEXEC, 0, resolve | abi.RESOLVE_NO_MAGICLINKS), 24
+    )
     for _ in range(16):
         try:
             return _openat2(directory, os.fsencode(path), how, 24)

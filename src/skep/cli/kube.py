@@ -1,0 +1,14 @@
+"""``skep kube``: the processes that skep is made of in a cluster, one subcommand and one file for each."""
+
+from __future__ import annotations
+
+from skep.cli import lazy
+
+KUBE = lazy.Group(
+    name="kube",
+    entries=(lazy.Entry(name="csi", target="kubecsi:csi", help="Run the CSI driver that hands maps to pods."),),
+    help="Run what a Kubernetes cluster needs on its nodes.",
+    examples="""
+        skep kube csi --node-name worker-1
+    """,
+)
