@@ -1,173 +1,23 @@
-"""Makes the container image of skep without a container engine: ``scripts/container-image OUT [NAME]``.
-
-OUT is an OCI image layout: a directory, or one tar file if it ends in ``.tar``. The same packages, wheels and checkout
-give the same digest, which is printed. Three layers: Debian with Python, what skep depends on, skep.
-"""
+"""``scripts/container-image OUT [NAME]``: OUT is a directory, or a tar file (``.tar``); prints the digest."""
 
 from __future__ import annotations
 
-import datetime
-import gzip
 import os
-import platform
-import re
 import sys
-import tarfile
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-import skep
-from scripts.container import debian, python
-from scripts.container.tree import Directory, File, Tree, archive, compressed, key
-from skep.image import document, manifest, transfer
-from skep.image.layout import INDEX, Writable
-from skep.image.making import Built
-from skep.image.manifest import Descriptor, Manifest
-from skep.image.reference import Digest, Tag, digest_of
+from scripts.container import image
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 NAME = "localhost/skep:latest"
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-"""Of uname(2), in Go's words."""
-NONROOT = 65532
-"""User and group of the processes that need no right: as in other images without a distribution."""
-CONTAINERD_NAME = "io.containerd.image.name"
-"""Annotation by which ``ctr image import`` names an image."""
-_USERS = f"root:x:0:0:root:/root:/nonexistent\nnobody:x:65534:65534:nobody:/nonexistent:/nonexistent\n\
-nonroot:x:{NONROOT}:{NONROOT}:nonroot:/home/nonroot:/nonexistent\n"
-_GROUPS = f"root:x:0:\nnogroup:x:65534:\nnonroot:x:{NONROOT}:\n"
 
 
 def main(arguments: list[str]) -> None:
     """Makes the image and prints its digest."""
     if not 1 <= len(arguments) <= 2 or arguments[0].startswith("-"):
         raise SystemExit("usage: scripts/container-image OUT[.tar] [NAME:TAG]")
-    out, name = Path(arguments[0]), arguments[1] if len(arguments) > 1 else NAME
-    seconds = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skep/container"
-    digest = write(built(cache, seconds), out, name)
-    print(f"{digest} {name}")
-
-
-def built(cache: Path, seconds: int) -> Built:
-    """The image's bytes. ``seconds``: since 1970, what every file's time is."""
-    version = debian.python_version()
-    packages = debian.fetched(cache, version)
-    wheels = python.dependencies(CHECKOUT, cache, version=version, glibc=_glibc(packages))
-    base: list[Tree] = []
-
-    def debian_tree() -> Tree:
-        if not base:
-            base.append({**debian.tree(packages), **python.entry(version)})
-        return base[0]
-
-    # The first two change rarely and take most of the time; what they were made of and what made them is their key.
-    makers = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
-    made_of = [*makers, str(seconds).encode(), *(one.file.name.encode() for one in packages)]
-    layers = [
-        _kept(cache, made_of, seconds, lambda: {
-            **python.compiled(debian_tree(), debian_tree(), version=version), **_settings(),
-        }),
-        _kept(cache, [*made_of, *(one.name.encode() for one in wheels)], seconds, lambda: python.compiled(
-            {path: node for one in wheels for path, node in python.laid_out(one.read_bytes(), version=version).items()},
-            debian_tree(), version=version,
-        )),
-        compressed(archive(
-            python.compiled(python.laid_out(python.own(CHECKOUT), version=version), debian_tree(), version=version),
-            seconds=seconds,
-        )),
-    ]  # fmt: skip
-    return _image(layers, seconds)
-
-
-def write(image: Built, out: Path, name: str) -> Digest:
-    """The image as a layout at ``out``, under a name with a tag; answers its digest."""
-    tag = Tag(name.rpartition(":")[2])
-    with tempfile.TemporaryDirectory(prefix="skep-layout-") as scratch:
-        place = Path(scratch) / "layout" if out.suffix == ".tar" else out
-        digest = transfer.push(image, Writable(place), tag)
-        index = document.read((place / INDEX).read_bytes(), manifest.MOST_BYTES)
-        for entry in index["manifests"]:
-            entry["annotations"][CONTAINERD_NAME] = name
-        (place / INDEX).write_bytes(document.write(index))
-        if out.suffix == ".tar":
-            with tarfile.open(out, "w", format=tarfile.USTAR_FORMAT) as whole:
-                for path in sorted(one for one in place.rglob("*") if one.is_file()):
-                    whole.add(path, str(path.relative_to(place)), filter=_nobodys)
-    return digest
-
-
-def _image(layers: list[bytes], seconds: int) -> Built:
-    """The image of layers, each a gzip file."""
-    packed = [_described(manifest.OCI_LAYER_GZIP, layer) for layer in layers]
-    machine = platform.machine()
-    config = _described(manifest.OCI_CONFIG, document.write({
-        "architecture": ARCHITECTURES.get(machine, machine),
-        "os": "linux",
-        "created": datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "config": {
-            "User": f"{NONROOT}:{NONROOT}",
-            "Env": ["PATH=/usr/bin", "LANG=C.UTF-8"],
-            "Entrypoint": ["/usr/bin/skep"],
-            "WorkingDir": "/",
-            "Labels": {
-                "org.opencontainers.image.title": "skep",
-                "org.opencontainers.image.description": "An eBPF manager: daemon, node agent, CSI driver and operator",
-                "org.opencontainers.image.version": skep.__version__,
-                "org.opencontainers.image.licenses": "Apache-2.0",
-            },
-        },
-        "rootfs": {"type": "layers", "diff_ids": [digest_of(gzip.decompress(layer)) for layer in layers]},
-    }))  # fmt: skip
-    whole = Manifest(
-        media_type=manifest.OCI_MANIFEST, config=config[0], layers=tuple(descriptor for descriptor, _ in packed)
-    )
-    return Built(blobs=(*packed, config), manifests=(_described(manifest.OCI_MANIFEST, manifest.pack(whole)),))
-
-
-def _settings() -> Tree:
-    """Users, and directories that processes expect."""
-    empty = ("dev", "etc/skep", "proc", "run", "sys", "var/cache/skep", "var/lib/skep")
-    return {
-        "etc/passwd": File(data=_USERS.encode()),
-        "etc/group": File(data=_GROUPS.encode()),
-        "etc/nsswitch.conf": File(data=b"passwd: files\ngroup: files\nhosts: files dns\n"),
-        "tmp": Directory(mode=0o1777),
-        "root": Directory(mode=0o700),
-        "home/nonroot": Directory(mode=0o700, owner=NONROOT),
-        **{path: Directory() for path in empty},
-    }
-
-
-def _kept(cache: Path, made_of: list[bytes], seconds: int, make: Callable[[], Tree]) -> bytes:
-    """A layer out of the cache, or made and put there."""
-    place = cache / "layers" / f"{key(made_of)}.tar.gz"
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        fresh = place.with_suffix(f".{os.getpid()}")
-        fresh.write_bytes(compressed(archive(make(), seconds=seconds)))
-        fresh.replace(place)
-    return place.read_bytes()
-
-
-def _glibc(packages: tuple[debian.Package, ...]) -> int:
-    """The minor version of the image's libc: 36 of 2.36."""
-    (libc,) = (one.file.name for one in packages if one.name == "libc6")
-    found = re.match(r"libc6_2\.(\d+)", libc)
-    assert found is not None, libc
-    return int(found[1])
-
-
-def _described(media_type: str, data: bytes) -> tuple[Descriptor, bytes]:
-    return Descriptor(media_type=media_type, digest=digest_of(data), size=len(data)), data
-
-
-def _nobodys(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    entry.uid = entry.gid = entry.mtime = 0
-    entry.uname = entry.gname = ""
-    entry.mode = 0o644
-    return entry
+    name = arguments[1] if len(arguments) > 1 else NAME
+    built = image.built(image.cache(), int(os.environ.get("SOURCE_DATE_EPOCH", "0")))
+    print(f"{image.write(built, Path(arguments[0]), name)} {name}")
 
 
 if __name__ == "__main__":

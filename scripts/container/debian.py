@@ -71,8 +71,8 @@ def fetched(cache: Path, version: str) -> tuple[Package, ...]:
     nothing = cache / "status"
     nothing.touch()
     roots = (
-        f"python{version}-minimal", f"libpython{version}-stdlib", "libbpf1", "libelf1", "libsqlite3-0",
-        "ca-certificates", "base-files",
+        f"python{version}-minimal", f"libpython{version}-stdlib", "libbpf1", "libelf1", "libsqlite3-0", "libstdc++6",
+        "ca-certificates", "base-files",  # gRPC wants libstdc++
     )  # fmt: skip
     words = (
         "apt-get", "-q", "-o", f"Dir::State::status={nothing}", "-o", f"Dir::Cache::archives={archives}",

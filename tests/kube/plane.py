@@ -26,7 +26,7 @@ SERVICES = "10.96.0.0/16"
 CONTROLLERS = (
     "garbage-collector-controller", "namespace-controller", "serviceaccount-controller", "daemonset-controller",
     "deployment-controller", "replicaset-controller", "root-ca-certificate-publisher-controller",
-    "clusterrole-aggregation-controller",
+    "clusterrole-aggregation-controller", "node-lifecycle-controller",
 )  # fmt: skip
 
 
@@ -48,12 +48,19 @@ def until(what: str, look: Callable[[], T], seconds: float = 30, *, every: float
 
 
 class ControlPlane:
-    """All of it, from ``start`` to ``close``; ``with`` does both. ``directory`` holds keys, logs and data."""
+    """All of it, from ``start`` to ``close``; ``with`` does both. ``directory`` holds keys, logs and data.
 
-    def __init__(self, directory: Path, *, address: str = "127.0.0.1", scheduler: bool = False) -> None:
+    ``enter``: words before each command, with which it runs in a network namespace; 10.96.0.1 is an address there, so
+    that the API server is where pods look for it.
+    """
+
+    def __init__(
+        self, directory: Path, *, address: str = "127.0.0.1", scheduler: bool = False, enter: tuple[str, ...] = ()
+    ) -> None:
         self.directory = directory
         self.address = address
-        self.port = free_port()
+        self.enter = enter
+        self.port = 443 if enter else free_port()
         self.kubeconfig = directory / "admin.kubeconfig"
         self._programs = part("kubernetes").parent / "kubernetes.d"
         self._etcd_port = free_port()
@@ -79,20 +86,15 @@ class ControlPlane:
 
     def start(self) -> None:
         """Start everything and wait for it."""
-        authority = Authority(self.directory)
+        authority = self.authority = Authority(self.directory)
         authority.server(
             "server",
             addresses=dict.fromkeys(("127.0.0.1", self.address, "10.96.0.1")),
             names=("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"),
         )
-        authority.client("admin", "admin", "system:masters")
-        authority.client("controllers", "system:kube-controller-manager")
-        authority.client("scheduler", "system:kube-scheduler")
-        for name in ("admin", "controllers", "scheduler"):
-            self._kubeconfig(
-                name, {"client-certificate": self._file(f"{name}.crt"), "client-key": self._file(f"{name}.key")}
-            )
-        self.authority = authority
+        self.kubeconfig_of("admin", "admin", "system:masters")
+        self.kubeconfig_of("controllers", "system:kube-controller-manager")
+        self.kubeconfig_of("scheduler", "system:kube-scheduler")
         self._start_etcd()
         self.start_apiserver()
         self._running.callback(self.stop_apiserver)
@@ -111,7 +113,8 @@ class ControlPlane:
 
     def kubectl(self, *words: str, input: str | None = None, kubeconfig: Path | None = None, check: bool = True) -> str:
         """Run kubectl as the administrator, or as somebody else; what it printed. CalledProcessError with stderr."""
-        command = [str(self._programs / "kubectl"), "--kubeconfig", str(kubeconfig or self.kubeconfig), *words]
+        program = [*self.enter, str(self._programs / "kubectl")]
+        command = [*program, "--kubeconfig", str(kubeconfig or self.kubeconfig), *words]
         done = subprocess.run(command, input=input, capture_output=True, text=True, check=False, timeout=120)
         if check and done.returncode:
             raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
@@ -146,9 +149,11 @@ class ControlPlane:
         """Start the API server and wait until it is ready."""
         self._api = Server(
             self.directory / "kube-apiserver.log",
+            *self.enter,
             self._programs / "kube-apiserver",
             "--etcd-servers", f"http://127.0.0.1:{self._etcd_port}",
-            "--bind-address", self.address, "--advertise-address", self.address, "--secure-port", str(self.port),
+            "--bind-address", "0.0.0.0" if self.enter else self.address,
+            "--advertise-address", self.address, "--secure-port", str(self.port),
             # It does not want to publish a loopback address for its service.
             "--endpoint-reconciler-type", "none",
             "--tls-cert-file", self._file("server.crt"), "--tls-private-key-file", self._file("server.key"),
@@ -184,7 +189,8 @@ class ControlPlane:
             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}",
             "--unsafe-no-fsync",
         )  # fmt: skip
-        etcd.wait_until_it_listens(self._etcd_port)
+        if not self.enter:  # elsewhere the API server waits for it
+            etcd.wait_until_it_listens(self._etcd_port)
 
     def _start_controllers(self) -> None:
         self._server(
@@ -209,15 +215,25 @@ class ControlPlane:
         )  # fmt: skip
 
     def _server(self, name: str, *words: str) -> Server:
-        made = Server(self.directory / f"{name}.log", self._programs / name, *words)
+        made = Server(self.directory / f"{name}.log", *self.enter, self._programs / name, *words)
         self._running.callback(made.close)
         return made
 
     def _ready(self, path: str) -> bool:
+        if self.enter:
+            return self.kubectl("get", "--raw", path) == "ok"
         context = ssl.create_default_context(cafile=self._file("ca.crt"))
         context.load_cert_chain(self._file("admin.crt"), self._file("admin.key"))
         with urllib.request.urlopen(self.url + path, context=context, timeout=5) as response:
             return bool(response.read() == b"ok")
+
+    def kubeconfig_of(self, name: str, user: str, *groups: str) -> Path:
+        """A file with which to be a user in some groups, by certificate."""
+        self.authority.client(name, user, *groups)
+        self._kubeconfig(
+            name, {"client-certificate": self._file(f"{name}.crt"), "client-key": self._file(f"{name}.key")}
+        )
+        return self.directory / f"{name}.kubeconfig"
 
     def _kubeconfig(self, name: str, user: dict[str, str]) -> None:
         written = {
