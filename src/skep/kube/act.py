@@ -66,6 +66,8 @@ class Plan:
 
     key: str
     actions: tuple[reconcile.Action, ...]
+    anew: tuple[reconcile.Action, ...] = ()
+    """What to do instead when a program cannot take over the maps of the one before it; () if that is not wanted."""
 
 
 class Result(enum.StrEnum):
@@ -141,7 +143,10 @@ def decide(
         map_owner=owner,
         programs=programs,
     )
-    return Plan(key=application.key, actions=reconcile.actions(wanted, seen.programs, seen.links))
+    anew: tuple[reconcile.Action, ...] = ()
+    if application.map_policy is resources.MapPolicy.RECREATE:
+        anew = reconcile.actions(wanted, seen.programs, seen.links, anew="its maps are made anew")
+    return Plan(key=application.key, actions=reconcile.actions(wanted, seen.programs, seen.links), anew=anew)
 
 
 def removal(key: str, seen: Seen) -> Plan:
@@ -174,9 +179,22 @@ def run(
     skipped. ``around`` is entered for each operation, with words that say what it is about.
     """
     running = _Run(door, plan.key, wait, around)
-    for action in plan.actions:
-        running.step(action)
+    differ = running.all(plan.actions, until_maps_differ=bool(plan.anew))
+    if differ is not None:
+        done = running.begin_anew(differ)
+        running.all(tuple(each for each in plan.anew if each not in done))
     return tuple(running.rows)
+
+
+def _kept(error: errors.MapsDiffer) -> errors.MapsDiffer:
+    """What an application can do about maps that differ."""
+    return errors.MapsDiffer(
+        error.what,
+        why=error.why,
+        do="make the maps equal, or write mapPolicy: Recreate, and they begin anew",
+        errno=error.errno,
+        log=error.log,
+    )
 
 
 @dataclass(slots=True)
@@ -189,9 +207,33 @@ class _Run:
     around: Callable[[str], AbstractContextManager[None]]
     rows: list[Row] = field(default_factory=list)
     ids: dict[str, model.ProgramId] = field(default_factory=dict)
+    replaced: dict[model.ProgramId, model.ProgramId] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
+    told: tuple[str, ...] = ()
+    """Warnings for the next row."""
 
-    def step(self, action: reconcile.Action) -> None:
+    def all(
+        self, actions: tuple[reconcile.Action, ...], *, until_maps_differ: bool = False
+    ) -> errors.MapsDiffer | None:
+        """One action after the other; the error at which they end if they shall end at such a one."""
+        for action in actions:
+            try:
+                self._step(action)
+            except errors.MapsDiffer as error:
+                if until_maps_differ:
+                    return error
+                self._failed(action, _kept(error))
+            except errors.SkepError as error:
+                self._failed(action, error)
+        return None
+
+    def begin_anew(self, error: errors.MapsDiffer) -> tuple[reconcile.Action, ...]:
+        """Other actions come for those that were done, but for what was removed already, which is the answer."""
+        self.rows = [row for row in self.rows if row.result is Result.REMOVED]
+        self.told = (f"{error.what}: {error.why}",)
+        return tuple(row.action for row in self.rows)
+
+    def _step(self, action: reconcile.Action) -> None:
         """Do one action, unless one before it forbids it."""
         if action.program in self.broken and action.noun == "program" and action.operation is None:
             self._row(action, Result.FAILED)
@@ -202,20 +244,22 @@ class _Run:
         if self.broken and isinstance(action.operation, model.Unload):
             self._row(action, Result.SKIPPED, id=action.id, detail="what should come for it is not loaded")
             return
-        try:
-            done = self._do(action)
-        except errors.SkepError as error:
-            self.broken |= set(action.names)
-            self._row(action, Result.FAILED, detail=error.what, error=error)
-            return
+        done = self._do(action)
         for program in done.programs if done else ():
             self.ids[program.record.name] = program.record.id
+            if isinstance(action.operation, model.ReplaceProgram):
+                self.replaced[action.operation.program] = program.record.id
         self._row(
             action,
             Result(action.verb),
             id=_id(action, done, self.ids),
-            warnings=done.warnings if done else (),
+            warnings=self.told + (done.warnings if done else ()),
         )
+        self.told = ()
+
+    def _failed(self, action: reconcile.Action, error: errors.SkepError) -> None:
+        self.broken |= set(action.names)
+        self._row(action, Result.FAILED, detail=error.what, error=error)
 
     def _do(self, action: reconcile.Action) -> model.Done | None:
         match action.operation:
@@ -224,6 +268,8 @@ class _Run:
             case model.Attach() as attach:
                 program = self.ids.get(action.program, attach.program)
                 op: model.Operation = dataclasses.replace(attach, program=program)
+            case model.Unload() as unload:
+                op = dataclasses.replace(unload, program=self.replaced.get(unload.program, unload.program))
             case other:
                 op = other
         with self.around(f"{self.key}: {action.noun} {action.program}"):

@@ -81,9 +81,10 @@ def place(hook: hooks.Hook[Any], attachment: object) -> str:  # Any: see hooks.H
 
 
 def actions(
-    wanted: Wanted | None, programs: tuple[model.Program, ...], links: tuple[model.Link, ...]
+    wanted: Wanted | None, programs: tuple[model.Program, ...], links: tuple[model.Link, ...], *, anew: str = ""
 ) -> tuple[Action, ...]:
     """What to do, in order: programs come, what is not wanted goes, then links come. ``wanted`` None: all goes.
+    ``anew``: why all programs come anew, with maps of their own, for those that are there.
 
     So whoever stops at a load that is refused has lost nothing. ``programs`` and ``links`` are those of the application
     only. A program that is no longer in the kernel (after a reboot) and a link that no longer runs are made anew; the
@@ -98,11 +99,11 @@ def actions(
         if each is None and wanted is not None:
             each = next((one for one in wanted.programs if _matches(one, program)), None)
         alive = program.status.kernel is not None
-        if each is not None and alive and each.spec.name not in kept:
+        if each is not None and alive and each.spec.name not in kept and not anew:
             kept[each.spec.name] = program
             continue
         if alive:
-            gone.append(_unload(program, ""))
+            gone.append(_unload(program, anew))
         else:
             dead.append(_unload(program, program.status.stale or "not in the kernel"))
     by_program: dict[int, list[model.Link]] = {}
