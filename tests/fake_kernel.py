@@ -435,7 +435,7 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
             wanted = definitions[one.name]
             if one.reuse is not None and (found := self.map(one.reuse)) is not None:
                 if difference := wanted.difference(found):
-                    raise errors.Conflict(f"map {one.name!r} cannot be reused", why="; ".join(difference))
+                    raise errors.MapsDiffer(f"map {one.name!r} cannot be reused", why="; ".join(difference))
             elif one.reuse is not None and not one.reuse_if_present:
                 raise errors.NotFound(f"no map at {one.reuse}")
         self._check_free([one.pin for one in load.programs])

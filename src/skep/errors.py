@@ -9,6 +9,7 @@
     |- NotFound                no such program, link, interface, function, file; carries near misses
     |- AlreadyExists           the same thing is there already
     |- Conflict                right request, wrong moment or state (kind mismatch, in use, foreign program)
+    |  `- MapsDiffer           code cannot take over maps that are not what it says they are
     |- Denied                  the caller may not do this (policy, file permissions)
     |  `- Untrusted            nobody whom the trust policy names has signed the image
     |- Unsupported             this kernel or build cannot; names the feature, errno and first release
@@ -78,6 +79,10 @@ class AlreadyExists(SkepError):
 
 class Conflict(SkepError):
     """The request is well formed but does not fit the present state."""
+
+
+class MapsDiffer(Conflict):
+    """An object says something else of a map than the map is that it should share or take over."""
 
 
 class Denied(SkepError):

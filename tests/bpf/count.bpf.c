@@ -3,9 +3,13 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#ifndef ENTRIES
+#define ENTRIES 1
+#endif
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, ENTRIES);
 	__type(key, __u32);
 	__type(value, __u64);
 } packets SEC(".maps");

@@ -136,6 +136,53 @@ def test_changed_global_data_replaces_the_code_under_the_link(host: Host) -> Non
     assert host.rows("apply") == [("program", "unchanged"), ("link", "unchanged")]
 
 
+def test_maps_of_another_size_are_refused_unless_they_may_begin_anew(host: Host) -> None:
+    host.write(NEAR | {"priority": 50})
+    host.rows("apply")
+    host.send(3)
+    (before,) = host.chain()
+    larger: dict[str, Any] = {"byteCode": {"path": str(bpf_build.build("count", "ENTRIES=4"))}}
+    host.write(NEAR | {"priority": 50}, **larger)
+    refused = host.run("apply")
+    assert refused.returncode != 0
+    assert "map 'packets' cannot be shared" in refused.stderr and "max entries 4" in refused.stderr
+    assert "mapPolicy: Recreate" in refused.stderr
+    assert host.chain()[0]["link_id"] == before["link_id"], "the old program goes on"
+    host.write(NEAR | {"priority": 50}, **larger, mapPolicy="Recreate")
+    done = host.run("apply")
+    assert done.returncode == 0 and "map 'packets' cannot be shared" in done.stderr
+    host.send(4)
+    (after,) = host.chain()
+    assert (after["priority"], after["counts"]["runs"]) == (50, 4)
+    assert len(host.loaded()) == 1
+    assert host.rows("apply") == [("program", "unchanged"), ("link", "unchanged")]
+
+
+def test_all_begin_anew_when_the_second_of_two_cannot_keep_its_maps(host: Host) -> None:
+    programs = [{"name": name, "type": "XDP", "xdp": {"links": [NEAR]}} for name in ("first", "second")]
+    wanted: dict[str, Any] = {"programs": programs, "mapPolicy": "Recreate"}
+    host.write(byteCode={"path": str(bpf_build.build("separate"))}, **wanted)
+    host.rows("apply")
+    host.write(byteCode={"path": str(bpf_build.build("separate", "ENTRIES=4"))}, **wanted)
+    assert host.rows("apply") == [
+        ("program", "created"), ("program", "created"), ("program", "removed"), ("program", "removed"),
+        ("link", "created"), ("link", "created"),
+    ]  # fmt: skip
+    assert len(host.loaded()) == 2
+    assert len(host.chain()) == 2
+    assert {result for _, result in host.rows("apply")} == {"unchanged"}
+
+
+def test_maps_that_fit_are_kept_though_they_might_begin_anew(host: Host) -> None:
+    host.write(NEAR, mapPolicy="Recreate")
+    host.rows("apply")
+    host.send(3)
+    (before,) = host.chain()
+    host.write(NEAR, mapPolicy="Recreate", globalData={"verdict": [1, 0, 0, 0]})
+    assert host.rows("apply") == [("program", "changed"), ("link", "unchanged")]
+    assert host.chain()[0]["link_id"] == before["link_id"]
+
+
 def test_selectors_follow_the_daemons_interfaces(host: Host) -> None:
     host.write({"interfaceSelector": {"interfacesDiscoveryConfig": {"interfaceAutoDiscovery": True}}})
     assert host.rows("apply") == [("program", "created"), ("link", "created"), ("link", "created")]

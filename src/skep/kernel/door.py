@@ -180,7 +180,7 @@ class Kernel(Protocol):
         """mkdir -p below the pins, mode 0755, or 0700 for a ``closed`` one; repeatable."""
 
     def load_object(self, load: steps.ObjectLoad) -> dict[model.ProgramPin, steps.LoadedProgram]:
-        """Open, patch, relocate, load and pin. BadObject, Rejected (whole log), Conflict (a reused map differs,
+        """Open, patch, relocate, load and pin. BadObject, Rejected (whole log), MapsDiffer (a reused map,
         with the difference), Exhausted, Unavailable (the worker died on it)."""
 
     def load_linked(

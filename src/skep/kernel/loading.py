@@ -262,7 +262,7 @@ def _differs(name: str, definition: Any, reused: Mapping[str, _Reused], code: in
         max_entries=int(definition["max_entries"]),
         flags=int(definition["flags"]),
     )
-    return errors.Conflict(
+    return errors.MapsDiffer(
         f"map {name!r} cannot be shared",
         why=", ".join(mine.difference(there.kernel, lambda type: kinds.kind(type).name)) or refused.explain(code),
         do=f"the first is the object's, the second that of {there.pin}; make them equal or do not share",

@@ -65,6 +65,8 @@ class Plan:
 
     key: str
     actions: tuple[reconcile.Action, ...]
+    renewal: reconcile.Wanted | None = None
+    """What is made anew when a program cannot take over the maps of the one before it; None: it is refused then."""
 
 
 _REFUSED = "another program of the new version is refused"
@@ -94,6 +96,8 @@ class Row:
     detail: str
     error: errors.SkepError | None = None
     warnings: tuple[str, ...] = ()
+    renewed: bool = False
+    """Whether the application began anew, with new maps, because the old ones could not go on."""
 
 
 def observe(door: Door, owner: str) -> Seen:
@@ -135,11 +139,10 @@ def decide(
     seen: Seen,
     *,
     metadata: Mapping[str, str] | None = None,
-    anew: bool = False,
 ) -> Plan:
     """What to do so that the host runs ``programs`` of an application.
 
-    ``metadata``: of its programs, ``host.metadata`` if None. ``anew``: as in ``reconcile.Wanted``.
+    ``metadata``: of its programs, ``host.metadata`` if None.
     """
     wanted = reconcile.Wanted(
         metadata=host.metadata(application) if metadata is None else metadata,
@@ -149,9 +152,13 @@ def decide(
         global_data=application.global_data,
         map_owner=owner,
         programs=programs,
-        anew=anew,
     )
-    return Plan(key=application.key, actions=reconcile.actions(wanted, seen.programs, seen.links))
+    recreate = application.map_policy is resources.MapPolicy.RECREATE
+    return Plan(
+        key=application.key,
+        actions=reconcile.actions(wanted, seen.programs, seen.links),
+        renewal=replace(wanted, anew=True) if recreate else None,
+    )
 
 
 def removal(key: str, seen: Seen) -> Plan:
@@ -185,11 +192,31 @@ def run(
     skipped. ``whole``: new code is for all programs or for none: when one is refused, those that were replaced before
     it get their old code back, and links are made to the old code. ``around`` is entered for each operation, with words
     that say what it is about.
+
+    That maps differ is found by the kernel's side only, when a program is replaced. Then a plan with a ``renewal``,
+    which is carried out as a whole, is as if it had not begun, and the renewal comes in its place.
     """
-    running = _Run(door, plan.key, wait, whole, around)
-    for number in _order(plan.actions) if whole else range(len(plan.actions)):
+    running = _Run(door, plan.key, wait, whole or plan.renewal is not None, around)
+    for number in _order(plan.actions) if running.whole else range(len(plan.actions)):
         running.step(number, plan.actions[number])
+        differ = running.rows[number].error
+        if plan.renewal is not None and isinstance(differ, errors.MapsDiffer):
+            return _renewed(door, plan, plan.renewal, differ, wait, around)
     return tuple(row for _, row in sorted(running.rows.items()))
+
+
+def _renewed(
+    door: Door,
+    plan: Plan,
+    wanted: reconcile.Wanted,
+    differ: errors.MapsDiffer,
+    wait: float | None,
+    around: Callable[[str], AbstractContextManager[None]],
+) -> tuple[Row, ...]:
+    seen = observe(door, wanted.metadata[reconcile.OWNER])
+    anew = Plan(key=plan.key, actions=reconcile.actions(wanted, seen.programs, seen.links))
+    first, *others = (replace(row, renewed=True) for row in run(door, anew, wait=wait, whole=True, around=around))
+    return (replace(first, warnings=(f"{differ.what}: {differ.why}", *first.warnings)), *others)
 
 
 def _order(actions: tuple[reconcile.Action, ...]) -> list[int]:
@@ -255,7 +282,8 @@ class _Run:
             done = self._run(action, operation)
         except errors.SkepError as error:
             self.broken |= set(action.names)
-            return replace(row, result=Result.FAILED, id=None, detail=error.what, error=error)
+            told = _kept(error) if isinstance(error, errors.MapsDiffer) else error
+            return replace(row, result=Result.FAILED, id=None, detail=told.what, error=told)
         if isinstance(operation, (model.Load, model.ReplaceProgram)):
             self.fresh[number] = action
         return replace(row, id=_id(action, done, self.ids), warnings=done.warnings)
@@ -281,6 +309,17 @@ class _Run:
             except errors.SkepError as error:
                 row = replace(row, result=Result.FAILED, detail=_STUCK, error=error)
             self.rows[number] = row
+
+
+def _kept(error: errors.MapsDiffer) -> errors.MapsDiffer:
+    """What an application can do about maps that differ."""
+    return errors.MapsDiffer(
+        error.what,
+        why=error.why,
+        do="make the maps equal, or write mapPolicy: Recreate, and they begin anew",
+        errno=error.errno,
+        log=error.log,
+    )
 
 
 def _id(action: reconcile.Action, done: model.Done | None, ids: dict[str, model.ProgramId]) -> int | None:

@@ -124,7 +124,7 @@ def actions(
             kept[each.spec.name] = program
             continue
         if alive:
-            gone.append(_unload(program, ""))
+            gone.append(_unload(program, "its maps are made anew" if wanted is not None and wanted.anew else ""))
         else:
             dead.append(_unload(program, program.status.stale or "not in the kernel"))
     by_program: dict[int, list[model.Link]] = {}

@@ -23,7 +23,7 @@ _MOVE: Final = "load the new object beside it, then 'skep link update LINK --to-
 
 def plan(operation: model.ReplaceProgram, world: World, fresh: Fresh) -> steps.Plan:
     """Replace ``operation.program``. What ``load.plan`` raises; Conflict also for another program type, and, when it is
-    applied, for a map that differs (with the difference)."""
+    applied, MapsDiffer (with the difference)."""
     record = find.live_program(world, fresh, operation.program)
     opened = objects.read(operation.object)
     hook = hooks.by_name(record.hook)

@@ -20,6 +20,7 @@ CODES: dict[type[errors.SkepError], str] = {
     errors.NotFound: "NOT_FOUND",
     errors.AlreadyExists: "ALREADY_EXISTS",
     errors.Conflict: "FAILED_PRECONDITION",
+    errors.MapsDiffer: "FAILED_PRECONDITION",
     errors.Denied: "PERMISSION_DENIED",
     errors.Untrusted: "PERMISSION_DENIED",
     errors.Unsupported: "UNIMPLEMENTED",

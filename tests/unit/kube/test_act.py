@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,18 +138,22 @@ def test_what_goes_stays_until_the_new_version_is_there(door: Door) -> None:
     assert set(objects(door)) == {"first", "second"}
 
 
-def test_anew_loads_before_it_unloads(door: Door) -> None:
-    wanted = application("first", links=("eth0",))
-    act.run(door, plan(door, wanted, OLD))
-    (before,) = act.observe(door, wanted.key).programs
+def test_maps_that_differ_are_made_anew_if_the_application_says_so(door: Door) -> None:
+    kept = application("first", links=("eth0",))
+    act.run(door, plan(door, kept, OLD))
+    (before,) = act.observe(door, kept.key).programs
+    other = hosts.kinds("VALUE=__u32")
+    (refused, *_) = act.run(door, plan(door, kept, other))
+    assert isinstance(refused.error, errors.MapsDiffer) and "mapPolicy: Recreate" in refused.error.do
+    anew = dataclasses.replace(kept, map_policy=resources.MapPolicy.RECREATE)
     door.done.clear()
-    act.run(door, plan(door, wanted, hosts.kinds("VALUE=__u32"), anew=True))
-    assert door.done == ["Load first", "Unload", "Attach"]
-    (after,) = act.observe(door, wanted.key).programs
+    rows = act.run(door, plan(door, anew, other))
+    assert door.done == ["ReplaceProgram first", "Load first", "Unload", "Attach"] and all(row.renewed for row in rows)
+    (after,) = act.observe(door, kept.key).programs
     assert after.record.set != before.record.set
     door.refuse = (model.Load, "first")
-    act.run(door, plan(door, wanted, OLD, anew=True))
-    assert act.observe(door, wanted.key).programs == (after,), "a refused load has cost nothing"
+    act.run(door, plan(door, anew, OLD))
+    assert act.observe(door, kept.key).programs == (after,), "a refused load has cost nothing"
 
 
 def test_a_program_is_not_replaced_by_an_object_that_nobody_has(door: Door) -> None:

@@ -79,6 +79,20 @@ def test_nothing_is_done_twice() -> None:
     assert [each.id for each in found] == [1, 7]
 
 
+def test_anew_is_beside_the_old_which_goes_when_the_new_is_there() -> None:
+    count = seen(1, COUNT)
+    links = (linked(7, count, at("eth0")),)
+    whole = dataclasses.replace(wanted(program(COUNT, at("eth0"))), anew=True)
+    found = reconcile.actions(whole, (count,), links)
+    assert told(found) == [
+        "created program count",
+        "removed program count its maps are made anew",
+        "created link count eth0 priority 50",
+    ]
+    load = found[0].operation
+    assert isinstance(load, model.Load) and load.map_owner is None
+
+
 def test_order_and_verdicts_change_under_the_link() -> None:
     count = seen(1, COUNT)
     links = (linked(7, count, at("eth0")), linked(8, count, at("eth1")))
