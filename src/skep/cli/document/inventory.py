@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from skep import model
-from skep.cli import kind, when
+from skep.cli import when
+from skep.model import kind
 
 
 def full(found: model.Inventory) -> dict[str, object]:

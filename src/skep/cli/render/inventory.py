@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from skep import model
-from skep.cli import kind, output, table, when
+from skep.cli import output, table, when
 from skep.cli.document import inventory as document
 from skep.cli.render import image
+from skep.model import kind
 
 _DIRECTORY = 5
 """Parts of the path of a directory in the file system that is mounted at /sys/fs/bpf, with the empty first one."""
