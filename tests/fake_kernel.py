@@ -80,6 +80,8 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
         self.objects: dict[str, bytes] = {}
         self.sockets: dict[tuple[model.Descriptor | model.LocalAddress, str | None], model.Socket] = {}
         self.refuse_linked: Callable[[linked.Linked], str] = lambda one: ""
+        self.held: dict[model.ObjectRef, tuple[int, ...]] = {}
+        self.holders: list[model.Process] = []
         self.calls: list[str] = []
         self._failures: dict[str, list[errors.SkepError | None]] = {}
         self._start()
@@ -398,6 +400,24 @@ class FakeKernel(fake_elements.Elements, fake_runs.Runs):
 
     def registrations(self) -> tuple[model.Registration, ...]:
         return ()
+
+    def survey(self) -> model.Survey:
+        kinds = {"program": model.ObjectKind.PROGRAM, "map": model.ObjectKind.MAP, "link": model.ObjectKind.LINK}
+        pins: dict[model.ObjectRef, tuple[str, ...]] = {}
+        for path, (kind, id) in sorted(self._pins.items()):
+            if kind in kinds:
+                pins[kinds[kind], id] = (*pins.get((kinds[kind], id), ()), path)
+        return model.Survey(
+            programs=self.programs(),
+            links=self.links(),
+            maps=self.maps(),
+            pins=pins,
+            held=self.held,
+            processes={one.pid: one for one in self.holders},
+        )
+
+    def fingerprint(self) -> str:
+        return repr((sorted(self._programs), sorted(self._links), sorted(self._maps)))
 
     def unregister(self, map: model.MapId) -> None:
         self._may_fail("unregister")

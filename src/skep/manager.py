@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from skep import apply, errors, model, paths, plan, policy, steps, store
 from skep.contents import Contents
 from skep.image import around
-from skep.inventory import chains, doctor, history, leftover, links, maps, programs, resolve, seen, stale, world
+from skep.inventory import chains, doctor, history, leftover, links, maps, programs, resolve, seen, stale, whole, world
 from skep.kernel import door
 from skep.plan import describe, join
 from skep.runs import Runs
@@ -211,6 +211,10 @@ class Manager:
     def wait_events(self, after: int, timeout: float) -> tuple[model.Event, ...]:
         """Like ``events``, but waits up to ``timeout`` seconds for the first one."""
         return self._history.wait(after, timeout)
+
+    def inventory(self, unless: str = "") -> model.Inventory | None:
+        """Everything in the kernel with its owners; None while its fingerprint is still ``unless``."""
+        return whole.look(self._kernel, self._store, self._pins, self._clock, unless)
 
     def doctor(self) -> tuple[model.Finding, ...]:
         """What differs between kernel, pins and store."""

@@ -377,3 +377,22 @@ def test_a_shared_map_gets_two_pins_and_is_found_again(place: Place) -> None:
     first, second = load(1, None), load(2, shared)
     assert shared in first.member.maps
     assert shared in second.member.maps
+
+
+# ---------------------------------------------------------------- everything at once
+
+
+def test_a_survey_has_what_is_loaded_with_its_pins_and_the_fingerprint_follows(place: Place) -> None:
+    before = place.kernel.fingerprint()
+    wanted = place.wanted(1, "first")
+    place.kernel.make_directory(place.pins.set(model.SetKey(1)))
+    place.kernel.make_directory(place.pins.private(model.SetKey(1)))
+    (loaded,) = place.kernel.load_object(wanted).values()
+    id = loaded.kernel.id
+    assert place.kernel.fingerprint() != before
+    survey = place.kernel.survey()
+    (seen,) = [one for one in survey.programs if one.id == id]
+    assert (seen.name, seen.tag) == (loaded.kernel.name, loaded.kernel.tag)
+    assert survey.pins[model.ObjectKind.PROGRAM, id] == (wanted.programs[0].pin,)
+    assert (model.ObjectKind.PROGRAM, id) not in survey.held
+    assert set(seen.map_ids) <= {one.id for one in survey.maps}

@@ -22,7 +22,8 @@ SAMPLES = CHECKOUT / "deploy/samples"
 WRONG = CHECKOUT / "tests/assets/wrong"
 UPSTREAM = CHECKOUT / "tests/assets/upstream"
 NAMES = sorted(path.name for path in SAMPLES.glob("*.yaml"))
-STATES = [name for name in NAMES if "state" in name]
+STATES = [name for name in NAMES if "state" in name or "inventory" in name]
+"""Kinds that have only a status."""
 NAMESPACE = "web"
 """Where the namespaced samples are."""
 

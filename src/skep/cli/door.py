@@ -105,6 +105,9 @@ class Skep(Protocol):
     def images(self) -> Images:
         """What concerns images."""
 
+    def inventory(self, unless: str = "") -> model.Inventory | None:
+        """Everything in the kernel with its owners; None while its fingerprint is still ``unless``."""
+
     def doctor(self) -> tuple[model.Finding, ...]:
         """What differs between kernel, pins and store."""
 
@@ -205,6 +208,10 @@ class Direct:
     def images(self) -> Images:
         """See ``Skep``."""
         return DirectImages(self._manager.images, self._caller)
+
+    def inventory(self, unless: str = "") -> model.Inventory | None:
+        """See ``Skep``."""
+        return self._manager.inventory(unless)
 
     def doctor(self) -> tuple[model.Finding, ...]:
         """See ``Skep``."""

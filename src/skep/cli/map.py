@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import click
 
 from skep import model
-from skep.cli import kind, lazy, option, output, session, table
+from skep.cli import lazy, option, output, session, table
 from skep.cli.document import kernel as document
+from skep.model import kind
 
 MAP = lazy.Group(
     name="map",

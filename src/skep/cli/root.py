@@ -20,6 +20,7 @@ ENTRIES = (
     lazy.Entry(name="diff", target="apply:diff", help="Show what apply would change."),
     lazy.Entry(name="delete", target="apply:delete", help="Remove what was applied."),
     lazy.Entry(name="export", target="export:export", help="Write what runs here as application files."),
+    lazy.Entry(name="inventory", target="inventory:inventory", help="Show all that is in the kernel, and whose it is."),
     lazy.Entry(name="events", target="events:EVENTS", help="Show the history of operations, or follow it."),
     lazy.Entry(name="doctor", target="doctor:DOCTOR", help="Report where kernel, pins and store differ."),
     lazy.Entry(name="adopt", target="doctor:ADOPT", help="Manage a pinned program again that the store has lost."),

@@ -111,4 +111,21 @@ def _foreign(
     ours = {one.program_id for one in records.chains.values() if one.boot_id == boot.boot_id}
     ours.update(one.id for one in records.programs.values() if one.boot_id == boot.boot_id)
     found = {id: kernel.program_by_id(id) for id in here if id not in ours}
-    return {id: program.name for id, program in found.items() if program is not None}
+    names = {id: program.name for id, program in found.items() if program is not None}
+    if not names.keys() & set(world.xdp_on):
+        return names
+    # On the XDP hook a stranger is in the way, and whoever asks must be told whom to ask.
+    survey = kernel.survey()
+    return {id: f"{name}{_holder(id, survey)}" for id, name in names.items()}
+
+
+def _holder(id: model.ProgramId, survey: model.Survey) -> str:
+    """The processes, or else the pins, that keep somebody else's program, to be told after its name."""
+    held = [(model.ObjectKind.PROGRAM, int(id))]
+    held += [(model.ObjectKind.LINK, int(link.id)) for link in survey.links if link.program_id == id]
+    processes = [survey.processes[pid] for ref in held for pid in survey.held.get(ref, ()) if pid in survey.processes]
+    if processes:
+        words = [f"{one.comm}[{one.pid}]" + (f" in {one.group.unit}" if one.group.unit else "") for one in processes]
+        return f", held by {', '.join(dict.fromkeys(words))}"
+    pins = [pin for ref in held for pin in survey.pins.get(ref, ())]
+    return f", pinned at {', '.join(pins)}" if pins else ""

@@ -30,8 +30,10 @@ PROG_QUERY: Final = 16  # 4.15
 RAW_TRACEPOINT_OPEN: Final = 17  # 4.17
 BTF_LOAD: Final = 18  # 4.18
 BTF_GET_FD_BY_ID: Final = 19  # 4.18
+TASK_FD_QUERY: Final = 20  # 4.18
 MAP_LOOKUP_AND_DELETE_ELEM: Final = 21  # 4.20
 MAP_LOOKUP_BATCH: Final = 24  # 5.6
+BTF_GET_NEXT_ID: Final = 23  # 5.4
 LINK_CREATE: Final = 28  # 5.7
 LINK_UPDATE: Final = 29  # 5.7
 LINK_GET_FD_BY_ID: Final = 30  # 5.8
@@ -42,6 +44,7 @@ LINK_DETACH: Final = 34  # 5.9
 # ---- enum bpf_prog_type, linux/bpf.h
 PROG_TYPE_KPROBE: Final = 2
 PROG_TYPE_SCHED_CLS: Final = 3
+PROG_TYPE_SCHED_ACT: Final = 4
 PROG_TYPE_TRACEPOINT: Final = 5
 PROG_TYPE_XDP: Final = 6
 PROG_TYPE_PERF_EVENT: Final = 7
@@ -68,8 +71,10 @@ NETKIT_PRIMARY: Final = 54  # 6.7
 NETKIT_PEER: Final = 55
 
 # ---- enum bpf_link_type, linux/bpf.h
+LINK_TYPE_RAW_TRACEPOINT: Final = 1
 LINK_TYPE_TRACING: Final = 2
 LINK_TYPE_CGROUP: Final = 3
+LINK_TYPE_ITER: Final = 4
 LINK_TYPE_NETNS: Final = 5
 LINK_TYPE_XDP: Final = 6
 LINK_TYPE_PERF_EVENT: Final = 7
@@ -145,6 +150,8 @@ ATTR_PROG_ATTACH: Final = struct.Struct("=IIII")  # target_fd, attach_bpf_fd, at
 ATTR_PROG_QUERY: Final = struct.Struct("=IIIIQI4xQQQQ")
 """target, attach_type, query_flags, attach_flags, prog_ids, count (in and out), prog_attach_flags, link_ids,
 link_attach_flags, revision"""
+ATTR_TASK_FD_QUERY: Final = struct.Struct("=IIIIQIIQQ")
+"""pid, fd, flags, buf_len (in and out), buf, prog_id (out), fd_type (out), probe_offset (out), probe_addr (out)"""
 ATTR_TEST_RUN: Final = struct.Struct("=IIIIQQIIIIQQIII4x")
 """prog_fd, retval (out), data_size_in, data_size_out (in and out), data_in, data_out, repeat, duration (out, ns),
 ctx_size_in, ctx_size_out (in and out), ctx_in, ctx_out, flags, cpu, batch_size"""
@@ -183,6 +190,11 @@ BTF_INFO: Final = struct.Struct("=QIIQII")
 """btf, btf_size, id, name, name_len, kernel_btf"""
 LINK_INFO_UPROBE_COUNT_AT: Final = 52
 """struct uprobe_multi.count in bpf_link_info; 6.8"""
+LINK_INFO_UNION_AT: Final = 16
+LINK_INFO_NAME: Final = struct.Struct("=QI")
+"""raw_tracepoint: tp_name, tp_name_len (5.8); iter: target_name, target_name_len (5.10)"""
+LINK_INFO_UPROBE: Final = struct.Struct("=QQQQI")
+"""uprobe_multi: path, offsets, ref_ctr_offsets, cookies, path_size; 6.8"""
 FUNC_INFO: Final = struct.Struct("=II")
 """insn_off, type_id: struct bpf_func_info"""
 

@@ -79,6 +79,13 @@ class Kernel(Protocol):
     def links(self) -> tuple[model.KernelLink, ...]:
         """Every link in the kernel, by ascending id."""
 
+    def survey(self) -> model.Survey:
+        """Every program, link and map with its memory and place, and which processes and pins hold it (CAP_SYS_ADMIN;
+        CAP_SYS_PTRACE for other users' processes). Looks at every descriptor of every process."""
+
+    def fingerprint(self) -> str:
+        """Changes when a program, link or map comes or goes; cheap."""
+
     def registrations(self) -> tuple[model.Registration, ...]:
         """Every struct_ops that is registered without a link, by ascending id of its map."""
 

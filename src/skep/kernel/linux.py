@@ -24,21 +24,21 @@ from skep.kernel import (
     features,
     files,
     filters,
+    linking,
     loading,
     namespaces,
     netns,
     noted,
     observe,
     records,
-    refused,
     registration,
     running,
     settle,
     sockets,
+    survey,
     sys,
     targets,
     tcx,
-    verifier,
     worker_client,
 )
 from skep.kernel.targets import interface as _interface
@@ -137,6 +137,14 @@ class Linux:
             return registration.observed(self._pins, pin)
         with sys.held(fd):
             return observe.link(fd)
+
+    def survey(self) -> model.Survey:
+        """Everything that BPF is in this kernel, and who holds it."""
+        return survey.taken({os.getpid(), self._loader.pid or 0})
+
+    def fingerprint(self) -> str:
+        """Changes when a program, link or map comes or goes."""
+        return survey.fingerprint()
 
     def registrations(self) -> tuple[model.Registration, ...]:
         """struct_ops that are registered without a link."""
@@ -262,28 +270,11 @@ class Linux:
         slots: int,
     ) -> steps.LoadedLinked:
         """Make the counter map and load the first candidate that the verifier accepts."""
-        _counts.create(self._pins, counts, slots)
-        notes: list[str] = []
-        try:
-            for taken, one in enumerate(candidates):
-                last = taken == len(candidates) - 1
-                try:
-                    kernel = loading.load_kept(self._pins, _image(one), one.maps, pin)
-                except errors.Rejected as refusal:
-                    if last:
-                        raise
-                    forms = ",".join(form.value for form in one.forms)
-                    notes.append(f"{forms}: {refused.number(refusal.errno)} {refusal.why}".strip())
-                    continue
-                return steps.LoadedLinked(kernel=kernel, taken=taken, refused=tuple(notes))
-            raise errors.Broken("nothing to link", why="the request has no candidates")
-        except BaseException:
-            self._pins.release(counts)
-            raise
+        return linking.load(self._pins, candidates, pin, counts, slots)
 
     def load_member(self, member: relocated.Member, pin: model.ProgramPin) -> model.KernelProgram:
         """Load one kept program again and pin it."""
-        return loading.load_kept(self._pins, _image(member), member.maps, pin)
+        return linking.load_member(self._pins, member, pin)
 
     def attach(
         self, program: model.ProgramPin, candidates: tuple[request.LinkRequest, ...], pin: model.LinkPin
@@ -372,19 +363,6 @@ class Linux:
 
 
 _counts, _elements, _records = counts, elements, records  # methods have names like these
-
-
-def _image(code: linked.Linked | relocated.Member) -> verifier.Image:
-    return verifier.Image(
-        name=code.name,
-        prog_type=code.prog_type,
-        expected_attach_type=code.expected_attach_type,
-        prog_flags=code.prog_flags,
-        licence=code.licence,
-        insns=code.insns,
-        btf=code.btf,
-        func_info=code.func_info,
-    )
 
 
 def _raise_descriptor_limit() -> None:

@@ -245,6 +245,26 @@ def link(fd: int) -> model.KernelLink:
     return Links().read(fd)
 
 
+def memory(fd: int) -> int:
+    """Bytes that the program or map behind a descriptor is charged for."""
+    return _fdinfo(fd).get("memlock", 0)
+
+
+def each(next_id: int, by_id: int) -> Iterator[int]:
+    """A descriptor of each object of one kind, by ascending id, open until the next one is asked for."""
+    for id_ in ids(next_id):
+        try:
+            fd = sys.fd_by_id(by_id, id_)
+        except OSError as refusal:
+            # Gone since; or a link that has its number and is not attached yet (EAGAIN, bpf_link_by_id in
+            # kernel/bpf/syscall.c): it exists for nobody until it is.
+            if refusal.errno in (errno.ENOENT, errno.EAGAIN):
+                continue
+            raise
+        with sys.held(fd):
+            yield fd
+
+
 def functions(fd: int) -> tuple[FuncInfo, ...]:
     """A program's subprograms: where each begins in the *translated* code and its BTF type, in order."""
     first = _Info(abi.PROG_INFO_SIZE).read(fd)
@@ -281,19 +301,7 @@ def kernel_types() -> bytes:
 def _all(what: str, next_id: int, by_id: int, read: Callable[[int], _Value]) -> tuple[_Value, ...]:
     found: list[_Value] = []
     try:
-        for id_ in ids(next_id):
-            try:
-                fd = sys.fd_by_id(by_id, id_)
-            except OSError as refusal:
-                # Gone since; or a link that has its number and is not attached yet (EAGAIN, bpf_link_by_id in
-                # kernel/bpf/syscall.c): it exists for nobody until it is.
-                if refusal.errno in (errno.ENOENT, errno.EAGAIN):
-                    continue
-                raise
-            try:
-                found.append(read(fd))
-            finally:
-                os.close(fd)
+        found.extend(map(read, each(next_id, by_id)))
     except OSError as refusal:
         raise refused.listing(what, refusal) from refusal
     return tuple(found)

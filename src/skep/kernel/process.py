@@ -1,10 +1,15 @@
-"""Processes that links are for: the kernel keeps such a link when its process ends, and does not tell."""
+"""Processes: whether one that a link is for is still there, and who one is.
+
+The kernel keeps a link for a process when that process ends, and does not tell.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 from skep import model
+from skep.kernel import groups
 
 _STATE: Final = 0
 _START: Final = 19
@@ -27,3 +32,18 @@ def lost(pid: int, began: int) -> model.Loss | None:
     if now and began in (0, now):
         return None
     return model.Loss(state=model.LinkState.DEFUNCT, reason=f"process {pid} has ended")
+
+
+def described(pid: int) -> model.Process | None:
+    """Who a process is; None for one that is gone. What may not be read is left empty."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            comm = file.readline().rstrip("\n")
+        uid = os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return None
+    try:
+        exe = os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        exe = ""  # not ours to see
+    return model.Process(pid=pid, comm=comm, exe=exe, uid=uid, group=groups.of(pid))

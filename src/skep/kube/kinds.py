@@ -1,4 +1,4 @@
-"""The five kinds of ``bpfman.io/v1alpha1`` in the words of ``shape``: what upstream's have, and what they lack."""
+"""The kinds of ``bpfman.io/v1alpha1`` in the words of ``shape``: upstream's five, with what they lack, and ours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from skep import hooks
 from skep.kube import deployment, members, parts
+from skep.kube.inventory import kind as inventory
 from skep.kube.shape import Field, Flag, Many, Number, Octets, Record, Shape, Table, Text
 
 GROUP, VERSION = "bpfman.io", "v1alpha1"
@@ -273,6 +274,19 @@ KINDS = (
             _STATUS,
             Column(name="Image", path=".spec.daemon.image", wide=True),
             _WHY,
+            _AGE,
+        ),
+    ),
+    Kind(
+        name="NodeBpfInventory", plural="nodebpfinventories", short="nbi", namespaced=False,
+        doc="Every eBPF program, link and map in a node's kernel, managed or not, and its owner; written by the agent.",
+        spec=None, status=inventory.STATUS,
+        columns=(
+            Column(name="Programs", path=".status.counts.programs", type="integer"),
+            Column(name="Managed", path=".status.counts.managed", type="integer"),
+            Column(name="Foreign", path=".status.counts.foreign", type="integer"),
+            Column(name="Memory", path=".status.memory"),
+            Column(name="Kernel", path=".status.kernel", wide=True),
             _AGE,
         ),
     ),

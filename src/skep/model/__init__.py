@@ -47,6 +47,21 @@ if TYPE_CHECKING:
         MapWritten,
     )
     from skep.model.image import Image, ImageRequest, Login, Pruned, PullPolicy, PullProgress
+    from skep.model.inventory import (
+        Foreign,
+        Group,
+        Inventory,
+        Managed,
+        ObjectKind,
+        ObjectRef,
+        OwnedLink,
+        OwnedMap,
+        OwnedProgram,
+        Owner,
+        Process,
+        Survey,
+        Unlinked,
+    )
     from skep.model.link import (
         ChainKey,
         ChainMember,
@@ -138,7 +153,9 @@ __all__ = [
     "FileSource",
     "Filter",
     "Finding",
+    "Foreign",
     "ForeignProgram",
+    "Group",
     "HookEntry",
     "HookName",
     "IfIndex",
@@ -147,6 +164,7 @@ __all__ = [
     "ImageSource",
     "Interface",
     "InterfaceRef",
+    "Inventory",
     "KernelLink",
     "KernelLinkId",
     "KernelMap",
@@ -162,6 +180,7 @@ __all__ = [
     "LocalAddress",
     "Login",
     "Loss",
+    "Managed",
     "MapDump",
     "MapElement",
     "MapEntry",
@@ -182,11 +201,18 @@ __all__ = [
     "MapWritten",
     "MemberForm",
     "NetnsInode",
+    "ObjectKind",
+    "ObjectRef",
     "Operation",
     "OperationId",
+    "OwnedLink",
+    "OwnedMap",
+    "OwnedProgram",
+    "Owner",
     "Pin",
     "PinDir",
     "Preview",
+    "Process",
     "Program",
     "ProgramFilter",
     "ProgramId",
@@ -207,12 +233,14 @@ __all__ = [
     "Socket",
     "SocketRef",
     "Source",
+    "Survey",
+    "Unlinked",
     "Unload",
     "UpdateLink",
     "XdpMode",
 ]
 
-_HOMES = ("observed", "program", "link", "operation", "content", "run", "image")
+_HOMES = ("observed", "program", "link", "operation", "content", "run", "image", "inventory")
 """Where the names are, those that others build on first."""
 
 if not TYPE_CHECKING:  # a type checker reads the imports above, and tells a name that does not exist

@@ -3174,6 +3174,329 @@ class WatchRequest(_message.Message):
 Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
 
 @_typing.final
+class InventoryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNLESS_FIELD_NUMBER: _builtins.int
+    unless: _builtins.str
+    """A fingerprint: while it is still the kernel's, the answer has nothing else in it, and costs little."""
+    def __init__(
+        self,
+        *,
+        unless: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["unless", b"unless"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InventoryRequest: _TypeAlias = InventoryRequest  # noqa: Y015
+
+@_typing.final
+class ControlGroup(_message.Message):
+    """A control group, and what its name says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    POD_FIELD_NUMBER: _builtins.int
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Below the root of its hierarchy."""
+    unit: _builtins.str
+    """systemd's unit, or a pod's UID and the runtime's id of its container."""
+    pod: _builtins.str
+    container: _builtins.str
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        unit: _builtins.str = ...,
+        pod: _builtins.str = ...,
+        container: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "path", b"path", "pod", b"pod", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ControlGroup: _TypeAlias = ControlGroup  # noqa: Y015
+
+@_typing.final
+class HoldingProcess(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PID_FIELD_NUMBER: _builtins.int
+    COMM_FIELD_NUMBER: _builtins.int
+    EXE_FIELD_NUMBER: _builtins.int
+    UID_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    pid: _builtins.int
+    comm: _builtins.str
+    exe: _builtins.str
+    """Empty when it cannot be read."""
+    uid: _builtins.int
+    @_builtins.property
+    def group(self) -> Global___ControlGroup: ...
+    def __init__(
+        self,
+        *,
+        pid: _builtins.int = ...,
+        comm: _builtins.str = ...,
+        exe: _builtins.str = ...,
+        uid: _builtins.int = ...,
+        group: Global___ControlGroup | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comm", b"comm", "exe", b"exe", "group", b"group", "pid", b"pid", "uid", b"uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldingProcess: _TypeAlias = HoldingProcess  # noqa: Y015
+
+@_typing.final
+class ManagedOwner(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLICATION_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    application: _builtins.str
+    """Applications, by name and by the object or file that wants them; empty for what was loaded by hand."""
+    key: _builtins.str
+    part: _builtins.str
+    """The chain that it is a part of: "xdp eth0"."""
+    def __init__(
+        self,
+        *,
+        application: _builtins.str = ...,
+        key: _builtins.str = ...,
+        part: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application", b"application", "key", b"key", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ManagedOwner: _TypeAlias = ManagedOwner  # noqa: Y015
+
+@_typing.final
+class ForeignOwner(_message.Message):
+    """All fields are empty for what nobody is seen to hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PIDS_FIELD_NUMBER: _builtins.int
+    PINS_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    THROUGH_FIELD_NUMBER: _builtins.int
+    through: _builtins.str
+    """What those hold of it when it is not the object itself: "link 12"."""
+    @_builtins.property
+    def pids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def pins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___ControlGroup]: ...
+    def __init__(
+        self,
+        *,
+        pids: _abc.Iterable[_builtins.int] | None = ...,
+        pins: _abc.Iterable[_builtins.str] | None = ...,
+        groups: _abc.Iterable[Global___ControlGroup] | None = ...,
+        through: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "pids", b"pids", "pins", b"pins", "through", b"through"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForeignOwner: _TypeAlias = ForeignOwner  # noqa: Y015
+
+@_typing.final
+class Owner(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANAGED_FIELD_NUMBER: _builtins.int
+    FOREIGN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def managed(self) -> Global___ManagedOwner: ...
+    @_builtins.property
+    def foreign(self) -> Global___ForeignOwner: ...
+    def __init__(
+        self,
+        *,
+        managed: Global___ManagedOwner | None = ...,
+        foreign: Global___ForeignOwner | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["foreign", b"foreign", "managed", b"managed", "owner", b"owner"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["foreign", b"foreign", "managed", b"managed", "owner", b"owner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_owner: _TypeAlias = _typing.Literal["managed", "foreign"]  # noqa: Y015
+    _WhichOneofArgType_owner: _TypeAlias = _typing.Literal["owner", b"owner"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_owner) -> _WhichOneofReturnType_owner | None: ...
+
+Global___Owner: _TypeAlias = Owner  # noqa: Y015
+
+@_typing.final
+class OwnedProgram(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KERNEL_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """In full where skep knows it."""
+    since: _builtins.float
+    """When it was loaded."""
+    @_builtins.property
+    def kernel(self) -> Global___KernelProgram: ...
+    @_builtins.property
+    def places(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where it is attached: "xdp eth0", "cgroup device /system.slice"."""
+
+    @_builtins.property
+    def owner(self) -> Global___Owner: ...
+    def __init__(
+        self,
+        *,
+        kernel: Global___KernelProgram | None = ...,
+        name: _builtins.str = ...,
+        places: _abc.Iterable[_builtins.str] | None = ...,
+        since: _builtins.float = ...,
+        owner: Global___Owner | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kernel", b"kernel", "owner", b"owner"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kernel", b"kernel", "name", b"name", "owner", b"owner", "places", b"places", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OwnedProgram: _TypeAlias = OwnedProgram  # noqa: Y015
+
+@_typing.final
+class OwnedLink(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KERNEL_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    place: _builtins.str
+    @_builtins.property
+    def kernel(self) -> Global___KernelLink: ...
+    @_builtins.property
+    def owner(self) -> Global___Owner: ...
+    def __init__(
+        self,
+        *,
+        kernel: Global___KernelLink | None = ...,
+        place: _builtins.str = ...,
+        owner: Global___Owner | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kernel", b"kernel", "owner", b"owner"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kernel", b"kernel", "owner", b"owner", "place", b"place"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OwnedLink: _TypeAlias = OwnedLink  # noqa: Y015
+
+@_typing.final
+class OwnedMap(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KERNEL_FIELD_NUMBER: _builtins.int
+    PROGRAMS_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def kernel(self) -> Global___KernelMap: ...
+    @_builtins.property
+    def programs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Programs that use it."""
+
+    @_builtins.property
+    def owner(self) -> Global___Owner: ...
+    def __init__(
+        self,
+        *,
+        kernel: Global___KernelMap | None = ...,
+        programs: _abc.Iterable[_builtins.int] | None = ...,
+        owner: Global___Owner | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kernel", b"kernel", "owner", b"owner"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kernel", b"kernel", "owner", b"owner", "programs", b"programs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OwnedMap: _TypeAlias = OwnedMap  # noqa: Y015
+
+@_typing.final
+class InventoryResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    PROGRAMS_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
+    MAPS_FIELD_NUMBER: _builtins.int
+    PROCESSES_FIELD_NUMBER: _builtins.int
+    UNREAD_FIELD_NUMBER: _builtins.int
+    CUT_FIELD_NUMBER: _builtins.int
+    fingerprint: _builtins.str
+    """Changes when an object comes or goes."""
+    unchanged: _builtins.bool
+    """Whether it is the one that was asked about; then everything below is empty."""
+    release: _builtins.str
+    """uname -r."""
+    unread: _builtins.int
+    """Processes that could not be looked into."""
+    @_builtins.property
+    def programs(self) -> _containers.RepeatedCompositeFieldContainer[Global___OwnedProgram]: ...
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___OwnedLink]: ...
+    @_builtins.property
+    def maps(self) -> _containers.RepeatedCompositeFieldContainer[Global___OwnedMap]: ...
+    @_builtins.property
+    def processes(self) -> _containers.RepeatedCompositeFieldContainer[Global___HoldingProcess]:
+        """Those that owners name."""
+
+    @_builtins.property
+    def cut(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What was too much to be looked at whole: "pins"."""
+
+    def __init__(
+        self,
+        *,
+        fingerprint: _builtins.str = ...,
+        unchanged: _builtins.bool = ...,
+        release: _builtins.str = ...,
+        programs: _abc.Iterable[Global___OwnedProgram] | None = ...,
+        links: _abc.Iterable[Global___OwnedLink] | None = ...,
+        maps: _abc.Iterable[Global___OwnedMap] | None = ...,
+        processes: _abc.Iterable[Global___HoldingProcess] | None = ...,
+        unread: _builtins.int = ...,
+        cut: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cut", b"cut", "fingerprint", b"fingerprint", "links", b"links", "maps", b"maps", "processes", b"processes", "programs", b"programs", "release", b"release", "unchanged", b"unchanged", "unread", b"unread"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InventoryResponse: _TypeAlias = InventoryResponse  # noqa: Y015
+
+@_typing.final
 class DoctorRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -136,6 +136,11 @@ class SkepStub:
                 request_serializer=skep__pb2.WatchRequest.SerializeToString,
                 response_deserializer=skep__pb2.Event.FromString,
                 _registered_method=True)
+        self.Inventory = channel.unary_unary(
+                '/skep.v1.Skep/Inventory',
+                request_serializer=skep__pb2.InventoryRequest.SerializeToString,
+                response_deserializer=skep__pb2.InventoryResponse.FromString,
+                _registered_method=True)
         self.Doctor = channel.unary_unary(
                 '/skep.v1.Skep/Doctor',
                 request_serializer=skep__pb2.DoctorRequest.SerializeToString,
@@ -351,6 +356,13 @@ class SkepServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Inventory(self, request, context):
+        """Every program, link and map in the kernel, managed or not, and who owns it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Doctor(self, request, context):
         """What differs between kernel, pins and store.
         """
@@ -559,6 +571,11 @@ def add_SkepServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=skep__pb2.WatchRequest.FromString,
                     response_serializer=skep__pb2.Event.SerializeToString,
+            ),
+            'Inventory': grpc.unary_unary_rpc_method_handler(
+                    servicer.Inventory,
+                    request_deserializer=skep__pb2.InventoryRequest.FromString,
+                    response_serializer=skep__pb2.InventoryResponse.SerializeToString,
             ),
             'Doctor': grpc.unary_unary_rpc_method_handler(
                     servicer.Doctor,
@@ -1177,6 +1194,33 @@ class Skep:
             '/skep.v1.Skep/Watch',
             skep__pb2.WatchRequest.SerializeToString,
             skep__pb2.Event.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Inventory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skep.v1.Skep/Inventory',
+            skep__pb2.InventoryRequest.SerializeToString,
+            skep__pb2.InventoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

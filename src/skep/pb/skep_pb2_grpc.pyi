@@ -74,6 +74,8 @@ class SkepStub:
     """History, oldest first."""
     Watch: _grpc.UnaryStreamMultiCallable[_skep_pb2.WatchRequest, _skep_pb2.Event]
     """History from an id on, then every event as it happens, until the client ends the call."""
+    Inventory: _grpc.UnaryUnaryMultiCallable[_skep_pb2.InventoryRequest, _skep_pb2.InventoryResponse]
+    """Every program, link and map in the kernel, managed or not, and who owns it."""
     Doctor: _grpc.UnaryUnaryMultiCallable[_skep_pb2.DoctorRequest, _skep_pb2.DoctorResponse]
     """What differs between kernel, pins and store."""
     Features: _grpc.UnaryUnaryMultiCallable[_skep_pb2.FeaturesRequest, _skep_pb2.FeaturesResponse]
@@ -147,6 +149,8 @@ class SkepAsyncStub(SkepStub):
     """History, oldest first."""
     Watch: _aio.UnaryStreamMultiCallable[_skep_pb2.WatchRequest, _skep_pb2.Event]  # type: ignore[assignment]
     """History from an id on, then every event as it happens, until the client ends the call."""
+    Inventory: _aio.UnaryUnaryMultiCallable[_skep_pb2.InventoryRequest, _skep_pb2.InventoryResponse]  # type: ignore[assignment]
+    """Every program, link and map in the kernel, managed or not, and who owns it."""
     Doctor: _aio.UnaryUnaryMultiCallable[_skep_pb2.DoctorRequest, _skep_pb2.DoctorResponse]  # type: ignore[assignment]
     """What differs between kernel, pins and store."""
     Features: _aio.UnaryUnaryMultiCallable[_skep_pb2.FeaturesRequest, _skep_pb2.FeaturesResponse]  # type: ignore[assignment]
@@ -337,6 +341,14 @@ class SkepServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_skep_pb2.Event], _abc.AsyncIterator[_skep_pb2.Event]]:
         """History from an id on, then every event as it happens, until the client ends the call."""
+
+    @_abc_1.abstractmethod
+    def Inventory(
+        self,
+        request: _skep_pb2.InventoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_skep_pb2.InventoryResponse, _abc.Awaitable[_skep_pb2.InventoryResponse]]:
+        """Every program, link and map in the kernel, managed or not, and who owns it."""
 
     @_abc_1.abstractmethod
     def Doctor(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from skep import errors, model
@@ -19,22 +18,11 @@ if TYPE_CHECKING:
 
     from skep.pb import skep_pb2
     from skep.rpc import call, image_client
+    from skep.rpc.convert import version
 
 _SERVICE = "/skep.v1.Skep/"
 
 T = TypeVar("T", bound="Message")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
-    """What answers at the other end."""
-
-    version: str
-    pid: int
-    kernel: str
-    runtime_dir: str
-    state_dir: str
-    pins_dir: str
 
 
 class Client:
@@ -113,19 +101,12 @@ class Client:
 
     # ---------------------------------------------------------------- look
 
-    def version(self) -> Version:
+    def version(self) -> version.Version:
         """The daemon's release, process and directories."""
         from skep.pb import skep_pb2
+        from skep.rpc.convert import version
 
-        answer = self._call("Version", skep_pb2.VersionRequest, skep_pb2.VersionResponse)
-        return Version(
-            version=answer.version,
-            pid=answer.pid,
-            kernel=answer.kernel,
-            runtime_dir=answer.runtime_dir,
-            state_dir=answer.state_dir,
-            pins_dir=answer.pins_dir,
-        )
+        return version.unpack(self._call("Version", skep_pb2.VersionRequest, skep_pb2.VersionResponse))
 
     def program(self, id: model.ProgramId) -> model.Program | model.ForeignProgram:
         """The program with a kernel id. NotFound."""
@@ -202,6 +183,14 @@ class Client:
     def wait_events(self, after: int, timeout: float) -> tuple[model.Event, ...]:
         """Like ``events``, but waits up to ``timeout`` seconds (at most 60) for the first one."""
         return self._events(after, 0, timeout)
+
+    def inventory(self, unless: str = "") -> model.Inventory | None:
+        """Everything in the kernel with its owners; None while its fingerprint is still ``unless``."""
+        from skep.pb import skep_pb2
+        from skep.rpc.convert import inventory
+
+        answer = self._call("Inventory", lambda: skep_pb2.InventoryRequest(unless=unless), skep_pb2.InventoryResponse)
+        return inventory.unpack(answer)
 
     def doctor(self) -> tuple[model.Finding, ...]:
         """What differs between kernel, pins and store."""

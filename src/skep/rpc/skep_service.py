@@ -14,7 +14,7 @@ from skep import errors, model, paths
 from skep.manager import Manager
 from skep.pb import skep_pb2, skep_pb2_grpc
 from skep.rpc import turn, upload
-from skep.rpc.convert import content, image, link, observed, operation, program, run, trust
+from skep.rpc.convert import content, image, inventory, link, observed, operation, program, run, trust
 
 WATCHERS = 24
 """Calls that wait for events, or read a map or its events, at once; each holds a thread."""
@@ -170,6 +170,10 @@ class SkepService(skep_pb2_grpc.SkepServicer):
                 for event in self._manager.wait_events(after, _SLICE):
                     yield observed.pack_event(event)
                     after = event.id
+
+    def Inventory(self, request: skep_pb2.InventoryRequest, context: Context) -> skep_pb2.InventoryResponse:
+        """All that is in the kernel, by owner."""
+        return inventory.pack(self._manager.inventory(request.unless), request.unless)
 
     def Doctor(self, request: skep_pb2.DoctorRequest, context: Context) -> skep_pb2.DoctorResponse:
         """What differs."""

@@ -12,6 +12,7 @@ from skep.hooks import tcx, tracepoint, uprobe, xdp
 from skep.policy.images import Asked, Decision, Mode, Rule, decide_verified
 from skep.trust.verdict import Seen, Verdict
 
+NOTHING = model.Inventory(fingerprint="f", release="6.1")
 CALLER = model.Caller(uid=0, gid=0, pid=77, origin="socket")
 XDP_KEY = model.ChainKey(type="xdp", netns=model.NetnsInode(4026531840), ifindex=model.IfIndex(2))
 DIGEST = model.Digest("ab" * 32)
@@ -241,6 +242,7 @@ class FakeSkep:
     """See the module. ``refusal`` is raised by the next run or preview."""
 
     all: tuple[model.Program | model.ForeignProgram, ...] = (FOREIGN, PASS, DROP, SCHED, IDLE, RET)
+    found: model.Inventory = NOTHING
     findings: tuple[model.Finding, ...] = (FINDING,)
     refusal: BaseException | None = None
     ran: list[model.Operation] = field(default_factory=list)
@@ -399,6 +401,9 @@ class FakeSkep:
     @property
     def images(self) -> FakeImages:
         return FakeImages(self)
+
+    def inventory(self, unless: str = "") -> model.Inventory | None:
+        return None if unless == self.found.fingerprint else self.found
 
     def doctor(self) -> tuple[model.Finding, ...]:
         return self.findings

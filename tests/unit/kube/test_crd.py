@@ -92,7 +92,7 @@ def test_names() -> None:
     documents = [yaml.safe_load(text) for text in crd.files().values()]
     assert {each["metadata"]["name"] for each in documents} == {
         "clusterbpfapplications.bpfman.io", "bpfapplications.bpfman.io", "clusterbpfapplicationstates.bpfman.io",
-        "bpfapplicationstates.bpfman.io", "configs.bpfman.io",
+        "bpfapplicationstates.bpfman.io", "configs.bpfman.io", "nodebpfinventories.bpfman.io",
     }  # fmt: skip
     short = [name for each in documents for name in each["spec"]["names"]["shortNames"]]
     assert len(set(short)) == len(documents)

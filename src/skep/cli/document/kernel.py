@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from skep import model
-from skep.cli import kind, when
+from skep.cli import when
+from skep.model import kind
 
 ABSENT_LINK_FIELDS = (
     "target_obj_id",

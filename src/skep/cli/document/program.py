@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from skep import model, paths
-from skep.cli import kind, when
+from skep.cli import when
 from skep.cli.document import kernel
+from skep.model import kind
 
 APPLICATION = "bpfman.io/application"
 """Metadata key of ``-a/--application``; bpfman's."""

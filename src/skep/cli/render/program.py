@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator, Sequence
 
 from skep import model
-from skep.cli import kind, output, table, when
+from skep.cli import output, table, when
 from skep.cli.document import kernel
 from skep.cli.document import program as document
+from skep.model import kind
 
 AnyProgram = model.Program | model.ForeignProgram
 

@@ -78,49 +78,53 @@ def unpack_link(message: skep_pb2.KernelLink) -> model.KernelLink:
 
 def pack_map(view: model.MapView) -> skep_pb2.Map:
     """A map with its pins and users as a message."""
-    seen = view.kernel
-    return skep_pb2.Map(
-        kernel=skep_pb2.KernelMap(
-            id=seen.id,
-            type=seen.type,
-            name=seen.name,
-            key_size=seen.key_size,
-            value_size=seen.value_size,
-            max_entries=seen.max_entries,
-            flags=seen.flags,
-            btf_id=seen.btf_id,
-            map_extra=seen.map_extra,
-            memlock_bytes=seen.memlock_bytes,
-            frozen=seen.frozen,
-            key_type_id=seen.key_type_id,
-            value_type_id=seen.value_type_id,
-            kernel_value_type_id=seen.kernel_value_type_id,
-        ),
-        pins=view.pins,
-        programs=view.programs,
+    return skep_pb2.Map(kernel=pack_kernel_map(view.kernel), pins=view.pins, programs=view.programs)
+
+
+def pack_kernel_map(seen: model.KernelMap) -> skep_pb2.KernelMap:
+    """``bpf_map_info`` as a message."""
+    return skep_pb2.KernelMap(
+        id=seen.id,
+        type=seen.type,
+        name=seen.name,
+        key_size=seen.key_size,
+        value_size=seen.value_size,
+        max_entries=seen.max_entries,
+        flags=seen.flags,
+        btf_id=seen.btf_id,
+        map_extra=seen.map_extra,
+        memlock_bytes=seen.memlock_bytes,
+        frozen=seen.frozen,
+        key_type_id=seen.key_type_id,
+        value_type_id=seen.value_type_id,
+        kernel_value_type_id=seen.kernel_value_type_id,
+    )
+
+
+def unpack_kernel_map(seen: skep_pb2.KernelMap) -> model.KernelMap:
+    """A message as ``bpf_map_info``."""
+    return model.KernelMap(
+        id=model.MapId(seen.id),
+        type=seen.type,
+        name=seen.name,
+        key_size=seen.key_size,
+        value_size=seen.value_size,
+        max_entries=seen.max_entries,
+        flags=seen.flags,
+        btf_id=seen.btf_id,
+        map_extra=seen.map_extra,
+        memlock_bytes=seen.memlock_bytes,
+        frozen=seen.frozen,
+        key_type_id=seen.key_type_id,
+        value_type_id=seen.value_type_id,
+        kernel_value_type_id=seen.kernel_value_type_id,
     )
 
 
 def unpack_map(message: skep_pb2.Map) -> model.MapView:
     """A message as a map with its pins and users."""
-    seen = message.kernel
     return model.MapView(
-        kernel=model.KernelMap(
-            id=model.MapId(seen.id),
-            type=seen.type,
-            name=seen.name,
-            key_size=seen.key_size,
-            value_size=seen.value_size,
-            max_entries=seen.max_entries,
-            flags=seen.flags,
-            btf_id=seen.btf_id,
-            map_extra=seen.map_extra,
-            memlock_bytes=seen.memlock_bytes,
-            frozen=seen.frozen,
-            key_type_id=seen.key_type_id,
-            value_type_id=seen.value_type_id,
-            kernel_value_type_id=seen.kernel_value_type_id,
-        ),
+        kernel=unpack_kernel_map(message.kernel),
         pins=tuple(model.MapPin(pin) for pin in message.pins),
         programs=tuple(model.ProgramId(id) for id in message.programs),
     )
