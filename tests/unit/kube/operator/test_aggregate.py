@@ -132,7 +132,8 @@ CASES = {
     "unreadable selector": (
         records.application(document(nodeSelector={"matchExpressions": [{"key": "a", "operator": "In"}]})), [],
         cluster("a"), (0, 0, 0), "Error",
-        "spec.nodeSelector.matchExpressions[0].values is []: In compares with one or more (correct the object)",
+        "spec.nodeSelector.matchExpressions[0] does not fit together: In and NotIn compare with one or more values, "
+        "Exists and DoesNotExist with none (correct the object)",
     ),
 }  # fmt: skip
 
