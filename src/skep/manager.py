@@ -264,7 +264,9 @@ class Manager:
             yield
 
     def _with_object(self, caller: model.Caller, op: model.Operation) -> model.Operation:
-        """An operation on an image or on an object of the store, with the object."""
+        """An operation on an image, on a file here or on an object of the store, with the object."""
+        if isinstance(op, (model.Load, model.ReplaceProgram)) and op.read_file:
+            return dataclasses.replace(op, object=self.read_object(caller, describe.file(op)), read_file=False)
         if isinstance(op, model.ReplaceProgram) and op.stored is not None:
             return self._with_stored(op, op.stored)
         if isinstance(op, (model.Load, model.ReplaceProgram)) and isinstance(op.source, model.ImageSource):

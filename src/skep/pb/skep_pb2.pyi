@@ -263,7 +263,8 @@ Global___VersionResponse: _TypeAlias = VersionResponse  # noqa: Y015
 @_typing.final
 class Source(_message.Message):
     """Where an object came from, told back and never opened again.
-    Asked to load from an image: the object is not sent, skep takes it out of the image.
+    Asked to load from an image: the object is not sent, skep takes it out of the image. A file is sent, unless the header
+    says that skep is to read it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -426,10 +427,13 @@ class LoadHeader(_message.Message):
     GLOBAL_DATA_FIELD_NUMBER: _builtins.int
     MAP_OWNER_ID_FIELD_NUMBER: _builtins.int
     OBJECT_BYTES_FIELD_NUMBER: _builtins.int
+    READ_FILE_FIELD_NUMBER: _builtins.int
     map_owner_id: _builtins.int
     """Use the maps of this program."""
     object_bytes: _builtins.int
     """Bytes of the object that follow; refused before they are sent when above 16 MiB. 0: not known."""
+    read_file: _builtins.bool
+    """The object is not sent: the daemon reads the source's file, an absolute path on its host, with the caller's rights."""
     @_builtins.property
     def source(self) -> Global___Source: ...
     @_builtins.property
@@ -451,10 +455,11 @@ class LoadHeader(_message.Message):
         global_data: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
         map_owner_id: _builtins.int | None = ...,
         object_bytes: _builtins.int = ...,
+        read_file: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_map_owner_id", b"_map_owner_id", "map_owner_id", b"map_owner_id", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_map_owner_id", b"_map_owner_id", "global_data", b"global_data", "map_owner_id", b"map_owner_id", "metadata", b"metadata", "object_bytes", b"object_bytes", "programs", b"programs", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_map_owner_id", b"_map_owner_id", "global_data", b"global_data", "map_owner_id", b"map_owner_id", "metadata", b"metadata", "object_bytes", b"object_bytes", "programs", b"programs", "read_file", b"read_file", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__map_owner_id: _TypeAlias = _typing.Literal["map_owner_id"]  # noqa: Y015
     _WhichOneofArgType__map_owner_id: _TypeAlias = _typing.Literal["_map_owner_id", b"_map_owner_id"]  # noqa: Y015
@@ -1479,6 +1484,7 @@ class ReplaceHeader(_message.Message):
     GLOBAL_DATA_FIELD_NUMBER: _builtins.int
     OBJECT_BYTES_FIELD_NUMBER: _builtins.int
     STORED_FIELD_NUMBER: _builtins.int
+    READ_FILE_FIELD_NUMBER: _builtins.int
     program_id: _builtins.int
     name: _builtins.str
     """Program in the new object; absent: the old name."""
@@ -1486,6 +1492,8 @@ class ReplaceHeader(_message.Message):
     """Bytes of the object that follow; 0: not known."""
     stored: _builtins.str
     """SHA-256 of an object that some program came out of, in hexadecimal digits; no bytes follow then."""
+    read_file: _builtins.bool
+    """The object is not sent: as in LoadHeader."""
     @_builtins.property
     def source(self) -> Global___Source: ...
     @_builtins.property
@@ -1501,10 +1509,11 @@ class ReplaceHeader(_message.Message):
         global_data: Global___GlobalData | None = ...,
         object_bytes: _builtins.int = ...,
         stored: _builtins.str | None = ...,
+        read_file: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "_stored", b"_stored", "global_data", b"global_data", "name", b"name", "source", b"source", "stored", b"stored"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "_stored", b"_stored", "global_data", b"global_data", "name", b"name", "object_bytes", b"object_bytes", "program_id", b"program_id", "source", b"source", "stored", b"stored"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "_stored", b"_stored", "global_data", b"global_data", "name", b"name", "object_bytes", b"object_bytes", "program_id", b"program_id", "read_file", b"read_file", "source", b"source", "stored", b"stored"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
