@@ -18,7 +18,7 @@ from skep import apply, errors, model, paths, plan, policy, steps, store
 from skep.contents import Contents
 from skep.image import around
 from skep.inventory import chains, doctor, history, leftover, links, maps, programs, resolve, seen, stale, whole, world
-from skep.kernel import door
+from skep.kernel import door, host, pods
 from skep.plan import describe, join
 from skep.runs import Runs
 
@@ -45,11 +45,12 @@ class Manager:
         access: policy.Access = policy.ANYBODY,
         xdp_modes: world.XdpModes = world.drv_else_skb,
         images: around.Begin | None = None,
+        finder: pods.Pods | None = None,
         clock: Callable[[], float] = time.time,
         fault: Callable[[str], None] = apply.no_fault,
     ) -> None:
-        """``xdp_modes``: what to try on an interface. ``images``: begins with them, when first wanted. ``clock``:
-        seconds since the epoch. ``fault``: for tests."""
+        """``xdp_modes``: what to try on an interface. ``images``: begins with them, when first wanted. ``finder``:
+        of pods. ``clock``: seconds since the epoch. ``fault``: for tests."""
         self._kernel = kernel
         self._store = remembered
         self._pins = pins
@@ -60,6 +61,7 @@ class Manager:
         self._lock = threading.Lock()
         self._history = history.History(remembered, clock)
         self._images = around.Lazy(images)
+        self._finder = finder or pods.Pods()
         self._contents = Contents(
             kernel,
             access,
@@ -224,6 +226,18 @@ class Manager:
         """What this kernel can."""
         return self._kernel.features()
 
+    def describe_host(self) -> model.HostSeen:
+        """The network namespaces that have a name here, with their interfaces."""
+        return host.describe()
+
+    def watch_host(self) -> host.Watch:
+        """The same whenever it changes."""
+        return host.Watch()
+
+    def find_pods(self, wanted: tuple[model.PodRef, ...]) -> tuple[model.PodSeen, ...]:
+        """Where the network namespaces and the processes of pods of this node are, in the order of the question."""
+        return self._finder.find(wanted)
+
     # ---------------------------------------------------------------- inside
 
     def _begin(self) -> model.OperationId:
@@ -250,7 +264,9 @@ class Manager:
             yield
 
     def _with_object(self, caller: model.Caller, op: model.Operation) -> model.Operation:
-        """An operation on an image or on an object of the store, with the object."""
+        """An operation on an image, on a file here or on an object of the store, with the object."""
+        if isinstance(op, (model.Load, model.ReplaceProgram)) and op.read_file:
+            return dataclasses.replace(op, object=self.read_object(caller, describe.file(op)), read_file=False)
         if isinstance(op, model.ReplaceProgram) and op.stored is not None:
             return self._with_stored(op, op.stored)
         if isinstance(op, (model.Load, model.ReplaceProgram)) and isinstance(op.source, model.ImageSource):

@@ -8,15 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from skep import errors
-from skep.cli import session
+from skep.cli import door
 from skep.kube import host, resources
 
 MAX_BYTES = 3 * 1024 * 1024
 """What an API server takes."""
 T = TypeVar("T")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-_ROUTE_UP = 1
-"""``RTF_UP`` (linux/route.h)."""
 
 
 def read(paths: Iterable[str]) -> tuple[resources.Application, ...]:
@@ -53,15 +51,9 @@ def _each(paths: Iterable[str], read: Callable[[object], T], key: Callable[[T], 
             yield found
 
 
-def here(current: session.Session) -> host.Host:
+def here(skep: door.Skep) -> host.Host:
     """This host as selectors see it; the interfaces are those of the daemon's network namespace."""
-    pid = "self"
-    address = None if current.direct or current.opener is not None else current.address()
-    if address is not None:
-        from skep.rpc import client
-
-        with client.Client(address) as connected:
-            pid = str(connected.version().pid)
+    own = skep.describe_host().namespaces[0]
     name = os.uname()
     return host.Host(
         labels={
@@ -69,46 +61,9 @@ def here(current: session.Session) -> host.Host:
             "kubernetes.io/os": "linux",
             "kubernetes.io/arch": _ARCHITECTURES.get(name.machine, name.machine),
         },
-        interfaces=tuple(line.partition(":")[0].strip() for line in _lines(pid, "dev")[2:]),
-        primary=_primary(_lines(pid, "route")[1:], _lines(pid, "ipv6_route")),
+        interfaces=tuple(each.name for each in own.interfaces),
+        primary=own.primary,
     )
-
-
-def _primary(routes: list[str], routes6: list[str]) -> tuple[str, ...]:
-    """The interfaces of default routes: IPv4 first, then by metric; columns as in Linux' net/ipv4/fib_trie.c and
-    net/ipv6/route.c."""
-    found = []
-    for line in routes:
-        words = line.split()
-        if len(words) >= 8 and words[1] == words[7] == "00000000" and int(words[3], 16) & _ROUTE_UP:
-            found.append((4, int(words[6]), words[0]))
-    for line in routes6:
-        words = line.split()
-        if len(words) >= 10 and words[0] == "0" * 32 and words[1] == "00" and int(words[8], 16) & _ROUTE_UP:
-            found.append((6, int(words[5], 16), words[9]))
-    return tuple(dict.fromkeys(name for _, _, name in sorted(found) if name != "lo"))
-
-
-def _lines(pid: str, name: str) -> list[str]:
-    path = f"/proc/{pid}/net/{name}"
-    try:
-        with open(path, encoding="ascii", errors="replace") as stream:
-            return stream.read().splitlines()
-    except FileNotFoundError:
-        if name == "ipv6_route" and os.path.exists(f"/proc/{pid}/net"):
-            return []  # a kernel without IPv6
-        raise errors.Unavailable(
-            "cannot see the interfaces of the daemon's network namespace",
-            why=f"{path} is not there",
-            do="run skep where the daemon's processes are in sight, or name the interfaces one by one",
-        ) from None
-    except OSError as error:
-        raise errors.Denied(
-            "cannot see the interfaces of the daemon's network namespace",
-            why=f"{path}: {error.strerror}",
-            do="run skep as the daemon's user",
-            errno=error.errno or 0,
-        ) from error
 
 
 def _text(path: str) -> bytes:

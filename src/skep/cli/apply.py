@@ -105,7 +105,7 @@ def _plans(
     skep: door.Skep, current: session.Session, applications: tuple[resources.Application, ...]
 ) -> list[act.Plan]:
     """What to do for each application; whatever is wrong with any is found here, before anything is done."""
-    there = application.here(current)
+    there = application.here(skep)
     programs = [host.programs(each, there) for each in applications]
     plans = []
     for each, wanted in zip(applications, programs, strict=True):

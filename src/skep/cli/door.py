@@ -108,6 +108,9 @@ class Skep(Protocol):
     def inventory(self, unless: str = "") -> model.Inventory | None:
         """Everything in the kernel with its owners; None while its fingerprint is still ``unless``."""
 
+    def describe_host(self) -> model.HostSeen:
+        """Network namespaces and their interfaces."""
+
     def doctor(self) -> tuple[model.Finding, ...]:
         """What differs between kernel, pins and store."""
 
@@ -212,6 +215,10 @@ class Direct:
     def inventory(self, unless: str = "") -> model.Inventory | None:
         """See ``Skep``."""
         return self._manager.inventory(unless)
+
+    def describe_host(self) -> model.HostSeen:
+        """See ``Skep``."""
+        return self._manager.describe_host()
 
     def doctor(self) -> tuple[model.Finding, ...]:
         """See ``Skep``."""

@@ -43,6 +43,10 @@ class Settings:
     """Registry -> where to ask first."""
     registry_timeout: float = 30.0
     """Seconds."""
+    cgroup_dir: str = "/sys/fs/cgroup"
+    """Where the host's control groups are, by which a pod's processes are found."""
+    cri_socket: str = ""
+    """Of a container runtime, for pods that are not found by control groups; "" asks none."""
 
     def xdp_modes(self, interface: str) -> tuple[model.XdpMode, ...]:
         """The modes to try for an interface, in order; the generic path is the fallback of the driver's."""
@@ -242,6 +246,23 @@ SETTINGS: tuple[Setting, ...] = (
         parse=values.seconds,
         default="30s",
         help="Longest silence of a registry.",
+    ),
+    Setting(
+        name="cgroup_dir",
+        key="pods.cgroup_dir",
+        environment=("SKEP_CGROUP_DIR",),
+        parse=values.directory,
+        path=True,
+        default="/sys/fs/cgroup",
+        help="Where the host's control groups are mounted, by which the processes of pods are found.",
+    ),
+    Setting(
+        name="cri_socket",
+        key="pods.cri_socket",
+        environment=("SKEP_CRI_SOCKET",),
+        parse=values.socket,
+        default='""',
+        help="Socket of the container runtime to ask about pods that have no such group; empty asks none.",
     ),
 )
 """Every setting but the tables ``[interfaces.<name>]`` (``xdp_mode`` of one interface)."""

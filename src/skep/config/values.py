@@ -26,6 +26,11 @@ def directory(value: object) -> str:
     return os.path.normpath(value)
 
 
+def socket(value: object) -> str:
+    """The absolute path of a Unix socket, also as "unix:///path"; "" for none."""
+    return "" if value == "" else directory(value.removeprefix("unix://") if isinstance(value, str) else value)
+
+
 def octal(value: object) -> int:
     """Permission bits as text in octal, "0660"."""
     if not isinstance(value, str):

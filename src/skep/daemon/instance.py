@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from skep import config, errors, manager, paths, policy, store
 from skep.daemon import lock
-from skep.kernel import linux
+from skep.kernel import linux, pods
 
 if TYPE_CHECKING:
     from skep.image import around, images
@@ -61,6 +61,7 @@ def open_manager(settings: config.Settings, *, owner: lock.Owner, lock_timeout: 
             access=access_of(settings),
             xdp_modes=settings.xdp_modes,
             images=images_of(settings, layout, remembered),
+            finder=pods.Pods(settings.cgroup_dir),
         )
         managed.sweep()
         yield managed

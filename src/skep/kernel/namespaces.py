@@ -18,14 +18,17 @@ from skep import errors
 
 NAMED: Final = "/run/netns"
 """Where ``ip netns`` keeps them."""
+_OF_PROCESS: Final = re.compile(r"/proc/([1-9][0-9]{0,9})/ns/net")
 _PROCESS: Final = re.compile(r"pid:([1-9][0-9]{0,9})(?:@([0-9]{1,20}))?")
 
 
 def meant(words: str) -> str:
-    """The namespace that a caller means, as it is stored: a path, or "pid:N@INODE".
+    """The namespace that a caller means, as it is stored: a path, or "pid:N@INODE", also for a path of a process.
 
     ``NotFound`` with near misses of names; ``InvalidRequest``. Whether a path leads to one is seen by who enters it.
     """
+    if told := _OF_PROCESS.fullmatch(words):
+        return _of_process(f"pid:{told[1]}")
     if "/" in words:
         return words
     if words.startswith("pid:"):

@@ -32,6 +32,7 @@ _MESSAGE: Final = 1  # NLMSGERR_ATTR_MSG
 _SOL_NETLINK: Final = 270
 _CAP_ACK: Final = 10  # NETLINK_CAP_ACK; Linux 4.3
 _EXT_ACK: Final = 11  # NETLINK_EXT_ACK; Linux 4.12
+_STRICT: Final = 12  # NETLINK_GET_STRICT_CHK; Linux 4.20
 _ROOM: Final = 1 << 18
 """Bytes for one datagram; the kernel sends dumps in pieces of at most 32 KiB."""
 _TRIES: Final = 10
@@ -53,12 +54,16 @@ class Message(NamedTuple):
 
 
 class Route:
-    """A NETLINK_ROUTE socket in the calling thread's network namespace; for one thread."""
+    """A NETLINK_ROUTE socket in the calling thread's network namespace; for one thread.
 
-    def __init__(self) -> None:
+    ``strict``: dumps go by the whole header, so that one of a single table of routes leaves the others out (Linux 4.20;
+    before, they come too).
+    """
+
+    def __init__(self, *, strict: bool = False) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
         self._sequence = 0
-        for option in (_CAP_ACK, _EXT_ACK):
+        for option in (_CAP_ACK, _EXT_ACK, _STRICT) if strict else (_CAP_ACK, _EXT_ACK):
             try:
                 self._socket.setsockopt(_SOL_NETLINK, option, 1)
             except OSError as old:
@@ -102,6 +107,17 @@ class Route:
                     raise_refusal(flags, body)
                     return tuple(found), whole
                 found.append(Message(type, body))
+
+
+def messages(data: bytes) -> Iterator[Message]:
+    """The whole messages of a datagram."""
+    at = 0
+    while at + _HEADER.size <= len(data):
+        length, type, _, _, _ = _HEADER.unpack_from(data, at)
+        if length < _HEADER.size or at + length > len(data):
+            return
+        yield Message(type, data[at + _HEADER.size : at + length])
+        at += _aligned(length)
 
 
 def attribute(type: int, payload: bytes) -> bytes:

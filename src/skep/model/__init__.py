@@ -127,6 +127,15 @@ if TYPE_CHECKING:
         ReadIterator,
         Run,
     )
+    from skep.model.sight import (
+        ContainerRef,
+        ContainerSeen,
+        HostSeen,
+        InterfaceSeen,
+        NamespaceSeen,
+        PodRef,
+        PodSeen,
+    )
 
 MAX_OBJECT_BYTES = 16 * 1024 * 1024
 """The largest object file that is looked at; anything larger is refused before any parser sees it."""
@@ -141,6 +150,8 @@ __all__ = [
     "ChainMember",
     "ChainRecord",
     "ChainStatus",
+    "ContainerRef",
+    "ContainerSeen",
     "Counts",
     "Datum",
     "Descriptor",
@@ -158,12 +169,14 @@ __all__ = [
     "Group",
     "HookEntry",
     "HookName",
+    "HostSeen",
     "IfIndex",
     "Image",
     "ImageRequest",
     "ImageSource",
     "Interface",
     "InterfaceRef",
+    "InterfaceSeen",
     "Inventory",
     "KernelLink",
     "KernelLinkId",
@@ -200,6 +213,7 @@ __all__ = [
     "MapWrite",
     "MapWritten",
     "MemberForm",
+    "NamespaceSeen",
     "NetnsInode",
     "ObjectKind",
     "ObjectRef",
@@ -211,6 +225,8 @@ __all__ = [
     "Owner",
     "Pin",
     "PinDir",
+    "PodRef",
+    "PodSeen",
     "Preview",
     "Process",
     "Program",
@@ -240,7 +256,7 @@ __all__ = [
     "XdpMode",
 ]
 
-_HOMES = ("observed", "program", "link", "operation", "content", "run", "image", "inventory")
+_HOMES = ("observed", "program", "link", "operation", "content", "run", "image", "inventory", "sight")
 """Where the names are, those that others build on first."""
 
 if not TYPE_CHECKING:  # a type checker reads the imports above, and tells a name that does not exist

@@ -15,7 +15,8 @@ class Load:
     """Load programs out of one object; all of them or none. They share one set of maps.
 
     ``object`` are the file's bytes (at most 16 MiB). ``global_data`` maps a variable's name to its bytes, whose
-    number must be the variable's size.
+    number must be the variable's size. ``read_file``: ``object`` is empty, and skep reads the source's file on its own
+    host with the caller's rights. An empty object alone never means that.
     """
 
     object: bytes = field(repr=False)
@@ -24,6 +25,7 @@ class Load:
     metadata: Mapping[str, str] = field(default_factory=dict)
     global_data: Mapping[str, bytes] = field(default_factory=dict)
     map_owner: ids.ProgramId | None = None
+    read_file: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,8 @@ class ReplaceProgram:
 
     ``name`` picks the program in the new object, None means the old name. ``global_data`` None keeps the old values.
     ``stored``: an object that skep has because a program came out of it, in the place of ``object``: so several
-    programs that were replaced together go back together, also when the file or image is gone.
+    programs that were replaced together go back together, also when the file or image is gone. ``read_file``: see
+    ``Load``.
     """
 
     program: ids.ProgramId
@@ -82,6 +85,7 @@ class ReplaceProgram:
     name: str | None = None
     global_data: Mapping[str, bytes] | None = None
     stored: ids.Digest | None = None
+    read_file: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -263,7 +263,8 @@ Global___VersionResponse: _TypeAlias = VersionResponse  # noqa: Y015
 @_typing.final
 class Source(_message.Message):
     """Where an object came from, told back and never opened again.
-    Asked to load from an image: the object is not sent, skep takes it out of the image.
+    Asked to load from an image: the object is not sent, skep takes it out of the image. A file is sent, unless the header
+    says that skep is to read it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -426,10 +427,13 @@ class LoadHeader(_message.Message):
     GLOBAL_DATA_FIELD_NUMBER: _builtins.int
     MAP_OWNER_ID_FIELD_NUMBER: _builtins.int
     OBJECT_BYTES_FIELD_NUMBER: _builtins.int
+    READ_FILE_FIELD_NUMBER: _builtins.int
     map_owner_id: _builtins.int
     """Use the maps of this program."""
     object_bytes: _builtins.int
     """Bytes of the object that follow; refused before they are sent when above 16 MiB. 0: not known."""
+    read_file: _builtins.bool
+    """The object is not sent: the daemon reads the source's file, an absolute path on its host, with the caller's rights."""
     @_builtins.property
     def source(self) -> Global___Source: ...
     @_builtins.property
@@ -451,10 +455,11 @@ class LoadHeader(_message.Message):
         global_data: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
         map_owner_id: _builtins.int | None = ...,
         object_bytes: _builtins.int = ...,
+        read_file: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_map_owner_id", b"_map_owner_id", "map_owner_id", b"map_owner_id", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_map_owner_id", b"_map_owner_id", "global_data", b"global_data", "map_owner_id", b"map_owner_id", "metadata", b"metadata", "object_bytes", b"object_bytes", "programs", b"programs", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_map_owner_id", b"_map_owner_id", "global_data", b"global_data", "map_owner_id", b"map_owner_id", "metadata", b"metadata", "object_bytes", b"object_bytes", "programs", b"programs", "read_file", b"read_file", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__map_owner_id: _TypeAlias = _typing.Literal["map_owner_id"]  # noqa: Y015
     _WhichOneofArgType__map_owner_id: _TypeAlias = _typing.Literal["_map_owner_id", b"_map_owner_id"]  # noqa: Y015
@@ -1479,6 +1484,7 @@ class ReplaceHeader(_message.Message):
     GLOBAL_DATA_FIELD_NUMBER: _builtins.int
     OBJECT_BYTES_FIELD_NUMBER: _builtins.int
     STORED_FIELD_NUMBER: _builtins.int
+    READ_FILE_FIELD_NUMBER: _builtins.int
     program_id: _builtins.int
     name: _builtins.str
     """Program in the new object; absent: the old name."""
@@ -1486,6 +1492,8 @@ class ReplaceHeader(_message.Message):
     """Bytes of the object that follow; 0: not known."""
     stored: _builtins.str
     """SHA-256 of an object that some program came out of, in hexadecimal digits; no bytes follow then."""
+    read_file: _builtins.bool
+    """The object is not sent: as in LoadHeader."""
     @_builtins.property
     def source(self) -> Global___Source: ...
     @_builtins.property
@@ -1501,10 +1509,11 @@ class ReplaceHeader(_message.Message):
         global_data: Global___GlobalData | None = ...,
         object_bytes: _builtins.int = ...,
         stored: _builtins.str | None = ...,
+        read_file: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "_stored", b"_stored", "global_data", b"global_data", "name", b"name", "source", b"source", "stored", b"stored"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "_stored", b"_stored", "global_data", b"global_data", "name", b"name", "object_bytes", b"object_bytes", "program_id", b"program_id", "source", b"source", "stored", b"stored"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "_stored", b"_stored", "global_data", b"global_data", "name", b"name", "object_bytes", b"object_bytes", "program_id", b"program_id", "read_file", b"read_file", "source", b"source", "stored", b"stored"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
@@ -3651,6 +3660,290 @@ class Feature(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Feature: _TypeAlias = Feature  # noqa: Y015
+
+@_typing.final
+class DescribeHostRequest(_message.Message):
+    """---------------------------------------------------------------- the host"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeHostRequest: _TypeAlias = DescribeHostRequest  # noqa: Y015
+
+@_typing.final
+class WatchHostRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchHostRequest: _TypeAlias = WatchHostRequest  # noqa: Y015
+
+@_typing.final
+class HostSeen(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def namespaces(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamespaceSeen]:
+        """The daemon's own first, then the named ones (of /run/netns) by path; each namespace once."""
+
+    def __init__(
+        self,
+        *,
+        namespaces: _abc.Iterable[Global___NamespaceSeen] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespaces", b"namespaces"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HostSeen: _TypeAlias = HostSeen  # noqa: Y015
+
+@_typing.final
+class NamespaceSeen(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    INODE_FIELD_NUMBER: _builtins.int
+    INTERFACES_FIELD_NUMBER: _builtins.int
+    PRIMARY_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Absent for the daemon's own."""
+    inode: _builtins.int
+    @_builtins.property
+    def interfaces(self) -> _containers.RepeatedCompositeFieldContainer[Global___InterfaceSeen]:
+        """By index."""
+
+    @_builtins.property
+    def primary(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those of the default routes, the best first: IPv4's, then by metric."""
+
+    def __init__(
+        self,
+        *,
+        path: _builtins.str | None = ...,
+        inode: _builtins.int = ...,
+        interfaces: _abc.Iterable[Global___InterfaceSeen] | None = ...,
+        primary: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_path", b"_path", "path", b"path"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_path", b"_path", "inode", b"inode", "interfaces", b"interfaces", "path", b"path", "primary", b"primary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__path: _TypeAlias = _typing.Literal["path"]  # noqa: Y015
+    _WhichOneofArgType__path: _TypeAlias = _typing.Literal["_path", b"_path"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__path) -> _WhichOneofReturnType__path | None: ...
+
+Global___NamespaceSeen: _TypeAlias = NamespaceSeen  # noqa: Y015
+
+@_typing.final
+class InterfaceSeen(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    IFINDEX_FIELD_NUMBER: _builtins.int
+    MAC_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    UP_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    ifindex: _builtins.int
+    mac: _builtins.str
+    """"02:00:5e:00:53:01"; empty without one."""
+    up: _builtins.bool
+    """Whether it is set to be up."""
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """"192.0.2.1/24", sorted."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        ifindex: _builtins.int = ...,
+        mac: _builtins.str = ...,
+        addresses: _abc.Iterable[_builtins.str] | None = ...,
+        up: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "ifindex", b"ifindex", "mac", b"mac", "name", b"name", "up", b"up"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InterfaceSeen: _TypeAlias = InterfaceSeen  # noqa: Y015
+
+@_typing.final
+class FindPodsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PODS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pods(self) -> _containers.RepeatedCompositeFieldContainer[Global___PodRef]: ...
+    def __init__(
+        self,
+        *,
+        pods: _abc.Iterable[Global___PodRef] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pods", b"pods"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindPodsRequest: _TypeAlias = FindPodsRequest  # noqa: Y015
+
+@_typing.final
+class PodRef(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UID_FIELD_NUMBER: _builtins.int
+    CONTAINERS_FIELD_NUMBER: _builtins.int
+    uid: _builtins.str
+    """metadata.uid."""
+    @_builtins.property
+    def containers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContainerRef]: ...
+    def __init__(
+        self,
+        *,
+        uid: _builtins.str = ...,
+        containers: _abc.Iterable[Global___ContainerRef] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["containers", b"containers", "uid", b"uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PodRef: _TypeAlias = PodRef  # noqa: Y015
+
+@_typing.final
+class ContainerRef(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    id: _builtins.str
+    """As a Pod's status has it: "containerd://" and the container's number. Empty while it has none."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContainerRef: _TypeAlias = ContainerRef  # noqa: Y015
+
+@_typing.final
+class FindPodsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PODS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pods(self) -> _containers.RepeatedCompositeFieldContainer[Global___PodSeen]: ...
+    def __init__(
+        self,
+        *,
+        pods: _abc.Iterable[Global___PodSeen] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pods", b"pods"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindPodsResponse: _TypeAlias = FindPodsResponse  # noqa: Y015
+
+@_typing.final
+class PodSeen(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UID_FIELD_NUMBER: _builtins.int
+    NETNS_FIELD_NUMBER: _builtins.int
+    INODE_FIELD_NUMBER: _builtins.int
+    CONTAINERS_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    uid: _builtins.str
+    netns: _builtins.str
+    """A path that the daemon can open now; what is attached with it stays known by the inode. Absent: see missing."""
+    inode: _builtins.int
+    missing: _builtins.str
+    """Why no network namespace was found."""
+    @_builtins.property
+    def containers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContainerSeen]: ...
+    def __init__(
+        self,
+        *,
+        uid: _builtins.str = ...,
+        netns: _builtins.str | None = ...,
+        inode: _builtins.int = ...,
+        containers: _abc.Iterable[Global___ContainerSeen] | None = ...,
+        missing: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "netns", b"netns"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_netns", b"_netns", "containers", b"containers", "inode", b"inode", "missing", b"missing", "netns", b"netns", "uid", b"uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__netns: _TypeAlias = _typing.Literal["netns"]  # noqa: Y015
+    _WhichOneofArgType__netns: _TypeAlias = _typing.Literal["_netns", b"_netns"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__netns) -> _WhichOneofReturnType__netns | None: ...
+
+Global___PodSeen: _TypeAlias = PodSeen  # noqa: Y015
+
+@_typing.final
+class ContainerSeen(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    PID_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    id: _builtins.str
+    pid: _builtins.int
+    """The container's first process as the daemon numbers it; 0: see missing."""
+    start: _builtins.int
+    """When it began, in clock ticks since boot: a later process may get its number."""
+    missing: _builtins.str
+    """Why no process was found."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        id: _builtins.str = ...,
+        pid: _builtins.int = ...,
+        start: _builtins.int = ...,
+        missing: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "missing", b"missing", "name", b"name", "pid", b"pid", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContainerSeen: _TypeAlias = ContainerSeen  # noqa: Y015
 
 @_typing.final
 class Datum(_message.Message):

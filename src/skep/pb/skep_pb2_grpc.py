@@ -141,6 +141,21 @@ class SkepStub:
                 request_serializer=skep__pb2.InventoryRequest.SerializeToString,
                 response_deserializer=skep__pb2.InventoryResponse.FromString,
                 _registered_method=True)
+        self.DescribeHost = channel.unary_unary(
+                '/skep.v1.Skep/DescribeHost',
+                request_serializer=skep__pb2.DescribeHostRequest.SerializeToString,
+                response_deserializer=skep__pb2.HostSeen.FromString,
+                _registered_method=True)
+        self.WatchHost = channel.unary_stream(
+                '/skep.v1.Skep/WatchHost',
+                request_serializer=skep__pb2.WatchHostRequest.SerializeToString,
+                response_deserializer=skep__pb2.HostSeen.FromString,
+                _registered_method=True)
+        self.FindPods = channel.unary_unary(
+                '/skep.v1.Skep/FindPods',
+                request_serializer=skep__pb2.FindPodsRequest.SerializeToString,
+                response_deserializer=skep__pb2.FindPodsResponse.FromString,
+                _registered_method=True)
         self.Doctor = channel.unary_unary(
                 '/skep.v1.Skep/Doctor',
                 request_serializer=skep__pb2.DoctorRequest.SerializeToString,
@@ -363,6 +378,28 @@ class SkepServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DescribeHost(self, request, context):
+        """The daemon's network namespace and those with a name, with their interfaces.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchHost(self, request, context):
+        """The same at once, and whole again whenever it has changed, until the client ends the call; a few times a second at
+        most.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindPods(self, request, context):
+        """Where the network namespaces and the processes of pods of this node are, in the order of the question.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Doctor(self, request, context):
         """What differs between kernel, pins and store.
         """
@@ -576,6 +613,21 @@ def add_SkepServicer_to_server(servicer, server):
                     servicer.Inventory,
                     request_deserializer=skep__pb2.InventoryRequest.FromString,
                     response_serializer=skep__pb2.InventoryResponse.SerializeToString,
+            ),
+            'DescribeHost': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeHost,
+                    request_deserializer=skep__pb2.DescribeHostRequest.FromString,
+                    response_serializer=skep__pb2.HostSeen.SerializeToString,
+            ),
+            'WatchHost': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchHost,
+                    request_deserializer=skep__pb2.WatchHostRequest.FromString,
+                    response_serializer=skep__pb2.HostSeen.SerializeToString,
+            ),
+            'FindPods': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindPods,
+                    request_deserializer=skep__pb2.FindPodsRequest.FromString,
+                    response_serializer=skep__pb2.FindPodsResponse.SerializeToString,
             ),
             'Doctor': grpc.unary_unary_rpc_method_handler(
                     servicer.Doctor,
@@ -1221,6 +1273,87 @@ class Skep:
             '/skep.v1.Skep/Inventory',
             skep__pb2.InventoryRequest.SerializeToString,
             skep__pb2.InventoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeHost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skep.v1.Skep/DescribeHost',
+            skep__pb2.DescribeHostRequest.SerializeToString,
+            skep__pb2.HostSeen.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchHost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/skep.v1.Skep/WatchHost',
+            skep__pb2.WatchHostRequest.SerializeToString,
+            skep__pb2.HostSeen.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindPods(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/skep.v1.Skep/FindPods',
+            skep__pb2.FindPodsRequest.SerializeToString,
+            skep__pb2.FindPodsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -76,6 +76,14 @@ class SkepStub:
     """History from an id on, then every event as it happens, until the client ends the call."""
     Inventory: _grpc.UnaryUnaryMultiCallable[_skep_pb2.InventoryRequest, _skep_pb2.InventoryResponse]
     """Every program, link and map in the kernel, managed or not, and who owns it."""
+    DescribeHost: _grpc.UnaryUnaryMultiCallable[_skep_pb2.DescribeHostRequest, _skep_pb2.HostSeen]
+    """The daemon's network namespace and those with a name, with their interfaces."""
+    WatchHost: _grpc.UnaryStreamMultiCallable[_skep_pb2.WatchHostRequest, _skep_pb2.HostSeen]
+    """The same at once, and whole again whenever it has changed, until the client ends the call; a few times a second at
+    most.
+    """
+    FindPods: _grpc.UnaryUnaryMultiCallable[_skep_pb2.FindPodsRequest, _skep_pb2.FindPodsResponse]
+    """Where the network namespaces and the processes of pods of this node are, in the order of the question."""
     Doctor: _grpc.UnaryUnaryMultiCallable[_skep_pb2.DoctorRequest, _skep_pb2.DoctorResponse]
     """What differs between kernel, pins and store."""
     Features: _grpc.UnaryUnaryMultiCallable[_skep_pb2.FeaturesRequest, _skep_pb2.FeaturesResponse]
@@ -151,6 +159,14 @@ class SkepAsyncStub(SkepStub):
     """History from an id on, then every event as it happens, until the client ends the call."""
     Inventory: _aio.UnaryUnaryMultiCallable[_skep_pb2.InventoryRequest, _skep_pb2.InventoryResponse]  # type: ignore[assignment]
     """Every program, link and map in the kernel, managed or not, and who owns it."""
+    DescribeHost: _aio.UnaryUnaryMultiCallable[_skep_pb2.DescribeHostRequest, _skep_pb2.HostSeen]  # type: ignore[assignment]
+    """The daemon's network namespace and those with a name, with their interfaces."""
+    WatchHost: _aio.UnaryStreamMultiCallable[_skep_pb2.WatchHostRequest, _skep_pb2.HostSeen]  # type: ignore[assignment]
+    """The same at once, and whole again whenever it has changed, until the client ends the call; a few times a second at
+    most.
+    """
+    FindPods: _aio.UnaryUnaryMultiCallable[_skep_pb2.FindPodsRequest, _skep_pb2.FindPodsResponse]  # type: ignore[assignment]
+    """Where the network namespaces and the processes of pods of this node are, in the order of the question."""
     Doctor: _aio.UnaryUnaryMultiCallable[_skep_pb2.DoctorRequest, _skep_pb2.DoctorResponse]  # type: ignore[assignment]
     """What differs between kernel, pins and store."""
     Features: _aio.UnaryUnaryMultiCallable[_skep_pb2.FeaturesRequest, _skep_pb2.FeaturesResponse]  # type: ignore[assignment]
@@ -349,6 +365,32 @@ class SkepServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_skep_pb2.InventoryResponse, _abc.Awaitable[_skep_pb2.InventoryResponse]]:
         """Every program, link and map in the kernel, managed or not, and who owns it."""
+
+    @_abc_1.abstractmethod
+    def DescribeHost(
+        self,
+        request: _skep_pb2.DescribeHostRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_skep_pb2.HostSeen, _abc.Awaitable[_skep_pb2.HostSeen]]:
+        """The daemon's network namespace and those with a name, with their interfaces."""
+
+    @_abc_1.abstractmethod
+    def WatchHost(
+        self,
+        request: _skep_pb2.WatchHostRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_skep_pb2.HostSeen], _abc.AsyncIterator[_skep_pb2.HostSeen]]:
+        """The same at once, and whole again whenever it has changed, until the client ends the call; a few times a second at
+        most.
+        """
+
+    @_abc_1.abstractmethod
+    def FindPods(
+        self,
+        request: _skep_pb2.FindPodsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_skep_pb2.FindPodsResponse, _abc.Awaitable[_skep_pb2.FindPodsResponse]]:
+        """Where the network namespaces and the processes of pods of this node are, in the order of the question."""
 
     @_abc_1.abstractmethod
     def Doctor(

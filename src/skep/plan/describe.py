@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, assert_never
 
-from skep import model, steps
+from skep import errors, model, steps
 from skep.capability import manifest
 from skep.hooks import request
 from skep.model.capability import ProgramCapabilities
@@ -86,6 +86,17 @@ def capabilities(op: model.Operation) -> tuple[ProgramCapabilities, ...]:
             return manifest.read(op.object)
         case _:
             return ()
+
+
+def file(op: model.Load | model.ReplaceProgram) -> str:
+    """The file that skep is to read for an operation. InvalidRequest when it names none, or names an object besides."""
+    stored = op.stored if isinstance(op, model.ReplaceProgram) else None
+    if op.object or stored or not isinstance(op.source, model.FileSource):
+        raise errors.InvalidRequest(
+            "skep is told to read the object from a file, and it is given otherwise",
+            do="name a file as the source and send nothing, or leave read_file out",
+        )
+    return op.source.path
 
 
 def subject(op: model.Operation, done: model.Done | None) -> str:

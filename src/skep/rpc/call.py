@@ -103,6 +103,11 @@ class Connection:
         self._broken = True
         self._socket.close()
 
+    def interrupt(self) -> None:
+        """End the connection under the hands of the thread that uses it: its call fails with UNAVAILABLE."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     @property
     def usable(self) -> bool:
         """Whether another call may be made."""

@@ -1,28 +1,20 @@
 """The daemon's client: ``Manager``'s methods over a socket, with the same values and the same errors.
 
-Light on purpose: the messages are imported when the first call is made, and ``call`` stands in for the grpc package,
-whose import alone takes 60 ms.
+Light on purpose: the messages are imported when the first call is made (``calls``).
 """
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from skep import errors, model
+from skep import model
+from skep.rpc import calls
 
 if TYPE_CHECKING:
-    from google.protobuf.message import Message
-
     from skep.pb import skep_pb2
-    from skep.rpc import call, image_client
+    from skep.rpc import image_client
     from skep.rpc.convert import version
-
-_SERVICE = "/skep.v1.Skep/"
-
-T = TypeVar("T", bound="Message")
 
 
 class Client:
@@ -32,10 +24,9 @@ class Client:
     """
 
     def __init__(self, socket_path: str, *, timeout: float | None = None) -> None:
-        self._path = socket_path
-        self._timeout = timeout
-        self._idle: list[call.Connection] = []
-        self._lock = threading.Lock()
+        self._calls = calls.Calls(socket_path, timeout)
+        self._call = self._calls.ask
+        self._stream = self._calls.stream
 
     def __enter__(self) -> Client:
         return self
@@ -44,11 +35,8 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End the connections; the next call opens a new one."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        """End the connections, and the streams that other threads read; the next call opens a new one."""
+        self._calls.close()
 
     # ---------------------------------------------------------------- change
 
@@ -208,6 +196,31 @@ class Client:
         answer = self._call("Features", skep_pb2.FeaturesRequest, skep_pb2.FeaturesResponse)
         return tuple(observed.unpack_feature(one) for one in answer.features)
 
+    # ---------------------------------------------------------------- the host
+
+    def describe_host(self) -> model.HostSeen:
+        """The daemon's network namespace and the named ones, with their interfaces."""
+        from skep.pb import skep_pb2
+        from skep.rpc.convert import sight
+
+        return sight.unpack_host(self._call("DescribeHost", skep_pb2.DescribeHostRequest, skep_pb2.HostSeen))
+
+    def watch_host(self) -> Iterator[model.HostSeen]:
+        """The same at once, and whole again whenever it has changed; closing the iterator ends it, and so does
+        ``close`` out of another thread (``Unavailable``)."""
+        from skep.pb import skep_pb2
+        from skep.rpc.convert import sight
+
+        for seen in self._stream("WatchHost", skep_pb2.WatchHostRequest, skep_pb2.HostSeen):
+            yield sight.unpack_host(seen)
+
+    def find_pods(self, pods: Iterable[model.PodRef]) -> tuple[model.PodSeen, ...]:
+        """Where the network namespaces and the processes of pods of the daemon's node are, in the same order."""
+        from skep.pb import skep_pb2
+        from skep.rpc.convert import sight
+
+        return sight.unpack_pods(self._call("FindPods", lambda: sight.pack_question(pods), skep_pb2.FindPodsResponse))
+
     # ---------------------------------------------------------------- what maps hold
 
     def map_shape(self, ref: str) -> model.MapShape:
@@ -296,90 +309,3 @@ class Client:
             skep_pb2.ListEventsResponse,
         )
         return tuple(observed.unpack_event(one) for one in answer.events)
-
-    def _call(
-        self,
-        name: str,
-        make: Callable[[], Message],
-        answer: type[T],
-        metadata: tuple[tuple[str, str], ...] = (),
-        more: Iterable[Message] = (),
-    ) -> T:
-        """One call with the request that ``make`` makes and the messages after it; what fails comes back as the
-        exception that the daemon raised."""
-        from google.protobuf.message import DecodeError
-
-        from skep.rpc import call, status
-
-        try:
-            request = make()
-        except (ValueError, TypeError) as error:  # a number that does not fit its field
-            raise errors.InvalidRequest(
-                "the request cannot be sent", why=str(error), do="use a client and a daemon of the same release"
-            ) from error
-        heads = ((status.LOG_KEY, str(status.LOG_BYTES)), *metadata)
-        try:
-            connection = self._connection()
-            try:
-                told = connection.call(_SERVICE + name, _encoded(request, more), heads, self._timeout)
-            finally:
-                self._keep(connection)
-        except call.Failed as failed:
-            raise status.restore(failed.code, failed.text, failed.metadata) from failed
-        try:
-            return answer.FromString(told)
-        except DecodeError as error:
-            raise errors.Unavailable(
-                "the daemon's answer cannot be read", why=str(error), do="use a client and a daemon of the same release"
-            ) from error
-
-    def _stream(self, name: str, make: Callable[[], Message], answer: type[T]) -> Iterator[T]:
-        """A call that is answered with many messages, on a connection of its own while it lasts."""
-        from google.protobuf.message import DecodeError
-
-        from skep.rpc import call, status
-
-        try:
-            request = make()
-        except (ValueError, TypeError) as error:
-            raise errors.InvalidRequest(
-                "the request cannot be sent", why=str(error), do="correct the value it names"
-            ) from error
-        heads = ((status.LOG_KEY, str(status.LOG_BYTES)),)
-        try:
-            connection = self._connection()
-            try:
-                messages = connection.stream(_SERVICE + name, _encoded(request, ()), heads, self._timeout)
-                with contextlib.closing(messages):
-                    for told in messages:
-                        yield answer.FromString(told)
-            finally:
-                self._keep(connection)
-        except call.Failed as failed:
-            raise status.restore(failed.code, failed.text, failed.metadata) from failed
-        except DecodeError as error:
-            raise errors.Unavailable(
-                "the daemon's answer cannot be read", why=str(error), do="use the same release of skep on both sides"
-            ) from error
-
-    def _connection(self) -> call.Connection:
-        """One that no other thread uses."""
-        from skep.rpc import call
-
-        with self._lock:
-            while self._idle:
-                connection = self._idle.pop()
-                if connection.usable:
-                    return connection
-                connection.close()
-        return call.Connection(self._path)
-
-    def _keep(self, connection: call.Connection) -> None:
-        with self._lock:
-            self._idle.append(connection)
-
-
-def _encoded(request: Message, more: Iterable[Message]) -> Iterator[bytes]:
-    yield request.SerializeToString()
-    for message in more:
-        yield message.SerializeToString()

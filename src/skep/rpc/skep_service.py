@@ -14,7 +14,7 @@ from skep import errors, model, paths
 from skep.manager import Manager
 from skep.pb import skep_pb2, skep_pb2_grpc
 from skep.rpc import turn, upload
-from skep.rpc.convert import content, image, inventory, link, observed, operation, program, run, trust
+from skep.rpc.convert import content, image, inventory, link, observed, operation, program, run, sight, trust
 
 WATCHERS = 24
 """Calls that wait for events, or read a map or its events, at once; each holds a thread."""
@@ -44,10 +44,16 @@ class SkepService(skep_pb2_grpc.SkepServicer):
         self._uploads = uploads
         self._watchers = threading.BoundedSemaphore(WATCHERS)
         self._ending = threading.Event()
+        self._lock = threading.Lock()
+        self._enders: set[Callable[[], None]] = set()
 
     def end_watches(self) -> None:
         """Let every waiting call return, so that the daemon can end."""
-        self._ending.set()
+        with self._lock:
+            self._ending.set()
+            waiting = tuple(self._enders)
+        for end in waiting:
+            end()
 
     # ---------------------------------------------------------------- change
 
@@ -183,6 +189,23 @@ class SkepService(skep_pb2_grpc.SkepServicer):
         """What this kernel can."""
         return skep_pb2.FeaturesResponse(features=[observed.pack_feature(one) for one in self._manager.features()])
 
+    # ---------------------------------------------------------------- the host
+
+    def DescribeHost(self, request: skep_pb2.DescribeHostRequest, context: Context) -> skep_pb2.HostSeen:
+        """Network namespaces with their interfaces."""
+        return sight.pack_host(self._manager.describe_host())
+
+    def WatchHost(self, request: skep_pb2.WatchHostRequest, context: Context) -> Iterator[skep_pb2.HostSeen]:
+        """Until the client, or the daemon, ends it; nobody looks whether it has, they say so."""
+        with self._watching(), self._manager.watch_host() as watch, self._told(watch.end):
+            if context.add_callback(watch.end):
+                for seen in watch.seen():
+                    yield sight.pack_host(seen)
+
+    def FindPods(self, request: skep_pb2.FindPodsRequest, context: Context) -> skep_pb2.FindPodsResponse:
+        """Network namespaces and processes of pods."""
+        return sight.pack_pods(self._manager.find_pods(sight.unpack_question(request)))
+
     # ---------------------------------------------------------------- what maps hold
 
     def DescribeMap(self, request: skep_pb2.DescribeMapRequest, context: Context) -> skep_pb2.MapShape:
@@ -299,6 +322,20 @@ class SkepService(skep_pb2_grpc.SkepServicer):
         while events := self._manager.events(after, _EVENTS):
             after = events[-1].id
         return after
+
+    @contextlib.contextmanager
+    def _told(self, end: Callable[[], None]) -> Iterator[None]:
+        """Have ``end`` called when the daemon ends, and at once when it does already."""
+        with self._lock:
+            self._enders.add(end)
+            over = self._ending.is_set()
+        if over:
+            end()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._enders.discard(end)
 
     @contextlib.contextmanager
     def _watching(self) -> Iterator[None]:

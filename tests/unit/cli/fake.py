@@ -405,6 +405,11 @@ class FakeSkep:
     def inventory(self, unless: str = "") -> model.Inventory | None:
         return None if unless == self.found.fingerprint else self.found
 
+    def describe_host(self) -> model.HostSeen:
+        lo = model.InterfaceSeen(name="lo", ifindex=model.IfIndex(1), up=True)
+        own = model.NamespaceSeen(path=None, inode=model.NetnsInode(1), interfaces=(lo,), primary=())
+        return model.HostSeen(namespaces=(own,))
+
     def doctor(self) -> tuple[model.Finding, ...]:
         return self.findings
 

@@ -80,6 +80,7 @@ def pack_load(operation: model.Load) -> skep_pb2.LoadHeader:
         global_data=operation.global_data,
         map_owner_id=operation.map_owner,
         object_bytes=len(operation.object),
+        read_file=operation.read_file,
     )
 
 
@@ -92,6 +93,7 @@ def unpack_load(message: skep_pb2.LoadHeader, object: bytes) -> model.Load:
         metadata=dict(message.metadata),
         global_data=dict(message.global_data),
         map_owner=model.ProgramId(message.map_owner_id) if message.HasField("map_owner_id") else None,
+        read_file=message.read_file,
     )
 
 
@@ -166,6 +168,7 @@ def pack_replace(operation: model.ReplaceProgram) -> skep_pb2.ReplaceHeader:
         global_data=None if values is None else skep_pb2.GlobalData(values=values),
         object_bytes=len(operation.object),
         stored=operation.stored,
+        read_file=operation.read_file,
     )
 
 
@@ -178,6 +181,7 @@ def unpack_replace(message: skep_pb2.ReplaceHeader, object: bytes) -> model.Repl
         name=message.name if message.HasField("name") else None,
         global_data=dict(message.global_data.values) if message.HasField("global_data") else None,
         stored=model.Digest(message.stored) if message.HasField("stored") else None,
+        read_file=message.read_file,
     )
 
 
