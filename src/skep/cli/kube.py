@@ -6,9 +6,13 @@ from skep.cli import lazy
 
 KUBE = lazy.Group(
     name="kube",
-    entries=(lazy.Entry(name="csi", target="kubecsi:csi", help="Run the CSI driver that hands maps to pods."),),
+    entries=(
+        lazy.Entry(name="agent", target="kubeagent:AGENT", help="Make this node run what applications say."),
+        lazy.Entry(name="csi", target="kubecsi:csi", help="Run the CSI driver that hands maps to pods."),
+    ),
     help="Run what a Kubernetes cluster needs on its nodes.",
     examples="""
+        skep kube agent --node worker-1
         skep kube csi --node-name worker-1
     """,
 )

@@ -1,0 +1,270 @@
+"""Nodes that are played: a network namespace with a daemon in it, an agent as the cluster lets one be, and pods.
+
+Pods are objects that nobody runs; what stands for their containers are processes in control groups named as kubelet
+names them, in network namespaces of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from skep import model
+from skep.kernel import cgroups
+from skep.kube import naming
+from skep.kube.agent import owned
+from skep.rpc import client
+from tests import bpf_build, instance, kubepods
+from tests.e2e.test_cli import SEND
+from tests.kube.plane import ControlPlane, until
+from tests.parts import free_port
+
+ACCOUNT, PLACE = "bpfman-daemon", "bpfman-nodes"
+_numbers = itertools.count(1)
+
+
+@dataclass(slots=True)
+class Node:
+    """One node. ``start`` and ``kill`` are its agent's."""
+
+    plane: ControlPlane
+    name: str
+    network: instance.Network
+    daemon: instance.Instance
+    kubeconfig: Path
+    groups: kubepods.Node
+    logs: Path
+    agent: subprocess.Popen[bytes] | None = None
+    port: int = 0
+    held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def start(self) -> None:
+        """Start the agent."""
+        self.port = free_port()
+        words = ["kube", "agent", "--node", self.name, "--kubeconfig", str(self.kubeconfig), "--socket-path",
+                 self.daemon.layout.socket, "--health-probe-bind-address", f"127.0.0.1:{self.port}"]  # fmt: skip
+        with self.logs.open("ab") as output:
+            self.agent = subprocess.Popen(
+                [*instance.command(), *words], stdout=output, stderr=output, env=instance.environment()
+            )
+
+    def stop(self) -> None:
+        """End the agent as kubelet would; it has to end well."""
+        assert self.agent is not None
+        self.agent.terminate()
+        assert self.agent.wait(20) == 0, self.logs.read_text()
+        self.agent = None
+
+    def kill(self) -> None:
+        """Kill the agent."""
+        assert self.agent is not None
+        self.agent.kill()
+        self.agent.wait()
+        self.agent = None
+
+    def ready(self) -> bool:
+        """Whether the agent says so."""
+        return self.asked("readyz")[0] == 200
+
+    def asked(self, path: str) -> tuple[int, str]:
+        """What the agent's port answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def state(self, application: str, namespace: str | None = None) -> dict[str, Any]:
+        """The status of an application's state here; {} if there is none."""
+        kind = "bpfapplicationstate" if namespace else "clusterbpfapplicationstate"
+        found = self.plane.get(kind, naming.state_name(application, self.name), namespace=namespace)
+        status: dict[str, Any] = found.get("status", {})
+        return status
+
+    def condition(self, application: str, namespace: str | None = None) -> tuple[str, str]:
+        """Type and message of the state's condition; ("", "") if there is none."""
+        conditions = self.state(application, namespace).get("conditions") or [{"type": "", "message": ""}]
+        return conditions[0]["type"], conditions[0]["message"]
+
+    def becomes(self, application: str, type: str, words: str = "", namespace: str | None = None) -> dict[str, Any]:
+        """Wait for a condition whose message has ``words``; the status then."""
+
+        def look() -> bool:
+            found, message = self.condition(application, namespace)
+            assert found == type and words in message, (found, message)
+            return True
+
+        until(f"{application} on {self.name} is {type} {words!r}", look, 40)
+        return self.state(application, namespace)
+
+    def programs(self) -> tuple[model.Program, ...]:
+        """What is loaded here for the cluster."""
+        with client.Client(self.daemon.layout.socket) as door:
+            found = door.programs(model.ProgramFilter(managed_only=True, metadata={owned.AGENT: self.name}))
+        return tuple(each for each in found if isinstance(each, model.Program))
+
+    def links(self) -> tuple[model.Link, ...]:
+        """What is attached here for the cluster."""
+        with client.Client(self.daemon.layout.socket) as door:
+            return door.links(model.LinkFilter(metadata={owned.AGENT: self.name}))
+
+    def chain(self, interface: str = "near", netns: str | None = None) -> list[model.Counts]:
+        """What the members of an XDP chain counted."""
+        with client.Client(self.daemon.layout.socket) as door:
+            return list(door.chain("xdp", model.InterfaceRef(name=interface, netns=netns)).counts)
+
+    def send(self, packets: int) -> None:
+        """Packets that arrive at ``near``."""
+        words = [*self.network.enter, sys.executable, "-c", SEND, self.network.far, str(packets)]
+        subprocess.run(words, check=True)
+
+    def image(self, directory: Path, source: str, *defines: str, tag: str = "v1") -> str:
+        """An image in a directory, as this node's daemon reads it."""
+        url = f"oci:{directory}/image:{tag}"
+        self.daemon.cli("image", "build", url, str(bpf_build.build(source, *defines)))
+        return url
+
+    def pod(self, namespace: str, name: str, **labels: str) -> Pod:
+        """A pod on this node, without containers that run."""
+        self.plane.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": name, "namespace": namespace, "labels": labels},
+                "spec": {"nodeName": self.name, "containers": [{"name": "main", "image": "none"}]},
+            }
+        )
+        uid = self.plane.get("pod", name, namespace=namespace)["metadata"]["uid"]
+        return Pod(self, namespace, name, uid, self.groups.pod(uid))
+
+
+@dataclass(slots=True)
+class Pod:
+    """A pod. ``run`` starts its container in a network namespace with a veth pair ``eth0`` and ``peer``."""
+
+    node: Node
+    namespace: str
+    name: str
+    uid: str
+    group: kubepods.Pod
+    network: instance.Network | None = None
+    container: kubepods.Container | None = None
+
+    def run(self) -> None:
+        """Start the container; again: it restarts, and its network stays."""
+        if self.network is None:
+            made = instance.network("pod")
+            self.network = self.node.held.enter_context(made)
+            for old, new in (("near", "eth0"), ("far", "peer")):
+                subprocess.run(["ip", "-n", self.network.name, "link", "set", old, "down"], check=True)
+                subprocess.run(["ip", "-n", self.network.name, "link", "set", old, "name", new, "up"], check=True)
+        if self.container is not None and self.container.process is not None:
+            self.node.groups.stop(self.container.process)
+        self.container = self.group.container(*self.network.enter, "sleep", "infinity")
+        inode = os.stat(self.network.path).st_ino
+        kubepods.wait_for(lambda: kubepods.netns(self.container.pid) == inode)  # type: ignore[union-attr]
+        self.tell({"phase": "Running", "containerStatuses": [self._status()]})
+
+    def tell(self, status: dict[str, Any]) -> None:
+        """Write the pod's status, as kubelet would."""
+        words = ("--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+        self.node.plane.kubectl("patch", "pod", self.name, "-n", self.namespace, *words)
+
+    def delete(self) -> None:
+        """Delete the object, and end what stands for it."""
+        self.node.plane.kubectl("delete", "pod", self.name, "-n", self.namespace, "--grace-period=0", "--force")
+        if self.container is not None and self.container.process is not None:
+            self.node.groups.stop(self.container.process)
+
+    def send(self, packets: int) -> None:
+        """Packets that arrive at the pod's eth0."""
+        assert self.network is not None
+        subprocess.run([*self.network.enter, sys.executable, "-c", SEND, "peer", str(packets)], check=True)
+
+    def _status(self) -> dict[str, Any]:
+        assert self.container is not None
+        return {
+            "name": "main", "image": "none", "imageID": "", "ready": True, "restartCount": 0,
+            "containerID": self.container.url, "state": {"running": {}},
+        }  # fmt: skip
+
+
+@contextlib.contextmanager
+def node(plane: ControlPlane, directory: Path, *, start: bool = True, **labels: str) -> Iterator[Node]:
+    """A node of the cluster whose agent runs; afterwards nothing of it is left, or the test has failed."""
+    number = next(_numbers)
+    name = f"node{number}-{os.getpid()}"
+    allow(plane)
+    with contextlib.ExitStack() as held:
+        network = held.enter_context(instance.network("knode"))
+        daemon = held.enter_context(instance.instance("knode", enter=network.enter))
+        groups = held.enter_context(kubepods.node(cgroups.mount()))
+        labels = {"kubernetes.io/hostname": name, **labels}
+        plane.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
+        held.callback(plane.kubectl, "delete", "node", name)
+        made = Node(
+            plane, name, network, daemon, plane.kubeconfig_for(PLACE, ACCOUNT), groups, directory / f"{name}.log",
+            held=held,
+        )  # fmt: skip
+        if start:
+            made.start()
+        try:
+            yield made
+        finally:
+            if made.agent is not None:
+                made.stop()
+
+
+def allow(plane: ControlPlane) -> None:
+    """What the operator does for agents: an account with the agent's role."""
+    plane.apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLACE}},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": PLACE}},
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": "bpfman-agent-rolebinding"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "bpfman-agent-role"},
+            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": PLACE}],
+        },
+    )
+
+
+def application(
+    name: str, url: str, *links: dict[str, Any], namespace: str | None = None, **spec: Any
+) -> dict[str, Any]:
+    """An application with the XDP program ``count``."""
+    return {
+        "apiVersion": "bpfman.io/v1alpha1",
+        "kind": "BpfApplication" if namespace else "ClusterBpfApplication",
+        "metadata": {"name": name, **({"namespace": namespace} if namespace else {}), "labels": {"app": name}},
+        "spec": {
+            "nodeSelector": {},
+            "byteCode": {"image": {"url": url}},
+            "programs": [{"name": "count", "type": "XDP", "xdp": {"links": list(links)}}],
+            **spec,
+        },
+    }
+
+
+def gone(*nodes: Node) -> None:
+    """Wait until nothing is left of applications on these nodes, neither here nor in the kernel."""
+    for each in nodes:
+        until(f"nothing is left on {each.name}", lambda each=each: each.programs() == ())  # type: ignore[misc]
+        with client.Client(each.daemon.layout.socket) as door:
+            assert door.links(model.LinkFilter()) == ()
+            assert door.doctor() == ()
+
+
+Look = Callable[[], bool]
