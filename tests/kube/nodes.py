@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,11 @@ class Node:
     logs: Path
     agent: subprocess.Popen[bytes] | None = None
     port: int = 0
+    serving: subprocess.Popen[bytes] = field(init=False)
     held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def __post_init__(self) -> None:
+        self.serving = self.daemon.process
 
     def start(self) -> None:
         """Start the agent."""
@@ -70,6 +74,23 @@ class Node:
         self.agent.kill()
         self.agent.wait()
         self.agent = None
+
+    def kill_daemon(self) -> None:
+        """Kill the daemon."""
+        self.serving.kill()
+        self.serving.wait()
+
+    def start_daemon(self) -> None:
+        """Start it again, on the same directories."""
+        words = [*self.network.enter, *instance.command(), "serve", "--runtime-dir", self.daemon.layout.runtime]
+        with self.daemon.log.open("ab") as output:
+            self.serving = subprocess.Popen(words, stdout=output, stderr=output, env=instance.environment())
+        self.held.callback(self._end, self.serving)
+        instance._wait(self.serving, self.daemon.layout.socket, self.daemon.log)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        process.terminate()
+        process.wait(20)
 
     def ready(self) -> bool:
         """Whether the agent says so."""
@@ -124,6 +145,21 @@ class Node:
         with client.Client(self.daemon.layout.socket) as door:
             return list(door.chain("xdp", model.InterfaceRef(name=interface, netns=netns)).counts)
 
+    def counted(self, name: str = "packets") -> int:
+        """What the one map of this name counted."""
+        with client.Client(self.daemon.layout.socket) as door:
+            entry = door.map_lookup(name, model.Datum(raw=bytes(4)))
+        return int.from_bytes(entry.values[0], sys.byteorder)
+
+    def events(self, application: str) -> list[tuple[str, str]]:
+        """Type and reason of the Events about an application, the oldest first."""
+        found = [
+            each
+            for each in self.plane.list("events")
+            if each["involvedObject"]["name"] == application and each["source"].get("host") == self.name
+        ]
+        return [(each["type"], each["reason"]) for each in sorted(found, key=lambda each: each["firstTimestamp"])]
+
     def send(self, packets: int) -> None:
         """Packets that arrive at ``near``."""
         words = [*self.network.enter, sys.executable, "-c", SEND, self.network.far, str(packets)]
@@ -135,14 +171,18 @@ class Node:
         self.daemon.cli("image", "build", url, str(bpf_build.build(source, *defines)))
         return url
 
-    def pod(self, namespace: str, name: str, **labels: str) -> Pod:
+    def pod(self, namespace: str, name: str, volumes: Sequence[dict[str, Any]] = (), **labels: str) -> Pod:
         """A pod on this node, without containers that run."""
         self.plane.apply(
             {
                 "apiVersion": "v1",
                 "kind": "Pod",
                 "metadata": {"name": name, "namespace": namespace, "labels": labels},
-                "spec": {"nodeName": self.name, "containers": [{"name": "main", "image": "none"}]},
+                "spec": {
+                    "nodeName": self.name,
+                    "containers": [{"name": "main", "image": "none"}],
+                    "volumes": list(volumes),
+                },
             }
         )
         uid = self.plane.get("pod", name, namespace=namespace)["metadata"]["uid"]
@@ -262,9 +302,15 @@ def gone(*nodes: Node) -> None:
     """Wait until nothing is left of applications on these nodes, neither here nor in the kernel."""
     for each in nodes:
         until(f"nothing is left on {each.name}", lambda each=each: each.programs() == ())  # type: ignore[misc]
-        with client.Client(each.daemon.layout.socket) as door:
-            assert door.links(model.LinkFilter()) == ()
-            assert door.doctor() == ()
+        until(f"nothing is left in the kernel of {each.name}", lambda each=each: _clean(each))  # type: ignore[misc]
+
+
+def _clean(one: Node) -> bool:
+    """After the last program its pins go, which the doctor may see."""
+    with client.Client(one.daemon.layout.socket) as door:
+        links, findings = door.links(model.LinkFilter()), door.doctor()
+    assert (links, findings) == ((), ())
+    return True
 
 
 Look = Callable[[], bool]

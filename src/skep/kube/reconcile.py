@@ -57,6 +57,11 @@ class Wanted:
     programs: tuple[WantedProgram, ...]
     anew: bool = False
 
+    @property
+    def read_file(self) -> bool:
+        """Whether the daemon reads the file."""
+        return isinstance(self.source, model.FileSource) and not self.digest
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
@@ -184,6 +189,7 @@ def _programs(wanted: Wanted, kept: Mapping[str, model.Program]) -> list[Action]
             metadata=wanted.metadata,
             global_data=wanted.global_data,
             map_owner=owner,
+            read_file=wanted.read_file,
         )
         first, *others = missing
         found.append(
@@ -215,6 +221,7 @@ def _kept(wanted: Wanted, each: WantedProgram, program: model.Program) -> Action
             source=wanted.source,
             name=each.spec.name,
             global_data=wanted.global_data,
+            read_file=wanted.read_file,
         )
     return Action(
         verb=Verb.CHANGED if reasons else Verb.UNCHANGED, noun="program", program=each.spec.name,

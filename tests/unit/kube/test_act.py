@@ -173,3 +173,16 @@ def test_a_file_that_the_daemon_reads_is_told_from_another_by_its_path(door: Doo
         code = act.Code(source=model.FileSource(path=path), digest="")
         decided = act.decide(wanted, host.programs(wanted, HERE), code, None, act.observe(door, wanted.key))
         assert [action.verb for action in decided.actions] == [verb], program
+
+
+def test_only_a_file_whose_bytes_nobody_has_is_read_by_the_daemon(door: Door) -> None:
+    wanted = application("first")
+    programs = host.programs(wanted, HERE)
+    for code, read in (
+        (act.Code(source=model.FileSource(path="/a.o"), digest=""), True),
+        (act.Code(source=model.FileSource(path="/a.o"), digest="a" * 64, object=b"ELF"), False),
+        (act.Code(source=model.ImageSource(url="a", pull_policy="Never"), digest="sha256:a"), False),
+    ):
+        (action,) = act.decide(wanted, programs, code, None, act.observe(door, wanted.key)).actions
+        assert isinstance(action.operation, model.Load)
+        assert action.operation.read_file is read

@@ -9,15 +9,21 @@ import signal
 from dataclasses import dataclass
 from typing import Final
 
+from skep.kube import kinds
 from skep.kube.agent import news
 from skep.kube.agent.agent import Agent
 from skep.kube.agent.records import Wish
 from skep.kube.agent.view import View
 from skep.kube.api import connect
+from skep.kube.api.events import Events
+from skep.kube.api.key import Key
+from skep.kube.api.notice import About
 from skep.rpc import client
 
 log = logging.getLogger("skep.kube.agent")
 
+COMPONENT: Final = "bpfman-agent"
+"""Who tells Events."""
 WORKERS: Final = 4
 """Applications that are worked on at once; the daemon itself changes one thing at a time."""
 
@@ -51,9 +57,16 @@ async def _serve(options: Options) -> int:
 
 async def _run(options: Options, api: connect.Api, door: client.Client) -> None:
     view = View(api, client.Client(options.socket), options.node)
-    agent = Agent(api, door, options.node, view, _tell)
+    events = Events(api, component=COMPONENT, host=options.node)
+
+    def tell(wish: Wish, told: news.News) -> None:
+        log.info("%s: %s: %s", wish.key, told.reason, told.note)
+        events.tell(_about(wish), told.reason, told.note, warning=told.warning)
+
+    agent = Agent(api, door, options.node, view, tell)
     async with asyncio.TaskGroup() as group:
         group.create_task(view.run())
+        group.create_task(events.run())
         await view.synced()
         view.listen(
             wish=agent.wish_changed, state=agent.state_changed, node=agent.node_changed,
@@ -65,5 +78,7 @@ async def _run(options: Options, api: connect.Api, door: client.Client) -> None:
         group.create_task(agent.queue.run(agent.handle, workers=WORKERS))
 
 
-def _tell(wish: Wish, told: news.News) -> None:
-    log.info("%s: %s: %s", wish.key, told.reason, told.note)
+def _about(wish: Wish) -> About:
+    kind = kinds.CLUSTER_APPLICATION if wish.namespace is None else kinds.APPLICATION
+    key = Key(namespace=wish.namespace or "", name=wish.name)
+    return About(api_version=kinds.API_VERSION, kind=kind.name, key=key, uid=wish.uid)
