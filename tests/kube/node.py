@@ -137,7 +137,8 @@ class Node:
         pause = native_build.build("pause", "-static", "-Os", strip=True)
         process = subprocess.Popen(
             [*self.enter, "unshare", "--mount", "--propagation", "shared", "--pid", "--fork", "--kill-child",
-             "--mount-proc", pause]
+             "--mount-proc", pause],
+            stderr=subprocess.DEVNULL,  # it complains of the signal that ends its child
         )  # fmt: skip
         self._processes.callback(process.kill)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
