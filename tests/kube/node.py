@@ -148,8 +148,15 @@ class Node:
         until("its program", lambda: os.readlink(f"/proc/{self._init}/exe") == str(pause))
         script = [
             "set -e",
+            "mount --make-rprivate /",  # until it is as it shall be: what is moved here would vanish there, too
             "mount -t tmpfs tmpfs /run",
-            "mkdir -p /run/netns /run/lock",
+            "mkdir -p /run/netns /run/lock /run/cgroup",
+            # What /sys/class/net shows depends on the network namespace of whoever mounted it.
+            "mount --rbind /sys/fs/cgroup /run/cgroup",
+            "mount -t sysfs sysfs /sys",
+            "mount --rbind /run/cgroup /sys/fs/cgroup",
+            "umount -l /run/cgroup",
+            "mount -t tracefs tracefs /sys/kernel/tracing",
             "mount -t bpf bpf /sys/fs/bpf",
         ]
         for name in ("etc", "var"):  # what is written there stays in the test's directory
