@@ -208,6 +208,9 @@ class Node:
             "address": ADDRESS,
             "healthzPort": 0,
             "resolvConf": "",
+            # Nobody answers there; without it kubelet complains of each pod.
+            "clusterDNS": ["10.96.0.10"],
+            "clusterDomain": "cluster.local",
             "nodeStatusUpdateFrequency": "5s",
             "syncFrequency": "5s",
             "shutdownGracePeriod": "0s",
