@@ -7,14 +7,16 @@ time; policies have both. ``resources.read`` has the same rules, for hosts and f
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from skep import hooks
-from skep.kube import crd, expressions, kinds, members
+from skep.kube import crd, expressions, kinds, members, naming
 
 HEADER = "# Made by `python -m skep.kube.policy deploy/policies` from src/skep/kube; a test compares them.\n"
 _SECRET = "object.spec.byteCode.?image.?imagePullSecret.?namespace"
 
+_NODE = "authentication.kubernetes.io/node-name"
 _BYTES = (
     "type(variables.globalData[name]) != list"
     " || variables.globalData[name].all(one, type(one) == int && one >= 0 && one < 256)"
@@ -23,16 +25,75 @@ _BYTES = (
 
 def files() -> dict[str, str]:
     """File name -> YAML."""
-    return {
-        f"{kind.plural}.yaml": HEADER + "---\n".join(map(crd.as_yaml, policy(kind)))
-        for kind in (kinds.CLUSTER_APPLICATION, kinds.APPLICATION)
-    }
+    made = {f"{kind.plural}.yaml": policy(kind) for kind in (kinds.CLUSTER_APPLICATION, kinds.APPLICATION)}
+    made["own-node.yaml"] = own_node()
+    return {name: HEADER + "---\n".join(map(crd.as_yaml, documents)) for name, documents in made.items()}
 
 
 def policy(kind: kinds.Kind) -> tuple[dict[str, Any], dict[str, Any]]:  # Any: JSON
     """The ValidatingAdmissionPolicy of a kind (admissionregistration.k8s.io/v1) and what puts it in force."""
     known = members.types(cluster=not kind.namespaced)
     name = f"{kind.plural}.{kinds.GROUP}"
+    return _documents(
+        name,
+        operations=["CREATE", "UPDATE"],
+        resources=[kind.plural],
+        # What was written before the policy was there keeps its finalizers from nobody.
+        conditions={"the-spec-is-new": "oldObject == null || object.spec != oldObject.spec"},
+        variables={
+            "bodies": f"object.spec.programs.map(each, {_body(known)})",
+            "links": "variables.bodies.map(body, body.?links.orValue([]))",
+            "globalData": "dyn(object.spec.?globalData.orValue({}))",
+            "allowedInterfaces": _words(),
+            "matchExpressions": _conditions(),
+        },
+        validations=[*([_own_secret()] if kind.namespaced else []), *_validations()],
+    )
+
+
+def own_node() -> tuple[dict[str, Any], dict[str, Any]]:  # Any: JSON
+    """An agent writes what belongs to its own node: RBAC cannot say that, but the token of its pod names the node.
+
+    A token that is bound to no pod says nothing, and nor does an API server before 1.30; then it is as without policy.
+    """
+    node = "variables.node.size() <= 63 ? name == variables.node : name.startsWith(variables.node.substring(0, 40))"
+    whose = (
+        f"one.kind == 'NodeBpfInventory' ? one.metadata.name : one.metadata.?labels[?'{naming.HOSTNAME}'].orValue('')"
+    )
+    states = [kind.plural for kind in kinds.KINDS if kind.spec is None]
+    return _documents(
+        f"own-node.{kinds.GROUP}",
+        operations=["CREATE", "UPDATE", "DELETE"],
+        resources=[*states, *(f"{each}/status" for each in states)],
+        conditions={
+            "an-agent": "request.userInfo.username.startsWith('system:serviceaccount:')"
+            f" && request.userInfo.username.endsWith(':{naming.ACCOUNT}')",
+            "on-a-known-node": f"'{_NODE}' in request.userInfo.extra",
+        },
+        variables={
+            "node": f"request.userInfo.extra['{_NODE}'][0]",
+            "whose": f"[dyn(object), dyn(oldObject)].filter(one, one != null).map(one, {whose})",
+        },
+        validations=[
+            {
+                "expression": f"variables.whose.all(name, {node})",
+                "messageExpression": "'the agent of node ' + variables.node + ' may not write what belongs to '"
+                f" + variables.whose.filter(name, !({node})).join(' and ')",
+                "reason": "Forbidden",
+            }
+        ],
+    )
+
+
+def _documents(
+    name: str,
+    *,
+    operations: list[str],
+    resources: list[str],
+    conditions: Mapping[str, str],
+    variables: Mapping[str, str],
+    validations: list[dict[str, str]],
+) -> tuple[dict[str, Any], dict[str, Any]]:  # Any: JSON
     made = {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicy",
@@ -44,26 +105,14 @@ def policy(kind: kinds.Kind) -> tuple[dict[str, Any], dict[str, Any]]:  # Any: J
                     {
                         "apiGroups": [kinds.GROUP],
                         "apiVersions": [kinds.VERSION],
-                        "operations": ["CREATE", "UPDATE"],
-                        "resources": [kind.plural],
+                        "operations": operations,
+                        "resources": resources,
                     }
                 ]
             },
-            "matchConditions": [
-                {
-                    # What was written before the policy was there keeps its finalizers from nobody.
-                    "name": "the-spec-is-new",
-                    "expression": "oldObject == null || object.spec != oldObject.spec",
-                },
-            ],
-            "variables": [
-                {"name": "bodies", "expression": f"object.spec.programs.map(each, {_body(known)})"},
-                {"name": "links", "expression": "variables.bodies.map(body, body.?links.orValue([]))"},
-                {"name": "globalData", "expression": "dyn(object.spec.?globalData.orValue({}))"},
-                {"name": "allowedInterfaces", "expression": _words()},
-                {"name": "matchExpressions", "expression": _conditions()},
-            ],
-            "validations": [*([_own_secret()] if kind.namespaced else []), *_validations()],
+            "matchConditions": [{"name": each, "expression": text} for each, text in conditions.items()],
+            "variables": [{"name": each, "expression": text} for each, text in variables.items()],
+            "validations": validations,
         },
     }
     binding = {
