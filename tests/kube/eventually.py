@@ -25,6 +25,8 @@ async def running(*works: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
     """These run meanwhile; what one of them raises is raised here."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(work) for work in works]
+        # A task that is cancelled before its first step never runs, its ``finally`` neither.
+        await asyncio.sleep(0)
         yield
         for task in tasks:
             task.cancel()
