@@ -26,6 +26,10 @@ class Queue(Generic[K]):
     def __init__(self, backoff: Backoff = BACKOFF) -> None:
         self._schedule: Schedule[K] = Schedule(backoff)
         self._stirred = asyncio.Event()
+        self.handled = 0
+        """How often a key was handled, also in vain."""
+        self.failed = 0
+        """How often in vain."""
 
     def __len__(self) -> int:
         """How many keys wait, for their time too, or run."""
@@ -65,13 +69,14 @@ class Queue(Generic[K]):
     async def _work(self, handle: Callable[[K], Awaitable[float | None]]) -> None:
         while True:
             key = await self._next()
+            self.handled += 1
             try:
                 again = await handle(key)
             except errors.SkepError as error:
-                wait = self._schedule.fail(key, self._now(), random.random()) - self._now()
+                wait = self._fail(key)
                 log.info("%s failed %d times, again in %.1f s: %s", key, self.failures(key), wait, error)
             except Exception:
-                self._schedule.fail(key, self._now(), random.random())
+                self._fail(key)
                 log.exception("%s failed for a reason that nobody thought of", key)
             else:
                 self._schedule.forget(key)
@@ -80,6 +85,12 @@ class Queue(Generic[K]):
             finally:
                 self._schedule.done(key)
                 self._stirred.set()
+
+    def _fail(self, key: K) -> float:
+        """Count it; in how many seconds it is tried again."""
+        self.failed += 1
+        now = self._now()
+        return self._schedule.fail(key, now, random.random()) - now
 
     async def _next(self) -> K:
         while True:
