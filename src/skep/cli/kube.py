@@ -6,9 +6,13 @@ from skep.cli import lazy
 
 KUBE = lazy.Group(
     name="kube",
-    entries=(lazy.Entry(name="csi", target="kubecsi:csi", help="Run the CSI driver that hands maps to pods."),),
-    help="Run what a Kubernetes cluster needs on its nodes.",
+    entries=(
+        lazy.Entry(name="csi", target="kubecsi:csi", help="Run the CSI driver that hands maps to pods."),
+        lazy.Entry(name="operator", target="kubeoperator:OPERATOR", help="Run the operator, which deploys the others."),
+    ),
+    help="Run what a Kubernetes cluster needs, in it and on its nodes.",
     examples="""
         skep kube csi --node-name worker-1
+        skep kube operator --leader-elect
     """,
 )
