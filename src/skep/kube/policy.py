@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from skep import hooks
-from skep.kube import crd, expressions, kinds, members, naming
+from skep.kube import crd, expressions, kinds, members
 
 HEADER = "# Made by `python -m skep.kube.policy deploy/policies` from src/skep/kube; a test compares them.\n"
 _SECRET = "object.spec.byteCode.?image.?imagePullSecret.?namespace"
 
-_NODE = "authentication.kubernetes.io/node-name"
 _BYTES = (
     "type(variables.globalData[name]) != list"
     " || variables.globalData[name].all(one, type(one) == int && one >= 0 && one < 256)"
@@ -26,7 +25,6 @@ _BYTES = (
 def files() -> dict[str, str]:
     """File name -> YAML."""
     made = {f"{kind.plural}.yaml": policy(kind) for kind in (kinds.CLUSTER_APPLICATION, kinds.APPLICATION)}
-    made["own-node.yaml"] = own_node()
     return {name: HEADER + "---\n".join(map(crd.as_yaml, documents)) for name, documents in made.items()}
 
 
@@ -48,40 +46,6 @@ def policy(kind: kinds.Kind) -> tuple[dict[str, Any], dict[str, Any]]:  # Any: J
             "matchExpressions": _conditions(),
         },
         validations=[*([_own_secret()] if kind.namespaced else []), *_validations()],
-    )
-
-
-def own_node() -> tuple[dict[str, Any], dict[str, Any]]:  # Any: JSON
-    """An agent writes what belongs to its own node: RBAC cannot say that, but the token of its pod names the node.
-
-    A token that is bound to no pod says nothing, and nor does an API server before 1.30; then it is as without policy.
-    """
-    node = "variables.node.size() <= 63 ? name == variables.node : name.startsWith(variables.node.substring(0, 40))"
-    whose = (
-        f"one.kind == 'NodeBpfInventory' ? one.metadata.name : one.metadata.?labels[?'{naming.HOSTNAME}'].orValue('')"
-    )
-    states = [kind.plural for kind in kinds.KINDS if kind.spec is None]
-    return _documents(
-        f"own-node.{kinds.GROUP}",
-        operations=["CREATE", "UPDATE", "DELETE"],
-        resources=[*states, *(f"{each}/status" for each in states)],
-        conditions={
-            "an-agent": "request.userInfo.username.startsWith('system:serviceaccount:')"
-            f" && request.userInfo.username.endsWith(':{naming.ACCOUNT}')",
-            "on-a-known-node": f"'{_NODE}' in request.userInfo.extra",
-        },
-        variables={
-            "node": f"request.userInfo.extra['{_NODE}'][0]",
-            "whose": f"[dyn(object), dyn(oldObject)].filter(one, one != null).map(one, {whose})",
-        },
-        validations=[
-            {
-                "expression": f"variables.whose.all(name, {node})",
-                "messageExpression": "'the agent of node ' + variables.node + ' may not write what belongs to '"
-                f" + variables.whose.filter(name, !({node})).join(' and ')",
-                "reason": "Forbidden",
-            }
-        ],
     )
 
 
