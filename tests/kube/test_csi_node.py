@@ -10,6 +10,7 @@ import pytest
 
 from skep import paths
 from skep.kernel import mountinfo
+from skep.kube.operator import daemonset, settings
 from tests import bpf_build, instance
 from tests.kernel import kernel_rig
 from tests.kube import images, node
@@ -29,24 +30,52 @@ DRIVER = {
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[node.Cluster]:
-    """A cluster whose node has a daemon with a program, and the driver."""
+    """A cluster whose node has a daemon with a program, and the driver in its container."""
     directory = tmp_path_factory.mktemp("csi")
     with node.cluster(directory) as made:
-        made.node.import_image(images.reader(directory))
-        start = (*made.node.inside, "env", *environment(), *instance.command())
-        daemon = Server(directory / "daemon.log", *start, "serve")
-        driver = Server(directory / "driver.log", *start, "kube", "csi", "--node-name", made.node.name)
+        for archive in (images.reader(directory), images.skep(directory)):
+            made.node.import_image(archive)
+        words = (*made.node.inside, "env", *environment(), *instance.command())
+        daemon = Server(directory / "daemon.log", *words, "serve")
         try:
             until("the daemon", (made.node.root / paths.DEFAULT_SOCKET[1:]).exists, 60)
             object = str(bpf_build.build("kinds", "EXTRA"))
-            words = ("program", "load", "file", object, "--programs", "xdp:first", "-a", "counter", "-o", "json")
-            (program,) = json.loads(skep(made, *words))["programs"]
+            load = ("program", "load", "file", object, "--programs", "xdp:first", "-a", "counter", "-o", "json")
+            (program,) = json.loads(skep(made, *load))["programs"]
             skep(made, "link", "attach", "xdp", str(program["status"]["kernel"]["id"]), "eth0", "--priority", "50")
-            made.plane.apply(DRIVER)
+            made.plane.apply(DRIVER, driver())
+            running(made.plane, "driver")
             yield made
         finally:
-            for each in (driver, daemon):
-                each.close()
+            daemon.close()
+
+
+def driver() -> dict[str, Any]:
+    """A pod with the driver's container as the operator deploys it; the daemon is outside, on the node."""
+    image = {"image": images.SKEP}
+    spec = {"daemon": image, "agent": image, "configuration": settings.CONFIGURATION}
+    config = {"metadata": {"name": "c", "uid": "u"}, "spec": spec}
+    template = daemonset.document(settings.read(config), "")["spec"]["template"]["spec"]
+    (container,) = [each for each in template["containers"] if each["name"] == "csi"]
+    named = [{"name": "KUBE_NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]
+    assert [each for each in container["env"] if each["name"] == "KUBE_NODE_NAME"] == named
+    mounted = {each["name"] for each in container["volumeMounts"]}
+    volumes = [each for each in template["volumes"] if each["name"] in mounted]
+    for each in volumes:
+        if each["name"] == "sockets":  # shared by the containers of one pod there
+            del each["emptyDir"]
+            each["hostPath"] = {"path": paths.DEFAULT_SOCKET.rpartition("/")[0]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "driver", "namespace": "default"},
+        "spec": {
+            "hostNetwork": True,
+            "hostPID": True,
+            "containers": [{**container, "env": named, "imagePullPolicy": "Never"}],
+            "volumes": volumes,
+        },
+    }
 
 
 def skep(made: node.Cluster, *words: str) -> str:
@@ -117,7 +146,7 @@ def volumes(made: node.Cluster) -> dict[str, str]:
 
 def test_kubelet_knows_the_driver(cluster: node.Cluster) -> None:
     def known() -> bool:
-        drivers = cluster.plane.get("csinode", cluster.node.name)["spec"]["drivers"]
+        drivers = cluster.plane.get("csinode", cluster.node.name)["spec"]["drivers"] or []
         return [(one["name"], one["nodeID"]) for one in drivers] == [("csi.bpfman.io", cluster.node.name)]
 
     until("the CSINode names it", known, 60)
@@ -137,6 +166,21 @@ def test_an_unprivileged_pod_reads_a_counter(cluster: node.Cluster) -> None:
     assert "Read-only file system" in element(plane, "watcher", "get", "/maps/hits", "0")
     assert "Permission denied" in element(plane, "stranger", "get", "/maps/hits", "0")
     plane.kubectl("delete", "pod", "reader", "watcher", "stranger")
+    until("nothing is mounted", lambda: not volumes(cluster))
+
+
+def test_volumes_outlive_the_drivers_container(cluster: node.Cluster) -> None:
+    plane = cluster.plane
+    plane.apply(pod("first"))
+    running(plane, "first")
+    before = int(element(plane, "first", "get", "/maps/hits", "3"))
+    plane.kubectl("delete", "pod", "driver")
+    send(cluster, 20)
+    assert int(element(plane, "first", "get", "/maps/hits", "3")) >= before + 20
+    plane.apply(pod("second"))  # kubelet waits until the driver is there again
+    plane.apply(driver())
+    running(plane, "second")
+    plane.kubectl("delete", "pod", "first", "second")
     until("nothing is mounted", lambda: not volumes(cluster))
 
 
