@@ -67,6 +67,18 @@ def do(what: str, argument: str) -> dict[str, int]:
             with calls.held(directory), calls.held(load(CGROUP_DEVICE)) as fd:
                 told["program"] = observe.program(fd).id
                 calls.prog_attach(directory, fd, BPF_CGROUP_DEVICE)
+        case "tail":
+            array = calls.map_create(abi.MAP_TYPE_PROG_ARRAY, 4, 4, 4, name="tails")
+            told["map"] = observe.map_(array).id
+            with calls.held(load(SCHED_CLS)) as fd:
+                told["program"] = observe.program(fd).id
+                calls.map_update(array, struct.pack("=I", 2), struct.pack("=I", fd))
+        case "inner":
+            with calls.held(calls.map_create(abi.MAP_TYPE_ARRAY, 4, 8, 1, name="inner")) as fd:
+                told["inner"] = observe.map_(fd).id
+                outer = calls.map_create(abi.MAP_TYPE_HASH_OF_MAPS, 4, 4, 4, inner=fd, name="outer")
+                told["map"] = observe.map_(outer).id
+                calls.map_update(outer, struct.pack("=I", 7), struct.pack("=I", fd))
         case "event":
             with calls.held(load(TRACEPOINT)) as fd:
                 told["program"] = observe.program(fd).id

@@ -137,6 +137,18 @@ def test_a_program_on_a_cgroup_without_a_link_is_the_pods(rig: Rig, group: str) 
     assert one.owner == model.Foreign(groups=(model.Group(path=below, pod=UID, container=CONTAINER),))
 
 
+def test_who_holds_an_array_owns_the_programs_that_are_called_through_it(rig: Rig) -> None:
+    with stranger("tail") as told:
+        one = program(look(rig), told["program"])
+        assert one.owner == model.Foreign(pids=(told["pid"],), through=f"map {told['map']}")
+
+
+def test_who_holds_a_map_of_maps_owns_those_in_it(rig: Rig) -> None:
+    with stranger("inner") as told:
+        (one,) = [one for one in look(rig).maps if one.kernel.id == told["inner"]]
+        assert one.owner == model.Foreign(pids=(told["pid"],), through=f"map {told['map']}")
+
+
 def test_a_program_on_a_perf_event_is_of_the_events_process(rig: Rig) -> None:
     with stranger("event") as told:
         one = program(look(rig), told["program"])

@@ -16,7 +16,7 @@ from skep import errors, model
 from skep.kube.api import connect, served
 from skep.kube.api.informer import Informer
 from skep.kube.api.key import Key
-from skep.kube.inventory import status, write
+from skep.kube.inventory import write
 from skep.rpc import client
 from tests import instance
 from tests.kernel.stranger import stranger
@@ -85,7 +85,7 @@ class Rig:
                     mine, served.INVENTORY, fields={"metadata.name": self.node}, keep=lambda object: object,
                     changed=self._changed,
                 )  # fmt: skip
-                keeping = write.run(its, door or self.door, self.node, self._pods, pace=PACE)
+                keeping = write.run(its, door or self.door, self.node, lambda: (), pace=PACE)
                 async with running(self._informer.run(), keeping):
                     await body()
 
@@ -101,9 +101,6 @@ class Rig:
             self.gone += 1
         elif "status" in new:
             self.writes.append(new["status"])
-
-    def _pods(self, uid: str) -> status.Pod | None:
-        return status.Pod(namespace="web", name="a-1", containers={"c1": "main"}) if uid == "u1" else None
 
 
 @pytest.fixture

@@ -44,8 +44,8 @@ class Owners:
                 if chain.boot_id == seen.boot.boot_id and member.program in seen.records.programs:
                     self._chains_of[seen.records.programs[member.program].id].append(chain.program_id)
 
-    def program(self, id: model.ProgramId) -> model.Owner:
-        """The owner of a program."""
+    def program(self, id: model.ProgramId, *, by_maps: bool = True) -> model.Owner:
+        """The owner of a program; ``by_maps``: also if only a map that it is in keeps it."""
         ref = (ObjectKind.PROGRAM, int(id))
         if (ours := self._managed.get(ref)) is not None:
             return ours
@@ -57,15 +57,17 @@ class Owners:
             return model.Foreign(pids=pids, pins=own.pins, groups=groups)
         by_links = [(link, self._holders((ObjectKind.LINK, int(link)))) for link in self._links_of[id]]
         kept = [(f"link {link}", one) for link, one in by_links if one != _STRANGER]
-        return _together(kept, groups)
+        if kept or groups:
+            return _together(kept, groups)
+        return self._inside(ref) if by_maps else _STRANGER
 
     def link(self, id: model.KernelLinkId) -> model.Owner:
         """The owner of a link."""
         ref = (ObjectKind.LINK, int(id))
         return self._managed.get(ref) or self._holders(ref)
 
-    def map(self, id: model.MapId) -> model.Owner:
-        """The owner of a map."""
+    def map(self, id: model.MapId, *, by_maps: bool = True) -> model.Owner:
+        """The owner of a map; ``by_maps``: see ``program``."""
         ref = (ObjectKind.MAP, int(id))
         if (ours := self._managed.get(ref)) is not None:
             return ours
@@ -74,10 +76,10 @@ class Owners:
             return own
         kept = []
         for user in self._users[id]:
-            owner = self.program(user)
+            owner = self.program(user, by_maps=False)
             if isinstance(owner, model.Foreign) and owner != _STRANGER:
                 kept.append((f"program {user}", owner))
-        return _together(kept, ())
+        return _together(kept, ()) if kept or not by_maps else self._inside(ref)
 
     def users(self, id: model.MapId) -> tuple[model.ProgramId, ...]:
         """The programs that use a map, ascending."""
@@ -90,6 +92,13 @@ class Owners:
             found += [self._survey.places.get(link, "") for link in self._links_of[each]]
             found += [one.place for one in self._unlinked[each]]
         return tuple(dict.fromkeys(filter(None, found)))
+
+    def _inside(self, ref: model.ObjectRef) -> model.Owner:
+        """The owners of the maps that something is in. Programs of an array use it in turn: one step is enough."""
+        owners = [(id, self.map(id, by_maps=False)) for id in self._survey.inside.get(ref, ())]
+        ours = [one for _, one in owners if isinstance(one, model.Managed)]
+        kept = [(f"map {id}", one) for id, one in owners if isinstance(one, model.Foreign) and one != _STRANGER]
+        return ours[0] if ours else _together(kept, ())
 
     def _holders(self, ref: model.ObjectRef) -> model.Foreign:
         held, pins = self._survey.held.get(ref, ()), self._survey.pins.get(ref, ())

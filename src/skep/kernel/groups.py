@@ -1,41 +1,43 @@
 """What a control group's path says: the pod and container that a kubelet made it for, or the systemd unit. Pure but for
-``of``, which reads a process's.
-
-The kubelet has two drivers, whose names mean the same (pkg/kubelet/cm/cgroup_manager_linux.go):
-
-    /kubepods/burstable/pod6a1d…-…/9f86d0…                                         cgroupfs
-    /kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod6a1d…_….slice/cri-containerd-9f86d0….scope  systemd
-
-A static pod's UID is 32 hexadecimal digits without hyphens.
-"""
+``of``, which reads a process's."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
 from skep import model
+from skep.kernel import kubepods
 
-_POD: Final = re.compile(
-    r"(?:kubepods(?:-besteffort|-burstable)?-)?pod"
-    r"([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice)?"
-)
-_CONTAINER: Final = re.compile(r"(?:cri-containerd-|crio-|docker-)?([0-9a-f]{64})(?:\.scope)?")
 _UNITS: Final = (".service", ".scope", ".socket", ".mount", ".swap")
 _SLICE: Final = ".slice"
 _LONGEST: Final = 65536
 
 
 def named(path: str) -> model.Group:
-    """What a path says. ``path`` may be relative to a cgroup namespace's root ("/../../kubepods/…")."""
-    parts = [part for part in path.split("/") if part not in ("", "..")]
-    for at, part in enumerate(parts):
-        if (pod := _POD.fullmatch(part)) is not None:
-            inside = _CONTAINER.fullmatch(parts[at + 1]) if at + 1 < len(parts) else None
-            return model.Group(path=path, pod=pod[1].replace("_", "-"), container=inside[1] if inside else "")
+    """What a path says. ``path`` may be relative to a cgroup namespace's root ("/../../burstable/pod…")."""
+    match _parsed(path):
+        case kubepods.Container(uid=uid, id=container):
+            return model.Group(path=path, pod=uid, container=container)
+        case kubepods.Pod(uid=uid):
+            return model.Group(path=path, pod=uid)
+    parts = path.split("/")
     units = [part for part in parts if part.endswith(_UNITS)] or [part for part in parts if part.endswith(_SLICE)]
     return model.Group(path=path, unit=units[-1] if units else "")
+
+
+def _parsed(path: str) -> kubepods.Group:
+    """A container's innermost part may be its own, and what it calls that says nothing of it: its parent is told."""
+    parts = [part for part in path.split("/") if part]
+    inside = [part for part in parts if part != ".."]
+    # What a namespace's root leaves out of a path are its first parts, the kubelet's among them.
+    above: kubepods.Group = kubepods.Above(kubepods=inside != parts)
+    for part in inside:
+        found = kubepods.below(above, part)
+        if isinstance(found, kubepods.Other) and isinstance(above, (kubepods.Pod, kubepods.Container)):
+            return above
+        above = found
+    return above
 
 
 def chosen(lines: Iterable[str]) -> model.Group:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Final
 
 from skep import model
-from skep.kernel import abi, cgroup_tree, everypin, holders, networks, observe, process, refused, whereabouts
+from skep.kernel import abi, cgroup_tree, contained, everypin, holders, networks, observe, process, refused, whereabouts
 
 _ON_INTERFACES: Final = frozenset((abi.PROG_TYPE_SCHED_CLS, abi.PROG_TYPE_SCHED_ACT, abi.PROG_TYPE_XDP))
 _WHAT: Final = "programs, links and maps"
@@ -43,9 +43,20 @@ def _taken(without: Collection[int]) -> model.Survey:
     names = whereabouts.Names(
         links=nets.places, namespaces=nets.names, groups=groups.paths, maps={one.id: one.name for one in maps}
     )
+    loose = {
+        *((model.ObjectKind.PROGRAM, int(one.id)) for one in programs if one.id not in linked),
+        *((model.ObjectKind.MAP, int(one.id)) for one in maps),
+    }
+    inner = contained.walk(maps, loose - found.held.keys() - pins.pins.keys())
     events = [one for one in found.unlinked if one.program not in linked]
     pids = {pid for held in found.held.values() for pid in held} | {one.pid for one in events}
-    walks = ("descriptors", found), ("pins", pins), ("cgroups", groups), ("network namespaces", nets)
+    walks = (
+        ("descriptors", found),
+        ("pins", pins),
+        ("cgroups", groups),
+        ("network namespaces", nets),
+        ("elements of maps", inner),
+    )
     return model.Survey(
         programs=programs,
         links=links,
@@ -54,6 +65,7 @@ def _taken(without: Collection[int]) -> model.Survey:
         unlinked=tuple(dict.fromkeys((*nets.unlinked, *groups.unlinked, *events))),
         held={ref: tuple(sorted(who)) for ref, who in found.held.items()},
         pins={ref: tuple(paths) for ref, paths in pins.pins.items()},
+        inside={ref: tuple(sorted(ids)) for ref, ids in inner.inside.items()},
         processes={pid: one for pid in sorted(pids) if (one := process.described(pid)) is not None},
         unread=found.unread,
         cut=tuple(what for what, walk in walks if walk.cut),

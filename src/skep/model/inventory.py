@@ -63,8 +63,9 @@ class Unlinked:
 class Survey:
     """What the kernel, /proc and the BPF file systems show of all programs, links and maps, of (nearly) one moment.
 
-    ``places``: where links are, in words. ``held``: pids by what they have a descriptor of. ``unread``: processes that
-    could not be looked into. ``cut``: what was too much to be looked at whole, in words.
+    ``places``: where links are, in words. ``held``: pids by what they have a descriptor of. ``inside``: maps by the
+    programs and maps that are in them, told at least of what nobody holds or pins. ``unread``: processes that could not
+    be looked into. ``cut``: what was too much to be looked at whole, in words.
     """
 
     programs: tuple[observed.KernelProgram, ...] = ()
@@ -74,6 +75,7 @@ class Survey:
     unlinked: tuple[Unlinked, ...] = ()
     held: Mapping[ObjectRef, tuple[int, ...]] = field(default_factory=dict)
     pins: Mapping[ObjectRef, tuple[str, ...]] = field(default_factory=dict)
+    inside: Mapping[ObjectRef, tuple[ids.MapId, ...]] = field(default_factory=dict)
     processes: Mapping[int, Process] = field(default_factory=dict)
     unread: int = 0
     cut: tuple[str, ...] = ()

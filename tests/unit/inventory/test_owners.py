@@ -86,6 +86,33 @@ def test_a_foreign_map_is_of_its_holders_or_its_programs(survey: dict[str, objec
     assert owners.Owners(changed, seen()).map(model.MapId(9)) == owner
 
 
+@pytest.mark.parametrize(
+    ("survey", "owner"),
+    [
+        ({"inside": {P7: (model.MapId(20),)}}, model.Foreign()),
+        (
+            {"inside": {P7: (model.MapId(20),)}, "held": {(ObjectKind.MAP, 20): (3,)}},
+            model.Foreign(pids=(3,), through="map 20"),
+        ),
+        (
+            {"inside": {P7: (model.MapId(20),)}, "pins": {(ObjectKind.MAP, 20): ("/b/calls",)}},
+            model.Foreign(pins=("/b/calls",), through="map 20"),
+        ),
+        (
+            {"inside": {P7: (model.MapId(20),)}, "held": {(ObjectKind.PROGRAM, 8): (4,)}},
+            model.Foreign(pids=(4,), through="map 20"),
+        ),
+        # Programs that call each other through an array that nobody holds any more.
+        ({"inside": {P7: (model.MapId(20),), (ObjectKind.PROGRAM, 8): (model.MapId(20),)}}, model.Foreign()),
+    ],
+    ids=["nobodys", "held", "pinned", "used", "circle"],
+)
+def test_what_only_a_map_keeps_is_of_the_maps_owner(survey: dict[str, object], owner: model.Owner) -> None:
+    both = model.Survey(programs=(program(7, 9, 20), program(8, 20)))
+    changed = dataclasses.replace(both, **survey)  # type: ignore[arg-type]
+    assert owners.Owners(changed, seen()).program(model.ProgramId(7)) == owner
+
+
 def test_many_links_are_told_as_a_few() -> None:
     held = {(ObjectKind.LINK, number): (number,) for number in range(1, 8)}
     survey = model.Survey(programs=(program(7),), links=tuple(link(number, 7) for number in range(1, 8)), held=held)

@@ -29,10 +29,9 @@ CONTAINER = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
         (f"/kubepods.slice/kubepods-pod{UNDERSCORED}.slice/crio-{CONTAINER}.scope", UID, CONTAINER),
         (f"/kubepods.slice/kubepods-pod{UNDERSCORED}.slice/crio-conmon-{CONTAINER}.scope", UID, ""),
         (f"/../../besteffort/pod{UID}/{CONTAINER}", UID, CONTAINER),
-        (f"/docker/{CONTAINER}/kubelet.slice/kubepods/pod{UID}/{CONTAINER}", UID, CONTAINER),
+        (f"/kubepods/pod{UID}/{CONTAINER}/kubepods/pod{STATIC}", UID, CONTAINER),
         ("/kubepods/besteffort", "", ""),
-        ("/kubepods/podium/abc", "", ""),
-        (f"/kubepods/pod{UID}x/{CONTAINER}", "", ""),
+        (f"/pod{UID}/{CONTAINER}", "", ""),
     ],
 )
 def test_pods(path: str, pod: str, container: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from skep.kube import kinds
-from skep.kube.agent import news
+from skep.kube.agent import news, sight
 from skep.kube.agent.agent import Agent
 from skep.kube.agent.records import Wish
 from skep.kube.agent.view import View
@@ -18,6 +18,7 @@ from skep.kube.api import connect
 from skep.kube.api.events import Events
 from skep.kube.api.key import Key
 from skep.kube.api.notice import About
+from skep.kube.inventory import status, write
 from skep.rpc import client
 
 log = logging.getLogger("skep.kube.agent")
@@ -76,9 +77,16 @@ async def _run(options: Options, api: connect.Api, door: client.Client) -> None:
         log.info("watching", extra={"node": options.node, "applications": len(view.wishes())})
         group.create_task(agent.sweep())
         group.create_task(agent.queue.run(agent.handle, workers=WORKERS))
+        group.create_task(write.run(api, door, options.node, lambda: map(_inventoried, view.pods())))
 
 
 def _about(wish: Wish) -> About:
     kind = kinds.CLUSTER_APPLICATION if wish.namespace is None else kinds.APPLICATION
     key = Key(namespace=wish.namespace or "", name=wish.name)
     return About(api_version=kinds.API_VERSION, kind=kind.name, key=key, uid=wish.uid)
+
+
+def _inventoried(pod: sight.Pod) -> status.Pod:
+    """A pod as the inventory names it."""
+    containers = {each.id.rpartition("://")[2]: each.name for each in pod.running}
+    return status.Pod(uid=pod.uid, namespace=pod.namespace, name=pod.name, containers=containers)

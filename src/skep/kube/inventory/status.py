@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -31,22 +31,19 @@ _LISTS: Final = ("programs", "links", "maps")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """A pod as the agent's informer knows it. ``containers``: names by the runtime's id, without its scheme."""
+    """A pod as the agent's informer knows it. ``containers``: names by the runtime's id, without its scheme.
 
+    A static pod's cgroup has another UID than the API server's object: it is recognised by its containers.
+    """
+
+    uid: str
     namespace: str
     name: str
     containers: Mapping[str, str] = field(default_factory=dict)
 
 
-Pods = Callable[[str], Pod | None]
-"""A pod of this node by the UID in its cgroup's name, None for one that is not known.
-
-A static pod's cgroup is named by its annotation kubernetes.io/config.hash.
-"""
-
-
-def status(found: model.Inventory, node: str, pods: Pods) -> Json:
-    """The whole status."""
+def status(found: model.Inventory, node: str, pods: Iterable[Pod]) -> Json:
+    """The whole status; ``pods`` of this node."""
     owners = _Owners(found, pods)
     entries = {
         "programs": [(one.owner, _program(one, owners)) for one in found.programs],
@@ -112,9 +109,11 @@ def _memory(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:  # Any: JSO
 class _Owners:
     """Owners in the words of the kind."""
 
-    def __init__(self, found: model.Inventory, pods: Pods) -> None:
+    def __init__(self, found: model.Inventory, pods: Iterable[Pod]) -> None:
         self._processes = {one.pid: one for one in found.processes}
-        self._pods = pods
+        self._pods: dict[str, Pod] = {}
+        for pod in pods:
+            self._pods.update({pod.uid: pod, **dict.fromkeys(pod.containers, pod)})
 
     def told(self, owner: model.Owner) -> Json:
         if isinstance(owner, model.Managed):
@@ -143,8 +142,8 @@ class _Owners:
         """The unit or the pod of a cgroup."""
         if not group.pod:
             return _without_nothing({"unit": _cut(group.unit)})
-        known = self._pods(group.pod)
         container = group.container
+        known = self._pods.get(container) or self._pods.get(group.pod)
         named = {}
         if known is not None:
             named = {"namespace": _cut(known.namespace), "name": _cut(known.name)}

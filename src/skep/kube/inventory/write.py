@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import random
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -47,22 +48,24 @@ class Pace:
 
 
 PACE: Final = Pace()
+Pods = Callable[[], Iterable[status.Pod]]
+"""The pods of this node."""
 
 
-async def run(api: Api, door: Door, node: str, pods: status.Pods, *, pace: Pace = PACE) -> None:
+async def run(api: Api, door: Door, node: str, pods: Pods, *, pace: Pace = PACE) -> None:
     """Keep the inventory of ``node`` until cancelled. One task of the agent, beside its others:
 
         group.create_task(write.run(api, client, node, pods))
 
-    ``pods`` tells a pod of this node by its UID, out of what the agent's informer keeps; it is called in this event
-    loop and must not block. The daemon's client is called in threads. Nothing is raised: without daemon or API server
-    it goes on when they are back, and before the Node is there nothing is written.
+    ``pods`` tells the pods of this node, out of what the agent's informer keeps; it is called in this event loop and
+    must not block. The daemon's client is called in threads. Nothing is raised: without daemon or API server it goes
+    on when they are back, and before the Node is there nothing is written.
     """
     await _Writer(api, door, node, pods, pace).run()
 
 
 class _Writer:
-    def __init__(self, api: Api, door: Door, node: str, pods: status.Pods, pace: Pace) -> None:
+    def __init__(self, api: Api, door: Door, node: str, pods: Pods, pace: Pace) -> None:
         self._api, self._door, self._node, self._pods, self._pace = api, door, node, pods, pace
         self._key = Key(name=node)
         self._poked = asyncio.Event()
@@ -107,7 +110,7 @@ class _Writer:
         if found is not None:
             self._found, self._looked = found, clock()
         assert self._found is not None  # an answer to "" is never None
-        wanted = status.status(self._found, self._node, self._pods)
+        wanted = status.status(self._found, self._node, self._pods())
         match decide.decide(self._written.get(self._key), wanted, now=clock(), last=self._last, least=self._pace.write):
             case decide.Nothing():
                 return self._pace.ask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -12,11 +13,7 @@ from skep.kube.inventory import kind, status
 from tests.unit.kube.inventory.inventories import NOBODY, OURS, POD, inventory, link, map_, program
 
 
-def nobody_knows(uid: str) -> None:
-    return None
-
-
-def told(found: model.Inventory, pods: status.Pods = nobody_knows) -> status.Json:
+def told(found: model.Inventory, *pods: status.Pod) -> status.Json:
     made = status.status(found, "node-1", pods)
     assert shape.read(kind.STATUS, json.loads(json.dumps(made)), "status") == made
     return made
@@ -49,7 +46,7 @@ def test_managed_objects_name_their_application_and_come_first() -> None:
 
 
 def test_processes_are_told_with_the_pod_by_name_where_it_is_known() -> None:
-    pods = {"u1": status.Pod(namespace="web", name="a-1", containers={"c1": "main"})}
+    pod = status.Pod(uid="u1", namespace="web", name="a-1", containers={"c1": "main"})
     found = inventory(
         (program(1, model.Foreign(pids=(7, 8, 9), groups=(POD,), through="link 5")),),
         processes=(
@@ -58,7 +55,7 @@ def test_processes_are_told_with_the_pod_by_name_where_it_is_known() -> None:
         ),
     )
     known = {"uid": "u1", "namespace": "web", "name": "a-1", "container": "main"}
-    assert told(found, pods.get)["programs"][0]["owner"] == {
+    assert told(found, pod)["programs"][0]["owner"] == {
         "managed": False,
         "processes": [
             {"pid": 7, "command": "agent", "executable": "/bin/agent", "pod": known},
@@ -68,6 +65,9 @@ def test_processes_are_told_with_the_pod_by_name_where_it_is_known() -> None:
         "cgroups": [{"path": "/kubepods/podu1/c1", "pod": known}],
         "through": "link 5",
     }
+    static = dataclasses.replace(pod, uid="mirror")
+    (first, *_) = told(found, static)["programs"][0]["owner"]["processes"]
+    assert first["pod"] == known, "a static pod's cgroup has another UID than its object"
     (first, *_) = told(found)["programs"][0]["owner"]["processes"]
     assert first["pod"] == {"uid": "u1", "container": "c1"}
 
