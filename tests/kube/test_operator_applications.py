@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from skep.kube import naming
+from skep.kube import kinds, naming
 from tests.kube import operator_rig as rig
 from tests.kube.plane import ControlPlane, until
 
@@ -246,6 +246,51 @@ def test_agents_may_change_no_spec_and_read_no_other_secret(
     assert not can(plane, "list", "secrets", "-A")
     assert not can(plane, "patch", app["kind"], "--subresource=status", "-A")
     assert can(plane, "get", app["kind"], "-A")
+
+
+def test_an_agent_writes_nothing_of_another_node(
+    plane: ControlPlane, agents: tuple[rig.Agent, rig.Agent], app: dict[str, Any], namespace: str
+) -> None:
+    """With the token that kubelet gives to the agent of a node, which says which node that is."""
+    pod = {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"agent-{namespace}", "namespace": NAMESPACE},
+        "spec": {
+            "nodeName": A, "serviceAccountName": naming.ACCOUNT, "automountServiceAccountToken": False,
+            "containers": [{"name": "agent", "image": rig.IMAGE}],
+        },
+    }  # fmt: skip
+    plane.apply(pod)
+    own = rig.Agent(plane, A, NAMESPACE, pod=f"agent-{namespace}")
+    own.report(app, "Success")
+    agents[1].report(app, "Error", "it is not well")
+    rig.wait_for(plane, app, "Error", f"failed on 1 of 2 nodes: {B}")
+    own.node = B
+    for attempt in (lambda: own.report(app, "Success"), lambda: own.let_go(app)):
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            attempt()
+        assert f"the agent of node {A} writes states of its own node only" in refused.value.stderr
+    inventory = {"apiVersion": kinds.API_VERSION, "kind": "NodeBpfInventory", "metadata": {"name": A}}
+    plane.apply(inventory, kubeconfig=own.kubeconfig)
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        plane.apply({**inventory, "metadata": {"name": B}}, kubeconfig=own.kubeconfig)
+    assert "the inventory of its own node only" in refused.value.stderr
+    plane.kubectl("delete", "nodebpfinventory", A, kubeconfig=own.kubeconfig)
+    own.node = A
+    own.let_go(app)
+
+
+def test_events_tell_what_happened(
+    plane: ControlPlane, agents: tuple[rig.Agent, rig.Agent], app: dict[str, Any]
+) -> None:
+    where = ("-n", app["metadata"]["namespace"]) if "namespace" in app["metadata"] else ()
+    agents[0].report(app, "Error", "the verifier said no")
+
+    def described() -> str:
+        text = plane.kubectl("describe", app["kind"], app["metadata"]["name"], *where)
+        assert "Warning" in text.partition("Events:")[2], text
+        return text
+
+    assert f"failed on 1 of 2 nodes: {A}: the verifier said no" in until("an Event", described).partition("Events:")[2]
 
 
 def test_pull_secrets_are_granted_by_name(plane: ControlPlane, cluster: rig.Operator, namespace: str) -> None:
