@@ -152,13 +152,16 @@ def application(name: str, namespace: str = "", **spec: Any) -> dict[str, Any]:
 
 
 class Agent:
-    """What the agent of a node writes, with its account's token."""
+    """What the agent of a node writes, with its account's token, which says on which node it is."""
 
     def __init__(self, plane: ControlPlane, node: str, namespace: str) -> None:
         self._plane = plane
         self.node = node
         until("the agents' account", lambda: plane.get("serviceaccount", naming.ACCOUNT, namespace=namespace))
-        self.kubeconfig = plane.kubeconfig_for(namespace, naming.ACCOUNT)
+        bound = ("--bound-object-kind=Node", f"--bound-object-name={node}")
+        made = plane.kubeconfig_for(namespace, naming.ACCOUNT, *bound)
+        self.kubeconfig = made.with_name(f"agent-of-{node}.kubeconfig")
+        made.replace(self.kubeconfig)
 
     def report(self, document: dict[str, Any], type: str, message: str = "m", *, generation: int | None = None) -> None:
         """Make the state of an application if there is none, and write its condition."""

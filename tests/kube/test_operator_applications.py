@@ -248,6 +248,20 @@ def test_agents_may_change_no_spec_and_read_no_other_secret(
     assert can(plane, "get", app["kind"], "-A")
 
 
+def test_events_tell_what_happened(
+    plane: ControlPlane, agents: tuple[rig.Agent, rig.Agent], app: dict[str, Any]
+) -> None:
+    where = ("-n", app["metadata"]["namespace"]) if "namespace" in app["metadata"] else ()
+    agents[0].report(app, "Error", "the verifier said no")
+
+    def described() -> str:
+        text = plane.kubectl("describe", app["kind"], app["metadata"]["name"], *where)
+        assert "Warning" in text.partition("Events:")[2], text
+        return text
+
+    assert f"failed on 1 of 2 nodes: {A}: the verifier said no" in until("an Event", described).partition("Events:")[2]
+
+
 def test_pull_secrets_are_granted_by_name(plane: ControlPlane, cluster: rig.Operator, namespace: str) -> None:
     def image(secret: str, of: str = namespace) -> dict[str, Any]:
         return {"image": {"url": "localhost/a:1", "imagePullSecret": {"namespace": of, "name": secret}}}
