@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from skep import paths
-from skep.kube import naming
+from skep.kube import naming, rights
 from skep.kube.api.merge import Object
 from skep.kube.operator.settings import Part, Settings
 
@@ -24,17 +24,6 @@ SOCKETS: Final = paths.DEFAULT_SOCKET.rpartition("/")[0]
 CONFIGURATION: Final = "/etc/bpfman"
 KUBELET: Final = "/var/lib/kubelet"
 DRIVER_DIRECTORY: Final = f"{KUBELET}/plugins/{naming.DRIVER}"
-
-CAPABILITIES: Final = {
-    "SYS_ADMIN": "turn ids into descriptors, enter network namespaces; with it comes what BPF and PERFMON would give",
-    "NET_ADMIN": "traffic-control filters over netlink",
-    "SETUID": "open a client's file with that client's rights; be nobody where a stranger's bytes are read",
-    "SETGID": "the same",
-    "DAC_READ_SEARCH": "reach a probe's target in a directory of somebody else's",
-    "SYS_PTRACE": "open the network namespace and the files of another user's process",
-    "KILL": "end the process that fetches images, which is nobody's",
-}
-"""What the daemon may do, and why: the list of deploy/systemd/skep.service."""
 
 _RESOURCES: Final[Mapping[str, Mapping[str, Any]]] = {
     # No limit of memory: maps are charged to whoever made them, and a limit would refuse them rather than protect.
@@ -108,6 +97,7 @@ def _volumes() -> list[Object]:
         _host("images", paths.DEFAULT_IMAGES, "DirectoryOrCreate"),
         _host("namespaces", "/run/netns", "DirectoryOrCreate"),
         _host("sys", "/sys", "Directory"),
+        _host("cgroups", "/sys/fs/cgroup", "Directory"),
         _host("bpf", paths.HOST_BPFFS, "Directory"),
         _host("driver", DRIVER_DIRECTORY, "DirectoryOrCreate"),
         _host("registration", f"{KUBELET}/plugins_registry", "DirectoryOrCreate"),
@@ -139,7 +129,7 @@ def _daemon(settings: Settings) -> Object:
             "runAsGroup": 0,
             "readOnlyRootFilesystem": True,
             "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"], "add": list(CAPABILITIES)},
+            "capabilities": {"drop": ["ALL"], "add": [name for name, _ in rights.DAEMON]},
             # The profiles that container runtimes bring forbid to look at processes outside of the container.
             "seccompProfile": {"type": "Unconfined"},
             "appArmorProfile": {"type": "Unconfined"},
@@ -167,8 +157,11 @@ def _daemon(settings: Settings) -> Object:
             _mount("images", paths.DEFAULT_IMAGES),
             # What is mounted there later has to be seen: network namespaces are, by name.
             _mount("namespaces", "/run/netns", mountPropagation="HostToContainer"),
-            # BTF, tracefs and cgroups are the host's; a container's own view shows it only its own cgroup.
+            # BTF and tracefs are the host's.
             _mount("sys", "/sys", readOnly=True, mountPropagation="HostToContainer"),
+            # So are control groups, by which pods are found: the runtime mounts the container's own there, over what is
+            # below /sys, unless it is told otherwise.
+            _mount("cgroups", "/sys/fs/cgroup", readOnly=True, mountPropagation="HostToContainer"),
             # Pins are in the host's bpffs: what is attached outlives every container.
             _mount("bpf", paths.HOST_BPFFS, mountPropagation="HostToContainer"),
         ],
