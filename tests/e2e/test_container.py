@@ -326,3 +326,21 @@ def answers(skep: client.Client) -> bool:
         return skep.version().pid == 1
     except errors.Unavailable:
         return False
+
+
+def test_a_probe_says_whether_the_daemon_serves(tmp_path: Path) -> None:
+    """Not before it does, not after it has ended, and not when it hangs."""
+    with kept.home(tmp_path) as home:
+        before = home.run("ready")
+        assert before.returncode == 5, "exit code of Unavailable"
+        with home.daemon() as process:
+            during = home.run("ready")
+            assert (during.returncode, during.stdout) == (0, f"the daemon at {home.layout.socket} serves\n")
+            process.send_signal(signal.SIGSTOP)
+            try:
+                hanging = home.run("ready", "--timeout", "0.5")
+            finally:
+                process.send_signal(signal.SIGCONT)
+            assert hanging.returncode == 5
+            assert "the daemon is not ready: the deadline has passed" in hanging.stderr
+        assert home.run("ready").returncode == 5

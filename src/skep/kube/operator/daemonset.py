@@ -136,13 +136,13 @@ def _daemon(settings: Settings) -> Object:
             "seLinuxOptions": {"type": "spc_t"},
         },
         "livenessProbe": {
-            "exec": {"command": ["skep", "version", "--daemon"]},
+            "exec": {"command": ["skep", "ready"]},
             "periodSeconds": 60,
             "timeoutSeconds": 20,
             "failureThreshold": 3,
         },
         "startupProbe": {
-            "exec": {"command": ["skep", "version", "--daemon"]},
+            "exec": {"command": ["skep", "ready"]},
             "periodSeconds": 2,
             "timeoutSeconds": 10,
             "failureThreshold": 60,
