@@ -112,31 +112,17 @@ class _Turn:
             # What runs goes on, and is attached where pods and interfaces come.
             rows = self._links_only(seen, alive)
             return dataclasses.replace(came, error=error, rows=rows, seen=_again(self.door, self.owner, seen, rows))
-        rows, recreated = self._act(seen, code, lender)
+        rows = act.run(self.door, self._plan(seen, code, lender), whole=True)
         if self.job.patient:
             for row in rows:
                 if isinstance(row.error, (errors.Unavailable, errors.Busy)):
                     raise row.error
-        return dataclasses.replace(came, rows=rows, recreated=recreated, seen=act.observe(self.door, self.owner))
+        return dataclasses.replace(came, rows=rows, seen=_again(self.door, self.owner, seen, rows))
 
-    def _act(self, seen: act.Seen, code: act.Code, lender: model.ProgramId | None) -> tuple[tuple[act.Row, ...], bool]:
-        """Do it, in place; if maps do not fit and the application allows it, anew. Whether it was anew."""
-        rows = act.run(self.door, self._plan(seen, code, lender), whole=True)
-        stuck = [
-            row
-            for row in rows
-            if isinstance(row.error, errors.Conflict) and isinstance(row.action.operation, model.ReplaceProgram)
-        ]
-        if not stuck or self.application.map_policy is not resources.MapPolicy.RECREATE:
-            return rows, False
-        seen = act.observe(self.door, self.owner)
-        rows = act.run(self.door, self._plan(seen, code, lender, anew=True), whole=True)
-        return rows, not any(row.error is not None and row.action.noun == "program" for row in rows)
-
-    def _plan(self, seen: act.Seen, code: act.Code, lender: model.ProgramId | None, *, anew: bool = False) -> act.Plan:
+    def _plan(self, seen: act.Seen, code: act.Code, lender: model.ProgramId | None) -> act.Plan:
         metadata = owned.metadata(self.application, self.job.node.name, self.job.uid)
         wanted = self.expansion.wanted(self.job.uid)
-        return act.decide(self.application, wanted, code, lender, seen, metadata=metadata, anew=anew)
+        return act.decide(self.application, wanted, code, lender, seen, metadata=metadata)
 
     def _links_only(self, seen: act.Seen, alive: Mapping[str, model.Program]) -> tuple[act.Row, ...]:
         if not alive:
