@@ -1,24 +1,30 @@
-"""``scripts/container-image OUT [NAME]``: OUT is a directory, or a tar file (``.tar``); prints the digest."""
+"""``scripts/container-image OUT [NAME]``: OUT is a directory, or a tar file (``.tar``); prints the image's digest.
+
+``scripts/container-image --files DIRECTORY`` writes the image's files instead, for whoever has an engine.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 from pathlib import Path
 
 from scripts.container import image
 
-NAME = "localhost/skep:latest"
 
-
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Makes the image and prints its digest."""
-    if not 1 <= len(arguments) <= 2 or arguments[0].startswith("-"):
-        raise SystemExit("usage: scripts/container-image OUT[.tar] [NAME:TAG]")
-    name = arguments[1] if len(arguments) > 1 else NAME
+    parser = argparse.ArgumentParser(prog="scripts/container-image", description="Makes skep's container image.")
+    parser.add_argument("out", type=Path, help="an OCI layout: a directory, or one file if it ends in .tar")
+    parser.add_argument("name", nargs="?", default="localhost/skep:latest", help="the image's name, with a tag")
+    parser.add_argument("--files", action="store_true", help="write the image's files into OUT, and no image")
+    wanted = parser.parse_args()
     built = image.built(image.cache(), int(os.environ.get("SOURCE_DATE_EPOCH", "0")))
-    print(f"{image.write(built, Path(arguments[0]), name)} {name}")
+    if wanted.files:
+        image.unpack(built, wanted.out)
+    else:
+        print(f"{image.write(built, wanted.out, wanted.name)} {wanted.name}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import gzip
+import io
 import os
 import platform
 import re
@@ -53,7 +54,7 @@ def built(cache: Path, seconds: int) -> Built:
             base.append({**debian.tree(packages), **python.entry(version)})
         return base[0]
 
-    # The first two change rarely and take most of the time; what they were made of and what made them is their key.
+    # The first two change rarely and take most of the time; a layer's key is what it is made of, and what makes it.
     makers = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
     made_of = [*makers, str(seconds).encode(), *(one.file.name.encode() for one in packages)]
     layers = [
@@ -64,9 +65,8 @@ def built(cache: Path, seconds: int) -> Built:
             {path: node for one in wheels for path, node in python.laid_out(one.read_bytes(), version=version).items()},
             debian_tree(), version=version,
         )),
-        compressed(archive(
-            python.compiled(python.laid_out(python.own(CHECKOUT), version=version), debian_tree(), version=version),
-            seconds=seconds,
+        _kept(cache, [*made_of, *python.sources(CHECKOUT)], seconds, lambda: python.compiled(
+            python.laid_out(python.own(CHECKOUT), version=version), debian_tree(), version=version,
         )),
     ]  # fmt: skip
     config = {
@@ -99,6 +99,15 @@ def write(image: Built, out: Path, name: str) -> Digest:
                 for path in sorted(one for one in place.rglob("*") if one.is_file()):
                     whole.add(path, str(path.relative_to(place)), filter=_nobodys)
     return digest
+
+
+def unpack(image: Built, root: Path) -> None:
+    """The files of the image, below ``root``, which is made."""
+    root.mkdir(mode=0o755)
+    for descriptor, data in image.blobs:
+        if descriptor.media_type == manifest.OCI_LAYER_GZIP:
+            with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as layer:
+                layer.extractall(root, filter="fully_trusted")
 
 
 def assembled(layers: list[bytes], config: Mapping[str, object], *, seconds: int) -> Built:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import io
 import os
 import platform
@@ -18,6 +19,8 @@ from scripts.container.tree import Directory, File, Link, Node, Tree, key, whole
 EXTRAS = ("kubernetes",)
 OLDEST_GLIBC = 17
 """Of the tags manylinux_2_<n>: 2.17, that is manylinux2014."""
+_OWN = ("pyproject.toml", "README.md", "LICENSE", "LICENSES", "src")
+_NOT_OWN = ("__pycache__", "*.egg-info", "*.pyc")
 _SKEP = b"""#!/usr/bin/python3 -I
 import sys
 
@@ -63,15 +66,27 @@ def dependencies(checkout: Path, cache: Path, *, version: str, glibc: int) -> tu
     return tuple(sorted(place.glob("*.whl")))
 
 
+def sources(checkout: Path) -> list[bytes]:
+    """Everything that skep's own wheel is made of, with its names."""
+    files = [path for name in _OWN for path in sorted([checkout / name, *(checkout / name).rglob("*")])]
+    found = [
+        path
+        for path in files
+        if path.is_file() and not any(fnmatch.fnmatch(part, each) for part in path.parts for each in _NOT_OWN)
+    ]
+    return [part for path in found for part in (str(path.relative_to(checkout)).encode(), path.read_bytes())]
+
+
 def own(checkout: Path) -> bytes:
     """The wheel of skep itself. Made from a copy: setuptools leaves files where it works."""
     with tempfile.TemporaryDirectory(prefix="skep-wheel-") as name:
         copy, out = Path(name) / "copy", Path(name) / "out"
         copy.mkdir()
-        for each in ("pyproject.toml", "README.md", "LICENSE"):
-            shutil.copy(checkout / each, copy / each)
-        for each in ("src", "LICENSES"):
-            shutil.copytree(checkout / each, copy / each, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        for each in _OWN:
+            if (checkout / each).is_dir():
+                shutil.copytree(checkout / each, copy / each, ignore=shutil.ignore_patterns(*_NOT_OWN))
+            else:
+                shutil.copy(checkout / each, copy / each)
         _pip("wheel", "--no-deps", "--wheel-dir", str(out), str(copy))
         (wheel,) = out.glob("*.whl")
         return wheel.read_bytes()

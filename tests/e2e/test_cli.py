@@ -214,6 +214,14 @@ def test_version_says_how_commands_work(shell: Shell) -> None:
         assert document["daemon"] == document["client"]
 
 
+def test_a_probe_fails_without_a_daemon(shell: Shell) -> None:
+    done = shell.run("version", "--daemon")
+    if shell.mode == "daemon":
+        assert done.returncode == 0, done.stderr
+        return
+    assert done.returncode == 5 and "no daemon answers" in done.stderr
+
+
 def test_direct_is_refused_while_a_daemon_owns_the_directory(shell: Shell) -> None:
     done = shell.run("--direct", "--lock-timeout", "100ms", "program", "list")
     if shell.mode == "direct":

@@ -12,6 +12,7 @@ from tests import native_build
 SKEP = "localhost/skep:test"
 BUSYBOX = "localhost/busybox:test"
 PAUSE = "localhost/pause:test"
+READER = "localhost/reader:test"
 APPLETS = ("cat", "hexdump", "httpd", "ls", "nc", "ping", "sh", "sleep", "wget", "od", "echo", "stat", "touch", "id")
 
 
@@ -31,14 +32,24 @@ def pause(directory: Path) -> Path:
 
 def busybox(directory: Path) -> Path:
     """A shell and some commands, for the tests' own pods."""
+    return _made(directory / "busybox.tar", BUSYBOX, _shell(), ["/bin/sh"])
+
+
+def reader(directory: Path) -> Path:
+    """The same with /bin/element, which gets at pinned maps."""
+    program = native_build.build("element", "-static", "-Os", strip=True)
+    tree: Tree = {**_shell(), "bin/element": File(data=program.read_bytes(), mode=0o755)}
+    return _made(directory / "reader.tar", READER, tree, ["/bin/sh"])
+
+
+def _shell() -> Tree:
     program = shutil.which("busybox")
     assert program is not None, "scripts/packages --kube installs busybox-static"
-    tree: Tree = {
+    return {
         "bin/busybox": File(data=Path(program).read_bytes(), mode=0o755),
         **{f"bin/{name}": Link(target="busybox") for name in APPLETS},
         "tmp": Directory(mode=0o1777),
     }
-    return _made(directory / "busybox.tar", BUSYBOX, tree, ["/bin/sh"])
 
 
 def _made(place: Path, name: str, tree: Tree, command: list[str]) -> Path:

@@ -137,7 +137,8 @@ class Node:
         pause = native_build.build("pause", "-static", "-Os", strip=True)
         process = subprocess.Popen(
             [*self.enter, "unshare", "--mount", "--propagation", "shared", "--pid", "--fork", "--kill-child",
-             "--mount-proc", pause]
+             "--mount-proc", pause],
+            stderr=subprocess.DEVNULL,  # it complains of the signal that ends its child
         )  # fmt: skip
         self._processes.callback(process.kill)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
@@ -147,8 +148,15 @@ class Node:
         until("its program", lambda: os.readlink(f"/proc/{self._init}/exe") == str(pause))
         script = [
             "set -e",
+            "mount --make-rprivate /",  # until it is as it shall be: what is moved here would vanish there, too
             "mount -t tmpfs tmpfs /run",
-            "mkdir -p /run/netns /run/lock",
+            "mkdir -p /run/netns /run/lock /run/cgroup",
+            # What /sys/class/net shows depends on the network namespace of whoever mounted it.
+            "mount --rbind /sys/fs/cgroup /run/cgroup",
+            "mount -t sysfs sysfs /sys",
+            "mount --rbind /run/cgroup /sys/fs/cgroup",
+            "umount -l /run/cgroup",
+            "mount -t tracefs tracefs /sys/kernel/tracing",
             "mount -t bpf bpf /sys/fs/bpf",
         ]
         for name in ("etc", "var"):  # what is written there stays in the test's directory
@@ -200,6 +208,9 @@ class Node:
             "address": ADDRESS,
             "healthzPort": 0,
             "resolvConf": "",
+            # Nobody answers there; without it kubelet complains of each pod.
+            "clusterDNS": ["10.96.0.10"],
+            "clusterDomain": "cluster.local",
             "nodeStatusUpdateFrequency": "5s",
             "syncFrequency": "5s",
             "shutdownGracePeriod": "0s",

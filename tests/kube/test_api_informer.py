@@ -247,3 +247,25 @@ def test_a_watch_goes_on_after_the_api_server_ended_it(plane: ControlPlane, name
                 assert (made.lists, made.trouble) == (1, "")
 
     asyncio.run(body())
+
+
+def test_what_happens_to_others_moves_its_version_on(plane: ControlPlane, namespace: str) -> None:
+    """Bookmarks: else a quiet selection in a busy cluster would come back with a version that is long forgotten, and
+    list all again.
+    """
+
+    async def body() -> None:
+        heard = Heard()
+        async with connect.connect(str(plane.kubeconfig)) as api:
+            made = Informer(
+                api, served.CONFIG_MAP, namespace=namespace, labels={"made-by": "nobody"}, keep=value, changed=heard,
+                seconds=(4, 4),
+            )  # fmt: skip
+            async with running(made.run()):
+                await made.synced()
+                other = await objects.create(api, config_map(namespace, "other", value="1"))
+                version = int(other["metadata"]["resourceVersion"])
+                await until("a bookmark", lambda: int(made._version) >= version)
+                assert (heard.told, made.lists) == ([], 1)
+
+    asyncio.run(body())

@@ -12,7 +12,10 @@ import pytest
 
 from skep import errors
 from skep.kube.api import certificate, connect, health, listen, metrics, served
+from skep.kube.api.events import Events
 from skep.kube.api.informer import Informer
+from skep.kube.api.key import Key
+from skep.kube.api.lease import Election
 from skep.kube.api.queue import Queue
 from skep.kube.api.review import Reviewer
 from tests.kube.eventually import running
@@ -92,7 +95,11 @@ def test_queues_and_informers_are_counted(plane: ControlPlane, namespace: str) -
         async with connect.connect(str(plane.kubeconfig)) as api:
             queue: Queue[str] = Queue()
             informer = Informer(api, served.NAMESPACE, keep=keep, changed=lambda key, old, new: queue.add(key.name))
-            registry = metrics.registry(queues={"apps": queue}, informers={"namespaces": informer})
+            election = Election(api, Key(namespace=namespace, name="lease"), identity="me")
+            events = Events(api, component="c", host="h")
+            registry = metrics.registry(
+                queues={"apps": queue}, informers={"namespaces": informer}, election=election, events=events
+            )
             async with (
                 running(informer.run(), queue.run(handle)),
                 listen.listening("127.0.0.1", 0, metrics.routes(registry, Reviewer(api))) as port,
@@ -107,6 +114,7 @@ def test_queues_and_informers_are_counted(plane: ControlPlane, namespace: str) -
                 assert lines['skep_queue_keys{queue="apps"}'] == "1.0"
                 assert lines['skep_informer_watching{informer="namespaces"}'] == "1.0"
                 assert float(lines['skep_informer_objects{informer="namespaces"}']) >= 4
+                assert (lines["skep_leading"], lines["skep_events_left_out"]) == ("0.0", "0.0")
                 assert float(lines['skep_queue_handled_total{queue="apps"}']) >= 5
 
     asyncio.run(body())

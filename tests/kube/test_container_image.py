@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,11 +42,8 @@ def built() -> Built:
 @pytest.fixture(scope="module")
 def root(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The image's files, unpacked."""
-    place = tmp_path_factory.mktemp("root")
-    place.chmod(0o755)
-    for _, data in built.blobs[:-1]:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as layer:
-            layer.extractall(place, filter="fully_trusted")
+    place = tmp_path_factory.mktemp("image") / "root"
+    image.unpack(built, place)
     yield place
     shutil.rmtree(place)
 

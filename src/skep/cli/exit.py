@@ -54,6 +54,7 @@ CODES: tuple[tuple[type[errors.SkepError], Code], ...] = (
     (errors.Busy, Code(number=8, name="busy", meaning="another writer held the lock for longer than --lock-timeout")),
     (errors.Exhausted, Code(number=9, name="exhausted", meaning="a limit would be exceeded (size, slots, disk)")),
     (errors.AlreadyExists, CONFLICT),
+    (errors.MapsDiffer, CONFLICT),
     (errors.Conflict, CONFLICT),
     (errors.Broken, Code(number=12, name="broken", meaning="kernel, pins and store disagree: run skep doctor")),
     (

@@ -9,10 +9,12 @@ KUBE = lazy.Group(
     entries=(
         lazy.Entry(name="agent", target="kubeagent:AGENT", help="Make this node run what applications say."),
         lazy.Entry(name="csi", target="kubecsi:csi", help="Run the CSI driver that hands maps to pods."),
+        lazy.Entry(name="operator", target="kubeoperator:OPERATOR", help="Run the operator, which deploys the others."),
     ),
-    help="Run what a Kubernetes cluster needs on its nodes.",
+    help="Run what a Kubernetes cluster needs, in it and on its nodes.",
     examples="""
         skep kube agent --node worker-1
         skep kube csi --node-name worker-1
+        skep kube operator --leader-elect
     """,
 )

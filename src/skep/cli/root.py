@@ -26,7 +26,7 @@ ENTRIES = (
     lazy.Entry(name="adopt", target="doctor:ADOPT", help="Manage a pinned program again that the store has lost."),
     lazy.Entry(name="feature", target="feature:FEATURE", help="Show what this kernel can."),
     lazy.Entry(name="serve", target="serve:SERVE", help="Run the daemon."),
-    lazy.Entry(name="kube", target="kube:KUBE", help="Run what a Kubernetes cluster needs on its nodes."),
+    lazy.Entry(name="kube", target="kube:KUBE", help="Run what a Kubernetes cluster needs, in it and on its nodes."),
     lazy.Entry(name="version", target="version:VERSION", help="Show versions, and whether a daemon answers."),
     lazy.Entry(name="completion", target="completion:COMPLETION", help="Print shell completion for bash, zsh or fish."),
     lazy.Entry(name="man", target="man:MAN", help="Write the manual pages into a directory."),

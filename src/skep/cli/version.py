@@ -16,11 +16,12 @@ from skep.cli import lazy, output, session
     "version",
     cls=lazy.Command,
     help="Show versions, and whether commands go to a daemon or work directly.",
-    examples="skep version\nskep version -o json",
+    examples="skep version\nskep version -o json\nskep version --daemon",
 )
 @output.option
+@click.option("--daemon", "needed", is_flag=True, help="Fail unless a daemon answers: for probes.")
 @click.pass_obj
-def version(current: session.Session, form: output.Format) -> None:
+def version(current: session.Session, form: output.Format, needed: bool) -> None:
     """Print versions; without a daemon too."""
     document: dict[str, object] = {
         "client": package.__version__,
@@ -41,6 +42,11 @@ def version(current: session.Session, form: output.Format) -> None:
         document["mode"] = "direct"
     elif not document["reason"]:
         document["reason"] = "no daemon answers, and only root works without one"
+
+    if needed and document["mode"] != "daemon":
+        raise errors.Unavailable(
+            "no daemon answers", why=str(document["reason"]), do="start it with 'skep serve', or see its log"
+        )
 
     def text(wide: bool) -> None:
         print(f"skep {document['client']} (Python {document['python']}, Linux {document['kernel']})")

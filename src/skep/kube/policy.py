@@ -7,6 +7,7 @@ time; policies have both. ``resources.read`` has the same rules, for hosts and f
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from skep import hooks
@@ -23,16 +24,40 @@ _BYTES = (
 
 def files() -> dict[str, str]:
     """File name -> YAML."""
-    return {
-        f"{kind.plural}.yaml": HEADER + "---\n".join(map(crd.as_yaml, policy(kind)))
-        for kind in (kinds.CLUSTER_APPLICATION, kinds.APPLICATION)
-    }
+    made = {f"{kind.plural}.yaml": policy(kind) for kind in (kinds.CLUSTER_APPLICATION, kinds.APPLICATION)}
+    return {name: HEADER + "---\n".join(map(crd.as_yaml, documents)) for name, documents in made.items()}
 
 
 def policy(kind: kinds.Kind) -> tuple[dict[str, Any], dict[str, Any]]:  # Any: JSON
     """The ValidatingAdmissionPolicy of a kind (admissionregistration.k8s.io/v1) and what puts it in force."""
     known = members.types(cluster=not kind.namespaced)
     name = f"{kind.plural}.{kinds.GROUP}"
+    return _documents(
+        name,
+        operations=["CREATE", "UPDATE"],
+        resources=[kind.plural],
+        # What was written before the policy was there keeps its finalizers from nobody.
+        conditions={"the-spec-is-new": "oldObject == null || object.spec != oldObject.spec"},
+        variables={
+            "bodies": f"object.spec.programs.map(each, {_body(known)})",
+            "links": "variables.bodies.map(body, body.?links.orValue([]))",
+            "globalData": "dyn(object.spec.?globalData.orValue({}))",
+            "allowedInterfaces": _words(),
+            "matchExpressions": _conditions(),
+        },
+        validations=[*([_own_secret()] if kind.namespaced else []), *_validations()],
+    )
+
+
+def _documents(
+    name: str,
+    *,
+    operations: list[str],
+    resources: list[str],
+    conditions: Mapping[str, str],
+    variables: Mapping[str, str],
+    validations: list[dict[str, str]],
+) -> tuple[dict[str, Any], dict[str, Any]]:  # Any: JSON
     made = {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicy",
@@ -44,26 +69,14 @@ def policy(kind: kinds.Kind) -> tuple[dict[str, Any], dict[str, Any]]:  # Any: J
                     {
                         "apiGroups": [kinds.GROUP],
                         "apiVersions": [kinds.VERSION],
-                        "operations": ["CREATE", "UPDATE"],
-                        "resources": [kind.plural],
+                        "operations": operations,
+                        "resources": resources,
                     }
                 ]
             },
-            "matchConditions": [
-                {
-                    # What was written before the policy was there keeps its finalizers from nobody.
-                    "name": "the-spec-is-new",
-                    "expression": "oldObject == null || object.spec != oldObject.spec",
-                },
-            ],
-            "variables": [
-                {"name": "bodies", "expression": f"object.spec.programs.map(each, {_body(known)})"},
-                {"name": "links", "expression": "variables.bodies.map(body, body.?links.orValue([]))"},
-                {"name": "globalData", "expression": "dyn(object.spec.?globalData.orValue({}))"},
-                {"name": "allowedInterfaces", "expression": _words()},
-                {"name": "matchExpressions", "expression": _conditions()},
-            ],
-            "validations": [*([_own_secret()] if kind.namespaced else []), *_validations()],
+            "matchConditions": [{"name": each, "expression": text} for each, text in conditions.items()],
+            "variables": [{"name": each, "expression": text} for each, text in variables.items()],
+            "validations": validations,
         },
     }
     binding = {

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from skep import hooks
-from skep.kube import crd, kinds, members, policy
+from skep.kube import crd, kinds, members, policy, roles
 from tests.unit.house import source_tree
 
 COMMITTED = source_tree.ROOT / "deploy/crds"
@@ -39,6 +39,11 @@ def test_the_committed_policies_are_the_generated_ones() -> None:
     """Run `python -m skep.kube.policy deploy/policies`."""
     committed = {path.name: path.read_text() for path in (source_tree.ROOT / "deploy/policies").glob("*.yaml")}
     assert committed == policy.files()
+
+
+def test_the_committed_roles_are_the_generated_ones() -> None:
+    """Run `python -m skep.kube.roles deploy/rbac`."""
+    assert {roles.FILE: (source_tree.ROOT / "deploy/rbac" / roles.FILE).read_text()} == roles.files()
 
 
 def test_the_command_writes_them(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What decides about objects does no input or output; only the commands that write CRDs and policies do."""
+"""What decides about objects does no input or output; only the commands that write CRDs, policies and roles do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.unit.house import source_tree, test_purity
 
 KUBE = source_tree.PACKAGE / "kube"
-ACTING = ("crd", "policy")
+ACTING = ("crd", "policy", "roles")
 """Modules of ``skep.kube`` itself that write files."""
 PURE = {
     "api": ("backoff", "key", "merge", "notice", "schedule", "tenure"),

@@ -84,6 +84,8 @@ def _why(error: Exception) -> str:
         return str(message)
     if number := code(error):
         return f"HTTP status {number}"
+    if isinstance(error, exceptions.ApiError):
+        return reason(error) or "the API server gives no reason"
     return str(error) or type(error).__name__
 
 

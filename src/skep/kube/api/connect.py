@@ -108,8 +108,14 @@ class Api(lightkube.AsyncClient):
             namespace=_where(resource, namespace),
             params={"limit": page, **_selected(labels, fields)},
         )
-        async for version, objects in self._client.list_chunks(request):
-            yield version or "", objects
+        try:
+            async for version, objects in self._client.list_chunks(request):
+                for object in objects:
+                    if not isinstance(object["metadata"]["name"], str):
+                        raise TypeError
+                yield version or "", objects
+        except (TypeError, KeyError) as error:
+            raise httpx2.RemoteProtocolError("what came in a list is no object") from error
 
     async def changes(
         self,
@@ -149,13 +155,7 @@ class Api(lightkube.AsyncClient):
                 self._client.raise_for_status(response)  # type: ignore[no-untyped-call]
             opened()
             async for line in _lines(response):
-                match json.loads(line):
-                    case {"type": "ERROR", "object": dict(status)}:
-                        raise _gone_wrong(status)
-                    case {"type": str(event), "object": {"metadata": {"resourceVersion": str()}} as object}:
-                        yield event, object
-                    case _:
-                        raise httpx2.RemoteProtocolError("what came in a watch is no event")
+                yield _event(line)
         finally:
             await response.aclose()
 
@@ -190,9 +190,21 @@ def _read(path: Path) -> kubeconfig.SingleConfig | None:
     return kubeconfig.KubeConfig.from_dict(read, fname=path).get()
 
 
-def _gone_wrong(status: Mapping[str, Any]) -> exceptions.ApiError:  # Any: JSON
-    """The error that a watch tells as its last event."""
-    return exceptions.ApiError(status=msgspec.convert(status, meta_v1.Status))
+def _event(line: bytes) -> tuple[str, Object]:
+    """One event of a watch; raises what its last one says went wrong, and an error for what is none."""
+    try:
+        read = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise httpx2.RemoteProtocolError("what came in a watch is no JSON") from error
+    match read:
+        case {"type": "ERROR", "object": dict(status)}:
+            raise exceptions.ApiError(status=msgspec.convert(status, meta_v1.Status))
+        case {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str()}} as object}:
+            return "BOOKMARK", object
+        case {"type": str(kind), "object": {"metadata": {"resourceVersion": str(), "name": str()}} as object}:
+            return kind, object
+        case _:
+            raise httpx2.RemoteProtocolError("what came in a watch is no event")
 
 
 class _Transport(httpx2.AsyncBaseTransport):

@@ -11,7 +11,9 @@ from prometheus_client import core, exposition
 from prometheus_client.registry import Collector
 
 from skep.kube.api import listen
+from skep.kube.api.events import Events
 from skep.kube.api.informer import Informer
+from skep.kube.api.lease import Election
 from skep.kube.api.listen import Answer, Asked, Route
 from skep.kube.api.queue import Queue
 from skep.kube.api.review import Reviewer, Verdict
@@ -20,12 +22,22 @@ PATH = "/metrics"
 
 
 def registry(
-    *, queues: Mapping[str, Queue[Any]] | None = None, informers: Mapping[str, Informer[Any]] | None = None
+    *,
+    queues: Mapping[str, Queue[Any]] | None = None,
+    informers: Mapping[str, Informer[Any]] | None = None,
+    election: Election | None = None,
+    events: Events | None = None,
 ) -> prometheus_client.CollectorRegistry:  # Any: of whatever keys and values
     """A registry with the numbers of these, by name, and of the process; others may be added to it."""
     made = prometheus_client.CollectorRegistry()
     prometheus_client.ProcessCollector(registry=made)
     made.register(_Numbers(queues or {}, informers or {}))
+    if election:
+        leading = prometheus_client.Gauge("skep_leading", "1 while this process holds the lease.", registry=made)
+        leading.set_function(lambda: election.leading)
+    if events:
+        left = prometheus_client.Gauge("skep_events_left_out", "Events that were not written.", registry=made)
+        left.set_function(lambda: events.left_out)
     return made
 
 

@@ -6,6 +6,7 @@ Managed objects come first, and as much of the rest as an object of ``ROOM`` byt
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -86,14 +87,14 @@ def steady(old: Mapping[str, Any], new: Json) -> Json:  # Any: JSON
 
 
 def amount(octets: int) -> str:
-    """Bytes as a quantity of at most two digits behind which steps begin, rounded up: "320", "4Ki", "1.3Mi"."""
+    """Bytes as a quantity, rounded up to a tenth below ten: "320", "1.3Mi", "278Ki"."""
     value, unit = float(octets), 0
     while value >= 1024 and unit < len(_UNITS) - 1:
         value, unit = value / 1024, unit + 1
     if not unit:
         return str(octets)
-    tenths = -int(-value * 10 // 1)
-    return f"{tenths // 10 if not tenths % 10 or tenths >= 100 else tenths / 10:g}{_UNITS[unit]}"
+    tenths = math.ceil(value * 10)
+    return f"{tenths / 10 if tenths < 100 else math.ceil(value):g}{_UNITS[unit]}"
 
 
 def octets(quantity: str) -> float:

@@ -7,14 +7,12 @@ others add with a name of their own, is neither ours nor different.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from skep import paths
 from skep.kube import naming
+from skep.kube.api.merge import Object
 from skep.kube.operator.settings import Part, Settings
-
-Object: TypeAlias = dict[str, Any]
-"""Any: JSON."""
 
 SELECTOR: Final = {"name": naming.DAEMON_SET}
 """The label of its pods: upstream's, which cannot be changed on a DaemonSet that is there."""

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from skep.kube import kinds, naming
+from skep.kube.api.merge import Object
 from skep.kube.operator import daemonset
-from skep.kube.operator.daemonset import Object
 from skep.kube.operator.settings import Settings
 
 MANAGER: Final = "bpfman-operator"

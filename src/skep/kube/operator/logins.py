@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from skep.kube import naming
+from skep.kube.api.merge import Object
 from skep.kube.operator import deploy
-from skep.kube.operator.daemonset import Object
 from skep.kube.operator.records import Application
 from skep.kube.operator.settings import Settings
 

@@ -1,0 +1,91 @@
+"""Applications: kept by a finalizer until every node is clean, and told what their states add up to."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from typing import Final
+
+from lightkube.types import PatchType
+
+from skep import errors
+from skep.kube import kinds, naming
+from skep.kube.api import notice, objects, served
+from skep.kube.api.connect import Api
+from skep.kube.api.events import Events
+from skep.kube.api.key import Key
+from skep.kube.operator import aggregate, deploy, records, view
+from skep.kube.operator.records import Application
+
+log = logging.getLogger("skep.kube.operator.applications")
+
+STILL: Final = 2.0
+"""Seconds until a deleted application is looked at again whose states the watch has not told yet."""
+
+
+class Applications:
+    """What is done for one application at a time."""
+
+    def __init__(self, api: Api, seen: view.View, events: Events) -> None:
+        self._api = api
+        self._seen = seen
+        self._events = events
+
+    async def handle(self, key: Key) -> float | None:
+        """Bring one up to date; in how many seconds it is to be looked at again, whatever happens."""
+        application = self._seen.application(key)
+        if application is None:
+            return None
+        held = naming.OPERATOR_FINALIZER in application.finalizers
+        if application.deleted is not None and not held:
+            return None  # somebody else's finalizer keeps it
+        try:
+            if not held:
+                await objects.add_finalizer(self._api, view.kind_of(key), key, naming.OPERATOR_FINALIZER)
+            now = datetime.datetime.now(datetime.UTC)
+            verdict = aggregate.verdict(application, self._seen.states(key), self._seen.cluster(), now)
+            if verdict.gone:
+                return await self._release(application)
+            await self._tell(application, verdict.told)
+        except errors.NotFound:
+            return None  # its deletion will be told, or has been
+        return None if verdict.again is None else verdict.again.total_seconds()
+
+    async def _tell(self, application: Application, told: records.Told) -> None:
+        """Write the status, unless it is that already."""
+        if application.told_whole and application.told == told:
+            return
+        # The uid keeps it from an application of the same name that came after this one.
+        await self._api.ask(
+            "patch",
+            view.kind_of(application.key).Status,
+            application.key,
+            body={"metadata": {"uid": application.uid}, "status": told.document()},
+            content_type=PatchType.MERGE.value,
+            params={"fieldManager": deploy.MANAGER},
+        )
+        if told.type == application.told.type:
+            return
+        kind = view.kind_of(application.key)
+        log.info("%s: %s", application.key, told.message, extra={"kind": served.name(kind), "state": told.type})
+        if told.type != naming.PENDING:
+            about = notice.About(
+                api_version=kinds.API_VERSION, kind=served.name(kind), key=application.key, uid=application.uid
+            )
+            self._events.tell(about, told.type, told.message, warning=told.type != naming.SUCCESS)
+
+    async def _release(self, application: Application) -> float | None:
+        """Let a deleted one go, after asking once more: a state may be younger than what the watch has told."""
+        states = await objects.every(
+            self._api,
+            view.state_kind_of(application.key),
+            namespace=application.key.namespace or None,
+            labels={naming.OWNED: naming.label(application.key.name)},
+        )
+        for state in map(records.state, states):
+            if state.held and state.owner in (application.uid, ""):
+                return STILL
+        await objects.remove_finalizer(
+            self._api, view.kind_of(application.key), application.key, naming.OPERATOR_FINALIZER
+        )
+        return None

@@ -1,0 +1,114 @@
+"""The Config: made when there is none, made real, and told what became of it."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+
+from lightkube.types import PatchType
+
+from skep import errors
+from skep.kube import naming
+from skep.kube.api import key as keys
+from skep.kube.api import notice, objects, served
+from skep.kube.api.connect import Api
+from skep.kube.api.events import Events
+from skep.kube.api.merge import Object
+from skep.kube.operator import aggregate, deploy, making, records, settings, view
+
+log = logging.getLogger("skep.kube.operator.configs")
+
+
+class Configs:
+    """What is done for the one Config that is looked at. ``default``: made if there is none at the start."""
+
+    def __init__(self, api: Api, seen: view.View, events: Events, default: Object | None) -> None:
+        self._api = api
+        self._seen = seen
+        self._events = events
+        self._default = default
+        self._maker = making.Maker(api, seen)
+
+    async def handle(self) -> None:
+        """Bring it up to date. Raises the error that keeps it from that, after telling it in its status."""
+        document = self._seen.config()
+        if document is None:
+            await self._create()
+            return
+        self._default = None  # who deletes it later means it
+        about = document["metadata"]
+        held = naming.CONFIG_FINALIZER in about.get("finalizers", ())
+        if "deletionTimestamp" in about:
+            # What it stands for goes by its owner, with the garbage collector.
+            if held:
+                await objects.remove_finalizer(self._api, served.CONFIG, view.CONFIG, naming.CONFIG_FINALIZER)
+            return
+        if not held:
+            await objects.add_finalizer(self._api, served.CONFIG, view.CONFIG, naming.CONFIG_FINALIZER)
+        # Until something is made in the namespace that it names now, it runs where it ran.
+        before = (document.get("status") or {}).get("namespace") or ""
+        try:
+            wanted = settings.read(document)
+        except errors.InvalidRequest as error:
+            await self._tell(document, settings.Deployed(namespace=before, problem=str(error)))
+            return
+        try:
+            for each in deploy.left_behind(wanted, before):
+                await self._maker.remove(each, wanted.uid)
+            for each in deploy.objects(wanted):
+                await self._maker.make(each)
+        except errors.SkepError as error:
+            await self._tell(document, settings.Deployed(namespace=before, problem=_problem(error, wanted)))
+            raise
+        await self._tell(document, self._deployed(wanted))
+
+    async def _create(self) -> None:
+        """Make the Config for those who have written none."""
+        if self._default is None:
+            return
+        try:
+            await objects.create(self._api, self._default, manager=deploy.MANAGER)
+        except errors.AlreadyExists:
+            return
+        log.info("made the Config %s, since there was none", naming.CONFIG)
+
+    def _deployed(self, wanted: settings.Settings) -> settings.Deployed:
+        there = self._seen.made("DaemonSet", keys.Key(namespace=wanted.namespace, name=naming.DAEMON_SET))
+        if there is None:
+            return settings.Deployed(namespace=wanted.namespace)
+        return settings.Deployed(
+            namespace=wanted.namespace,
+            desired=there.desired,
+            ready=there.ready,
+            updated=there.updated,
+            current=there.observed >= there.generation,
+        )
+
+    async def _tell(self, document: view.Document, deployed: settings.Deployed) -> None:
+        before = document.get("status") or {}
+        now = aggregate.stamp(datetime.datetime.now(datetime.UTC))
+        told = settings.status(document["metadata"].get("generation", 0), deployed, before, now)
+        if told == before:
+            return
+        (condition,) = told["conditions"]
+        if condition["type"] != records.told(before).type and condition["type"] != naming.PENDING:
+            warning = condition["type"] != naming.SUCCESS
+            self._events.tell(notice.about(document), condition["type"], condition["message"], warning=warning)
+        await self._api.ask(
+            "patch",
+            served.CONFIG.Status,
+            view.CONFIG,
+            body={"metadata": {"uid": document["metadata"]["uid"]}, "status": told},
+            content_type=PatchType.MERGE.value,
+            params={"fieldManager": deploy.MANAGER},
+        )
+
+
+def _problem(error: errors.SkepError, wanted: settings.Settings) -> str:
+    """What a person reads who has written the Config."""
+    if isinstance(error, errors.NotFound) and f'namespaces "{wanted.namespace}" not found' in str(error):
+        return (
+            f"there is no namespace {wanted.namespace}; create it, with the label "
+            "pod-security.kubernetes.io/enforce: privileged"
+        )
+    return str(error)

@@ -1,0 +1,83 @@
+"""The operator that leads: sees everything, and hands each thing that has changed to whoever acts on it.
+
+Everything is decided anew from what is seen; nothing is remembered that another operator would need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from skep.kube.api import queue
+from skep.kube.api.connect import Api
+from skep.kube.api.events import Events
+from skep.kube.api.key import Key
+from skep.kube.api.merge import Object
+from skep.kube.operator import applications, configs, granting, vanishing, view
+from skep.kube.operator.records import NodeLabel
+
+log = logging.getLogger("skep.kube.operator")
+
+GATHER: Final = 0.2
+"""Seconds that changes of one application's states are gathered: nodes report in bursts."""
+SWEEP: Final = 1.0
+"""Seconds that changes of nodes are gathered, after which all applications are looked at."""
+WORKERS: Final = 8
+"""Applications that are written at once."""
+_CONFIG, _ALL = "the Config", "everything"
+
+
+class Operator:
+    """One term of leading: ``run`` until cancelled. ``default``: the Config to make if there is none."""
+
+    def __init__(self, api: Api, events: Events, default: Object | None) -> None:
+        self._api = api
+        self._events = events
+        self._applications: queue.Queue[Key] = queue.Queue()
+        self._work: queue.Queue[str] = queue.Queue()
+        self._namespaces: queue.Queue[str] = queue.Queue()
+        self._nodes: queue.Queue[NodeLabel] = queue.Queue()
+        self.seen = view.View(
+            api,
+            view.Heard(
+                application=lambda key: self._applications.add_after(key, GATHER),
+                config=lambda: self._work.add_after(_CONFIG, GATHER),
+                nodes=lambda: self._work.add_after(_ALL, SWEEP),
+                secrets=lambda namespace: self._namespaces.add_after(namespace, GATHER),
+                vanished=lambda node: self._nodes.add_after(node, vanishing.GRACE),
+            ),
+        )
+        self._granting = granting.Granting(api, self.seen)
+        self._configs = configs.Configs(api, self.seen, events, default)
+
+    @property
+    def queues(self) -> Mapping[str, queue.Queue[Any]]:  # Any: of whatever keys
+        """What there is to do, by name."""
+        return {
+            "applications": self._applications, "config": self._work, "secrets": self._namespaces, "nodes": self._nodes,
+        }  # fmt: skip
+
+    async def run(self) -> None:
+        """See everything, then act."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.seen.run())
+            await self.seen.synced()
+            log.info("seeing all", extra={"applications": sum(1 for _ in self.seen.applications())})
+            self._work.add(_CONFIG)
+            acting = applications.Applications(self._api, self.seen, self._events)
+            group.create_task(self._applications.run(acting.handle, workers=WORKERS))
+            group.create_task(self._work.run(self._look, workers=1))
+            group.create_task(self._namespaces.run(self._granting.handle, workers=2))
+            group.create_task(self._nodes.run(vanishing.Vanishing(self._api, self.seen).handle, workers=1))
+
+    async def _look(self, at: str) -> None:
+        """At the Config, or at all that depends on it and on the nodes."""
+        if at == _CONFIG:
+            await self._configs.handle()
+            for namespace in self._granting.namespaces():
+                self._namespaces.add_after(namespace, GATHER)
+            return
+        for application in self.seen.applications():
+            self._applications.add(application.key)

@@ -1,0 +1,42 @@
+"""Agents as the API server sees them: the operator's account and role, and a token of a pod on a node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from skep.kube import naming
+from tests.kube.plane import ControlPlane, until
+
+
+def account(plane: ControlPlane, namespace: str) -> None:
+    """The agents' account in a namespace, with their role."""
+    plane.apply(
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": naming.ACCOUNT, "namespace": namespace}},
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": f"{namespace}-agents"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "bpfman-agent-role"},
+            "subjects": [{"kind": "ServiceAccount", "name": naming.ACCOUNT, "namespace": namespace}],
+        },
+    )
+
+
+def agent(plane: ControlPlane, namespace: str, node: str) -> Path:
+    """A kubeconfig of the agent's pod on a node, which is made, too; ``account`` comes first."""
+    plane.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
+    name = f"agent-{len(plane.list('pods', namespace=namespace))}"
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "nodeName": node,
+            "serviceAccountName": naming.ACCOUNT,
+            "containers": [{"name": "agent", "image": "localhost/none"}],
+        },
+    }
+    until("the agent's pod", lambda: plane.apply(pod))
+    bound = ("--bound-object-kind=Pod", f"--bound-object-name={name}")
+    made = plane.kubeconfig_for(namespace, naming.ACCOUNT, *bound)
+    return made.rename(made.with_name(f"{namespace}-{name}.kubeconfig"))
