@@ -40,13 +40,23 @@ def agent(
     ctx: click.Context, node: str, kubeconfig: str | None, health: str, metrics: str, cert_dir: str | None
 ) -> None:
     """Run the agent."""
+    from pathlib import Path
+
     from skep import log
     from skep.kube.agent import program
+    from skep.kube.api import listen
 
     current = ctx.ensure_object(session.Session)
     chosen = current.settings
     log.configure(chosen.log_level, format=chosen.log_format, components=chosen.log_components)
-    options = program.Options(node=node, kubeconfig=kubeconfig, socket=current.layout.socket)
+    options = program.Options(
+        node=node,
+        kubeconfig=kubeconfig,
+        socket=current.layout.socket,
+        health=listen.address(health),
+        metrics=listen.address(metrics),
+        certificates=Path(cert_dir) if cert_dir else None,
+    )
     ctx.exit(program.serve(options))
 
 

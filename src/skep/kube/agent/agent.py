@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 from skep import errors, model
 from skep.kube import naming
 from skep.kube.agent import expand, login, news, records, sight, status, turn
-from skep.kube.agent.metrics import Metrics
+from skep.kube.agent.metrics import Numbers
 from skep.kube.agent.outcome import Aim, Outcome
 from skep.kube.agent.records import State, Wish
 from skep.kube.api import objects, served
@@ -81,14 +81,14 @@ class _Trouble:
 class Agent:
     """The agent of one node."""
 
-    def __init__(self, api: Api, door: turn.Door, node: str, known: Known, tell: Tell) -> None:
+    def __init__(self, api: Api, door: turn.Door, node: str, known: Known, tell: Tell, numbers: Numbers) -> None:
         self._api = api
         self._door = door
         self._node = node
         self._known = known
         self._tell = tell
         self.queue: Queue[str] = Queue(RETRY)
-        self.metrics = Metrics()
+        self._numbers = numbers
         self._trouble: dict[str, _Trouble] = {}
         self._waiting: set[str] = set()
         self._written: dict[str, Mapping[str, Any]] = {}  # Any: JSON
@@ -187,7 +187,7 @@ class Agent:
         began = time.monotonic()
         came = await asyncio.to_thread(turn.turn, self._door, self._job(key, aim, wish, state, node, host))
         faults = [row.error for row in came.rows if row.error] + ([came.error] if came.error else [])
-        self.metrics.turn(time.monotonic() - began, faults)
+        self._numbers.turn(time.monotonic() - began, faults)
         for fault in faults:
             log.warning("%s: %s", key, fault)
         await self._report(key, aim, wish, state, came)

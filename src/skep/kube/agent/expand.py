@@ -73,12 +73,12 @@ def pods(application: resources.Application, known: Iterable[sight.Pod]) -> tupl
             if isinstance(link.network, resources.Pods):
                 for pod in selected(application, link.network, known):
                     if not pod.host_network:
-                        wanted.setdefault(pod.uid, {})
+                        wanted.setdefault(pod.local, {})
             if link.containers is not None:
                 for pod in selected(application, link.containers, known):
                     meant = {each.name: each.id for each in pod.running if _meant(each.name, link.containers)}
                     if meant:
-                        wanted.setdefault(pod.uid, {}).update(meant)
+                        wanted.setdefault(pod.local, {}).update(meant)
     return tuple(
         model.PodRef(
             uid=uid,
@@ -190,7 +190,7 @@ class _Expanding:
                     yield here
 
     def _pod(self, pod: sight.Pod) -> Iterator[_Network]:
-        found = self.view.found.get(pod.uid)
+        found = self.view.found.get(pod.local)
         if found is None or found.netns is None:
             self.waits.append(f"pod {pod} has no network yet" + (f": {found.missing}" if found else ""))
             return
@@ -219,7 +219,7 @@ class _Expanding:
             if not named:
                 self.notes.append(f"{link.path}.containers selects no container of pod {pod}")
             running = {each.name: each for each in pod.running}
-            found = self.view.found.get(pod.uid)
+            found = self.view.found.get(pod.local)
             seen = {} if found is None else {each.id: each for each in found.containers}
             for name in named:
                 container = running.get(name)

@@ -1,10 +1,13 @@
-"""The agent's numbers in Prometheus' text format."""
+"""The agent's own numbers, beside those of its queue and informers (``api.metrics``)."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
+
+from prometheus_client import core
+from prometheus_client.registry import Collector
 
 from skep.kube import naming
 
@@ -13,11 +16,17 @@ BUCKETS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _STATES = (naming.PENDING, naming.SUCCESS, naming.ERROR, naming.UNLOADED, naming.UNLOAD_ERROR)
 _LINKS = ("Attached", "NotAttached", "AttachError", "DetachError")
 
+Statuses = Callable[[], Iterable[Mapping[str, Any]]]
+"""The statuses of this node's state objects. Any: JSON."""
 
-class Metrics:
-    """Counted here: how long turns take, and the errors by class. The rest is counted out of the statuses."""
 
-    def __init__(self) -> None:
+class Numbers(Collector):
+    """How long turns take and what fails is counted here; the rest is read out of the statuses when it is asked for."""
+
+    def __init__(self, statuses: Statuses, daemon: Callable[[], bool]) -> None:
+        """``daemon``: whether it answers."""
+        self._statuses = statuses
+        self._daemon = daemon
         self._seconds = [0] * (len(BUCKETS) + 1)
         self._total = 0.0
         self._errors: Counter[str] = Counter()
@@ -29,37 +38,32 @@ class Metrics:
         self._total += seconds
         self._errors.update(type(each).__name__ for each in errors)
 
-    def text(self, statuses: Iterable[Mapping[str, Any]], *, queued: int, daemon: bool) -> str:  # Any: JSON
-        """All families. ``statuses``: of the state objects; ``daemon``: whether it answers."""
-        return "\n".join(self._lines(tuple(statuses), queued, daemon)) + "\n"
-
-    def _lines(self, statuses: tuple[Mapping[str, Any], ...], queued: int, daemon: bool) -> Iterator[str]:
+    def collect(self) -> Iterator[core.Metric]:
+        """All families."""
         states: Counter[str] = Counter()
         links: Counter[str] = Counter()
-        for status in statuses:
+        for status in self._statuses():
             states.update(each["type"] for each in status.get("conditions") or ())
             for program in status.get("programs") or ():
                 body = next((value for value in program.values() if isinstance(value, Mapping)), {})
                 links.update(link["linkStatus"] for link in body.get("links") or ())
-        yield from _family("skep_agent_applications", "gauge", "Applications of this node by condition.")
-        yield from (f'skep_agent_applications{{condition="{each}"}} {states[each]}' for each in _STATES)
-        yield from _family("skep_agent_links", "gauge", "Links of this node's applications by status.")
-        yield from (f'skep_agent_links{{status="{each}"}} {links[each]}' for each in _LINKS)
-        yield from _family("skep_agent_errors_total", "counter", "Failures by class of error.")
-        yield from (f'skep_agent_errors_total{{error="{name}"}} {self._errors[name]}' for name in sorted(self._errors))
-        yield from _family("skep_agent_turn_seconds", "histogram", "How long an application's turn takes.")
-        below = 0
-        for bound, number in zip((*BUCKETS, float("inf")), self._seconds, strict=True):
+        applications = core.GaugeMetricFamily(
+            "skep_agent_applications", "Applications of this node.", labels=["condition"]
+        )
+        for name in _STATES:
+            applications.add_metric([name], states[name])
+        attached = core.GaugeMetricFamily("skep_agent_links", "Links of this node's applications.", labels=["status"])
+        for name in _LINKS:
+            attached.add_metric([name], links[name])
+        failed = core.CounterMetricFamily("skep_agent_errors", "Failures by class of error.", labels=["error"])
+        for name, number in sorted(self._errors.items()):
+            failed.add_metric([name], number)
+        turns = core.HistogramMetricFamily("skep_agent_turn_seconds", "How long an application's turn takes.")
+        below, edges = 0, [*(f"{bound:g}" for bound in BUCKETS), "+Inf"]
+        buckets = []
+        for edge, number in zip(edges, self._seconds, strict=True):
             below += number
-            edge = "+Inf" if bound == float("inf") else f"{bound:g}"
-            yield f'skep_agent_turn_seconds_bucket{{le="{edge}"}} {below}'
-        yield f"skep_agent_turn_seconds_sum {self._total:.6f}"
-        yield f"skep_agent_turn_seconds_count {below}"
-        yield from _family("skep_agent_queue", "gauge", "Applications that wait for their turn.")
-        yield f"skep_agent_queue {queued}"
-        yield from _family("skep_agent_daemon_up", "gauge", "Whether the daemon answers.")
-        yield f"skep_agent_daemon_up {int(daemon)}"
-
-
-def _family(name: str, kind: str, text: str) -> tuple[str, str]:
-    return f"# HELP {name} {text}", f"# TYPE {name} {kind}"
+            buckets.append((edge, below))
+        turns.add_metric([], buckets, self._total)
+        up = core.GaugeMetricFamily("skep_agent_daemon_up", "1 while the daemon answers.", value=self._daemon())
+        yield from (applications, attached, failed, turns, up)

@@ -27,7 +27,7 @@ def news(
     came: Outcome, before: Mapping[str, Any], after: Mapping[str, Any] | None, *, node: str, pods: tuple[sight.Pod, ...]
 ) -> Iterator[News]:  # Any: JSON
     """What happened between two statuses of a state; ``after`` None: nothing that it tells of."""
-    if came.recreated and came.application is not None:
+    if came.renewed and came.application is not None:
         yield _recreated(came.application.name, node, pods)
     if after is None:
         return

@@ -30,7 +30,6 @@ class Outcome:
     or what is wanted could not be found out.
 
     ``error``: what kept everything from being done. ``waiting``: for what everything waits, which is no error.
-    ``recreated``: its programs were loaded anew, so that maps began anew.
     """
 
     aim: Aim
@@ -40,12 +39,18 @@ class Outcome:
     rows: tuple[act.Row, ...] = ()
     error: errors.SkepError | None = None
     waiting: str = ""
-    recreated: bool = False
 
     @property
     def failed(self) -> bool:
         """Whether it has to be tried again."""
         return self.error is not None or any(row.error is not None for row in self.rows)
+
+    @property
+    def renewed(self) -> bool:
+        """Whether its programs were loaded anew, so that its maps began anew."""
+        return any(
+            row.renewed and row.result is act.Result.CREATED and row.action.noun == "program" for row in self.rows
+        )
 
     @property
     def refused(self) -> tuple[act.Row, ...]:

@@ -12,6 +12,9 @@ from skep.kube import naming
 PROGRAM = f"{naming.DRIVER}/program"
 """Attribute of a volume of the CSI driver: the application whose maps it holds."""
 
+MIRRORED = "kubernetes.io/config.hash"
+"""Annotation of static pods; kubelet's pkg/kubelet/types."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
@@ -25,7 +28,8 @@ class Container:
 class Pod:
     """A pod of this node that is not over. ``named``: all its containers; ``running``: those that run now.
 
-    ``volumes``: by name, the application whose maps a volume of the CSI driver holds.
+    ``volumes``: by name, the application whose maps a volume of the CSI driver holds. ``mirrored``: of a static pod,
+    the UID by which its kubelet knows it and names its control groups; "" otherwise.
     """
 
     uid: str
@@ -36,6 +40,12 @@ class Pod:
     named: tuple[str, ...] = ()
     running: tuple[Container, ...] = ()
     volumes: Mapping[str, str] = field(default_factory=dict)
+    mirrored: str = ""
+
+    @property
+    def local(self) -> str:
+        """The UID by which this node knows it."""
+        return self.mirrored or self.uid
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
@@ -86,6 +96,7 @@ def pod(document: Mapping[str, Any]) -> Pod | None:  # Any: JSON
             if "running" in (each.get("state") or {}) and each.get("containerID")
         ),
         volumes=volumes,
+        mirrored=(about.get("annotations") or {}).get(MIRRORED, ""),
     )
 
 

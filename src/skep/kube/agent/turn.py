@@ -112,18 +112,12 @@ class _Turn:
             # What runs goes on, and is attached where pods and interfaces come.
             rows = self._links_only(seen, alive)
             return dataclasses.replace(came, error=error, rows=rows, seen=_again(self.door, self.owner, seen, rows))
-        rows, recreated = self._act(seen, code, lender)
+        rows = act.run(self.door, self._plan(seen, code, lender), whole=True)
         if self.job.patient:
             for row in rows:
                 if isinstance(row.error, (errors.Unavailable, errors.Busy)):
                     raise row.error
-        return dataclasses.replace(came, rows=rows, recreated=recreated, seen=act.observe(self.door, self.owner))
-
-    def _act(self, seen: act.Seen, code: act.Code, lender: model.ProgramId | None) -> tuple[tuple[act.Row, ...], bool]:
-        """Do it; whether it began anew, because maps did not fit and the application allows that."""
-        rows = act.run(self.door, self._plan(seen, code, lender), whole=True)
-        refused = any(row.error is not None and row.action.noun == "program" for row in rows)
-        return rows, any(row.renewed for row in rows) and not refused
+        return dataclasses.replace(came, rows=rows, seen=_again(self.door, self.owner, seen, rows))
 
     def _plan(self, seen: act.Seen, code: act.Code, lender: model.ProgramId | None) -> act.Plan:
         metadata = owned.metadata(self.application, self.job.node.name, self.job.uid)

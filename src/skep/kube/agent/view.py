@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from skep import model
@@ -14,6 +14,7 @@ from skep.kube.api import served
 from skep.kube.api.connect import Api
 from skep.kube.api.informer import Informer
 from skep.kube.api.key import Key
+from skep.kube.inventory import status as inventory
 
 
 class View:
@@ -81,12 +82,18 @@ class View:
         """Whether it has."""
         return all(each.is_synced for each in self._all)
 
-    @property
     def trouble(self) -> str:
-        """Why what is known may be old; "" if it is not."""
-        if self._host.seen is None:
-            return "the daemon does not answer"
+        """Why what is known of the cluster may be old; "" if it is not."""
         return next((each.trouble for each in self._all if not each.is_synced), "")
+
+    def daemon_trouble(self) -> str:
+        """Why nothing can be done on the node; "" if it can."""
+        return "" if self._host.seen is not None else "the daemon does not answer"
+
+    def informers(self) -> Mapping[str, Informer[Any]]:  # Any: each its own
+        """All of them, by the kind's name."""
+        names = ("clusterapplications", "applications", "clusterstates", "states", "nodes", "pods")
+        return dict(zip(names, self._all, strict=True))
 
     @property
     def node(self) -> sight.Node | None:
@@ -125,6 +132,10 @@ class View:
         """The pods of this node."""
         return tuple(self._pods.all().values())
 
+    def inventoried(self) -> tuple[inventory.Pod, ...]:
+        """The pods of this node as the inventory names them."""
+        return tuple(map(_inventoried, self.pods()))
+
     def _host_changed(self, old: model.HostSeen | None, new: model.HostSeen | None) -> None:
         self._heard.host(old, new)
 
@@ -132,6 +143,11 @@ class View:
         """A label may be a digest, and a status says the name itself."""
         node = (document.get("status") or {}).get("node", self._name)
         return records.state(document) if node == self._name else None
+
+
+def _inventoried(pod: sight.Pod) -> inventory.Pod:
+    containers = {each.id.rpartition("://")[2]: each.name for each in pod.running}
+    return inventory.Pod(uid=pod.uid, namespace=pod.namespace, name=pod.name, containers=containers)
 
 
 class _Heard:

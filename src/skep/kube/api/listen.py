@@ -52,6 +52,18 @@ class Answer:
 Route = Callable[[Asked], Awaitable[Answer]]
 
 
+def address(text: str) -> tuple[str, int] | None:
+    """A "[HOST]:PORT" as the flags of Kubernetes' programs have it; "0" is nowhere. Raises InvalidRequest."""
+    if text == "0":
+        return None
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 0xFFFF:
+        raise errors.InvalidRequest(
+            f"cannot listen on {text!r}", why="it is no [HOST]:PORT", do="write :8175, or 0 for nowhere"
+        )
+    return host.strip("[]"), int(port)
+
+
 def text(status: HTTPStatus, words: str, **headers: str) -> Answer:
     """An answer in plain words."""
     return Answer(

@@ -243,7 +243,10 @@ def test_transitions_are_events() -> None:
 
 
 def test_recreated_maps_name_the_volumes_that_keep_the_old_ones() -> None:
-    came = running(application(NEAR), recreated=True)
+    wanted = application(NEAR)
+    action = reconcile.Action(verb=reconcile.Verb.CREATED, noun="program", program="count", hook="xdp")
+    row = act.Row(application=wanted.key, action=action, result=act.Result.CREATED, id=7, detail="", renewed=True)
+    came = running(wanted, rows=(row,))
     pods = (pod(1, volumes={"maps": "counter"}), pod(2, volumes={"maps": "other"}))
     (told_,) = news.news(came, {}, None, node="n1", pods=pods)
     assert (told_.reason, told_.warning) == ("MapsRecreated", True)
