@@ -106,25 +106,30 @@ def test_an_ended_watch_leaves_nothing_in_the_daemon(skep: client.Client, daemon
     kubepods.wait_for(lambda: open_files() <= before)
 
 
-def test_the_daemon_ends_at_once_under_a_watch() -> None:
+def test_a_daemon_that_ends_ends_its_watches() -> None:
+    """With success, and so before the time that calls under way are given, after which they fail."""
     with (
         instance.network("sight") as network,
         instance.instance("sight", enter=network.enter) as running,
         client.Client(running.layout.socket) as connected,
     ):
-        told: queue.Queue[model.HostSeen] = queue.Queue()
+        told: queue.Queue[model.HostSeen | str] = queue.Queue()
 
         def follow() -> None:
-            for seen in connected.watch_host():
-                told.put(seen)
+            try:
+                for seen in connected.watch_host():
+                    told.put(seen)
+                told.put("ended")
+            except errors.SkepError as error:
+                told.put(str(error))
 
         thread = threading.Thread(target=follow)
         thread.start()
-        told.get(timeout=SECONDS)
+        assert isinstance(told.get(timeout=SECONDS), model.HostSeen)
         running.process.terminate()
-        assert running.process.wait(3.0) == 0  # less than what calls under way are given
+        assert running.process.wait(SECONDS) == 0
         thread.join(SECONDS)
-        assert not thread.is_alive()
+        assert told.get(timeout=SECONDS) == "ended"
 
 
 def test_a_link_outlives_the_process_by_which_its_pod_was_found(
