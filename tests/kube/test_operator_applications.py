@@ -31,7 +31,8 @@ def cluster(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> It
             rig.nodes(plane, rig.node(A, role="web"), rig.node(B), tainted),
             rig.operator(plane, tmp_path_factory.mktemp("operator")) as made,
         ):
-            until("a pod for each node", lambda: len(plane.list("pod", namespace=NAMESPACE)) == 2)
+            labels = "name=bpfman-daemon"
+            until("a pod for each node", lambda: len(plane.list("pod", namespace=NAMESPACE, labels=labels)) == 2)
             yield made
     finally:
         plane.kubectl("delete", "config", naming.CONFIG, "--wait=false")
@@ -40,7 +41,7 @@ def cluster(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> It
         until("all is collected", lambda: not plane.list("daemonset"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def agents(plane: ControlPlane, cluster: rig.Operator) -> tuple[rig.Agent, rig.Agent]:
     return rig.Agent(plane, A, NAMESPACE), rig.Agent(plane, B, NAMESPACE)
 
