@@ -28,6 +28,7 @@ DEFAULT_RUNTIME = "/run/skep"
 DEFAULT_STATE = "/var/lib/skep"
 DEFAULT_PINS = "/sys/fs/bpf/skep"
 DEFAULT_IMAGES = "/var/cache/skep"
+DEFAULT_APPLICATIONS = "/etc/skep/apps.d"
 HOST_BPFFS = "/sys/fs/bpf"
 
 
@@ -40,6 +41,7 @@ class Layout:
     pins: str
     socket: str
     images: str
+    applications: str
 
     @property
     def lock(self) -> str:
@@ -79,6 +81,7 @@ def layout(
     pins: str | None = None,
     socket: str | None = None,
     images: str | None = None,
+    applications: str | None = None,
 ) -> Layout:
     """The layout for the directories a user gave; the rest follows from ``runtime`` or from the defaults.
 
@@ -93,6 +96,7 @@ def layout(
             pins=pins or DEFAULT_PINS,
             socket=socket or DEFAULT_SOCKET,
             images=images or DEFAULT_IMAGES,
+            applications=applications or DEFAULT_APPLICATIONS,
         )
     import hashlib  # here, because most never need it and it takes its time
 
@@ -104,6 +108,7 @@ def layout(
         pins=pins or f"{HOST_BPFFS}/{name}",
         socket=socket or f"{home}/skep.sock",
         images=images or f"{home}/images",
+        applications=applications or f"{home}/apps.d",
     )
 
 

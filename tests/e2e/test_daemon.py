@@ -562,12 +562,36 @@ match {when!r}:
         threading.Thread(target=send, args=(threading.main_thread(),), daemon=True).start()
     case "to another thread":
         threading.Thread(target=send, args=(sleeper,), daemon=True).start()
-wait()
+wait(lambda: None)
 os.kill(os.getpid(), signal.SIGINT)
 time.sleep(60)
 """
     done = subprocess.run([sys.executable, "-c", code], env=instance.environment(), timeout=20, check=False)
     assert done.returncode == 1
+
+
+def test_hanging_up_is_no_end():
+    code = """
+import os, signal
+from skep.daemon import service
+wait = service.on_signals()
+heard = []
+def hung_up():
+    heard.append(len(heard))
+    os.kill(os.getpid(), signal.SIGHUP if len(heard) < 3 else signal.SIGTERM)
+os.kill(os.getpid(), signal.SIGHUP)
+wait(hung_up)
+print(heard)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=instance.environment(),
+        timeout=20,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (0, "[0, 1, 2]\n"), done.stderr
 
 
 def test_a_second_signal_ends_it_at_once(home):

@@ -312,6 +312,25 @@ def test_a_stale_program_gives_way_when_the_same_is_loaded_again(bed):
     assert [one.record.id for one in bed.manager.links(model.LinkFilter())] == [link]
 
 
+def test_what_an_application_had_before_a_reboot_gives_way_to_its_other_code(bed):
+    mine = {"skep/applied": "ClusterBpfApplication/counter"}
+    (old,) = bed.load("on_xdp", metadata=mine)
+    (other,) = bed.load("on_xdp", metadata={"skep/applied": "ClusterBpfApplication/other"})
+    bed.attach(old)
+    bed.kernel.reboot()
+    bed.restart()
+    done = bed.manager.run(
+        ROOT,
+        model.Load(
+            object=bpf_build.build("hooks").read_bytes(),
+            source=model.FileSource(path="/x/hooks.o"),
+            programs=(model.ProgramSpec(name="on_xdp"),),
+            metadata=mine,
+        ),
+    )
+    assert set(bed.store.snapshot().programs) == {other.record.key, done.programs[0].record.key}
+
+
 def test_an_id_that_the_kernel_gave_to_another_program_is_noticed(bed):
     (program,) = bed.load("on_xdp")
     bed.kernel.unpin(program.record.pin)

@@ -7,8 +7,10 @@ import sys
 
 import click
 
-from skep.cli import application, door, exit, lazy, objectfile, operate, option, output, pulling, session, table
+from skep.cli import door, exit, lazy, objectfile, operate, option, output, pulling, session, table
 from skep.kube import act, host, reconcile, resources
+from skep.kube.plain import files as applicationfiles
+from skep.kube.plain import sight
 
 DIFFERENT = 1
 """Exit code of ``skep diff`` when something would change, as of diff and kubectl diff."""
@@ -48,7 +50,7 @@ files = click.option(
 @click.pass_obj
 def apply(current: session.Session, files: tuple[str, ...], dry_run: bool, form: output.Format) -> None:
     """Read everything, decide everything, then act."""
-    applications = application.read(files)
+    applications = applicationfiles.read(files)
     with current.open() as skep:
         plans = _plans(skep, current, applications)
         if dry_run:
@@ -68,7 +70,7 @@ def apply(current: session.Session, files: tuple[str, ...], dry_run: bool, form:
 @click.pass_obj
 def diff(current: session.Session, files: tuple[str, ...], form: output.Format) -> None:
     """Print what is not as it should be."""
-    applications = application.read(files)
+    applications = applicationfiles.read(files)
     with current.open() as skep:
         rows = _foreseen(_plans(skep, current, applications))
     different = [row for row in rows if row.action.verb is not reconcile.Verb.UNCHANGED]
@@ -89,7 +91,7 @@ def diff(current: session.Session, files: tuple[str, ...], form: output.Format) 
 @click.pass_obj
 def delete(current: session.Session, files: tuple[str, ...], dry_run: bool, form: output.Format) -> None:
     """Remove all that an application owns; nothing is wrong if there is nothing."""
-    keys = application.keys(files)
+    keys = applicationfiles.keys(files)
     with current.open() as skep:
         plans = [act.removal(key, act.observe(skep, key)) for key in keys]
         for plan in plans:
@@ -105,7 +107,7 @@ def _plans(
     skep: door.Skep, current: session.Session, applications: tuple[resources.Application, ...]
 ) -> list[act.Plan]:
     """What to do for each application; whatever is wrong with any is found here, before anything is done."""
-    there = application.here(skep)
+    there = sight.here(skep.describe_host())
     programs = [host.programs(each, there) for each in applications]
     plans = []
     for each, wanted in zip(applications, programs, strict=True):

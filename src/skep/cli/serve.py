@@ -12,6 +12,7 @@ FLAGS = (
     "state_dir",
     "bpffs_dir",
     "image_cache_dir",
+    "apps_dir",
     "trust_policy",
     "lock_timeout",
     "log_level",

@@ -51,6 +51,7 @@ class Session:
             pins=chosen.bpffs_dir,
             socket=chosen.socket_path,
             images=chosen.image_cache_dir,
+            applications=chosen.apps_dir,
         )
 
     @property

@@ -17,6 +17,7 @@ class Settings:
     state_dir: str | None = None
     bpffs_dir: str | None = None
     image_cache_dir: str | None = None
+    apps_dir: str | None = None
     socket_path: str | None = None
     socket_mode: int = 0o660
     socket_group: str = ""
@@ -114,6 +115,16 @@ SETTINGS: tuple[Setting, ...] = (
         default="/var/cache/skep",
         environment=("SKEP_IMAGE_CACHE_DIR",),
         help="Directory of fetched bytecode images.",
+    ),
+    Setting(
+        name="apps_dir",
+        key="apps_dir",
+        flag="--apps-dir",
+        path=True,
+        parse=values.directory,
+        default="/etc/skep/apps.d",
+        environment=("SKEP_APPS_DIR",),
+        help="Directory of application files that the daemon brings at every start.",
     ),
     Setting(
         name="socket_path",

@@ -26,6 +26,7 @@ def layout_of(settings: config.Settings) -> paths.Layout:
         pins=settings.bpffs_dir,
         socket=settings.socket_path,
         images=settings.image_cache_dir,
+        applications=settings.apps_dir,
     )
 
 

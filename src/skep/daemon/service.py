@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import skep
 from skep import config, log, paths
-from skep.daemon import instance
+from skep.daemon import instance, restore
 from skep.rpc import listen
 
 logger = logging.getLogger("skep.daemon")
@@ -44,6 +44,8 @@ def serve(settings: config.Settings, *, csi_kubelet: str | None = None) -> int:
 
             driver = stack.enter_context(csi.served(managed, layout, csi_kubelet))
             logger.info("serving CSI", extra={"socket": driver, "kubelet": csi_kubelet})
+        restorer = restore.Restorer(managed, layout.applications)
+        stack.callback(restorer.stop)
         # What was imported lives as long as we do: the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -61,15 +63,16 @@ def serve(settings: config.Settings, *, csi_kubelet: str | None = None) -> int:
                 "start_ms": round((time.monotonic() - began) * 1000, 1),
             },
         )
-        wait_for_the_end()
+        restorer.start()
+        wait_for_the_end(restorer.reload)
         logger.info("ending")
     logger.info("ended")
     return 0
 
 
-def on_signals() -> Callable[[], None]:
-    """From now on SIGTERM and SIGINT do not end the process; a function that returns after the first one. The second
-    ends the process at once.
+def on_signals() -> Callable[[Callable[[], None]], None]:
+    """From now on SIGTERM and SIGINT do not end the process; a function that returns after the first one, and calls
+    what it is given at each SIGHUP. The second SIGTERM or SIGINT ends the process at once.
 
     It waits for a pipe that the interpreter's own handler writes to, and not for a ``threading.Event``: a handler that
     runs while its thread holds the event's lock would wait for itself, and a signal that another thread gets would not
@@ -81,16 +84,17 @@ def on_signals() -> Callable[[], None]:
 
     def handle(number: int, frame: object) -> None:
         nonlocal seen
-        seen += 1
+        seen += number != signal.SIGHUP
         if seen > 1:
             os._exit(1)
 
-    def wait() -> None:
+    def wait(hung_up: Callable[[], None]) -> None:
         while not seen:
-            os.read(awake, 1)
+            if os.read(awake, 1)[0] == signal.SIGHUP:
+                hung_up()
 
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, handle)
     return wait
 

@@ -7,9 +7,13 @@ from dataclasses import replace
 
 from skep import model, steps, store
 
+_APPLIED = "skep/applied"
+"""As ``kube.reconcile.OWNER``, which is above this layer."""
+
 
 def superseded(operation: model.Load, decided: steps.Plan, records: store.Snapshot, boot: model.Boot) -> steps.Plan:
-    """The plan of a load, which also drops records of earlier boots that have the same object and program name.
+    """The plan of a load, which also drops records of earlier boots that have its program names, and its object or its
+    application: what an application had before the reboot is no longer wanted, though its code is another now.
 
     Their links and chains go with them: nothing of that boot is in the kernel any more.
     """
@@ -18,7 +22,12 @@ def superseded(operation: model.Load, decided: steps.Plan, records: store.Snapsh
     if not earlier:
         return decided
     digest = hashlib.sha256(operation.object).hexdigest()
-    programs = tuple(one.key for one in earlier if one.object == digest)
+    owner = operation.metadata.get(_APPLIED)
+    programs = tuple(
+        one.key
+        for one in earlier
+        if one.object == digest or (owner is not None and one.metadata.get(_APPLIED) == owner)
+    )
     if not programs:
         return decided
     gone = frozenset(programs)

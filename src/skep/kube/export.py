@@ -26,7 +26,8 @@ def application(name: str, programs: tuple[model.Program, ...], links: tuple[mod
             do="load them under an application name each",
         )
     first = programs[0].record
-    labels = {key: value for key, value in first.metadata.items() if key not in (host.APPLICATION, reconcile.OWNER)}
+    ours = (host.APPLICATION, reconcile.OWNER, host.FILE)
+    labels = {key: value for key, value in first.metadata.items() if key not in ours}
     spec: dict[str, Any] = {"nodeSelector": {}, "byteCode": _byte_code(first.source)}
     if first.global_data:
         spec["globalData"] = {key: base64.b64encode(value).decode() for key, value in first.global_data.items()}

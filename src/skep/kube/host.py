@@ -11,6 +11,9 @@ from skep.kube import interfaces, reconcile, resources
 APPLICATION = "bpfman.io/application"
 """Metadata that names a program's application; bpfman's, and that of ``skep program load -a``."""
 
+FILE = "skep/apps.d"
+"""Metadata that names the file of the daemon's directory of applications out of which a program was brought."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:

@@ -33,7 +33,8 @@ Source = FileSource | ImageSource
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks. ``pid`` 0 means a process outside our pid namespace; ``origin`` is "socket" or "direct"."""
+    """Who asks. ``pid`` 0 means a process outside our pid namespace; ``origin`` is "socket" or "direct", and
+    "sweep" or "apps.d" for what skep does by itself."""
 
     uid: int
     gid: int

@@ -1,20 +1,17 @@
-"""Applications out of YAML and JSON files, and what this host is to them: its labels, interfaces and default route."""
+"""Applications out of YAML and JSON files."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from skep import errors
-from skep.cli import door
-from skep.kube import host, resources
+from skep.kube import resources
 
 MAX_BYTES = 3 * 1024 * 1024
 """What an API server takes."""
 T = TypeVar("T")
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def read(paths: Iterable[str]) -> tuple[resources.Application, ...]:
@@ -49,21 +46,6 @@ def _each(paths: Iterable[str], read: Callable[[object], T], key: Callable[[T], 
                 )
             places[key(found)] = where
             yield found
-
-
-def here(skep: door.Skep) -> host.Host:
-    """This host as selectors see it; the interfaces are those of the daemon's network namespace."""
-    own = skep.describe_host().namespaces[0]
-    name = os.uname()
-    return host.Host(
-        labels={
-            "kubernetes.io/hostname": name.nodename,
-            "kubernetes.io/os": "linux",
-            "kubernetes.io/arch": _ARCHITECTURES.get(name.machine, name.machine),
-        },
-        interfaces=tuple(each.name for each in own.interfaces),
-        primary=own.primary,
-    )
 
 
 def _text(path: str) -> bytes:
