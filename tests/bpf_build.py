@@ -12,12 +12,12 @@ SOURCES = Path(__file__).parent / "bpf"
 _FLAGS = ("-O2", "-g", "-target", "bpf", "-Wall", "-Werror", "-Wno-unused-function")
 
 
-def build(name: str, *defines: str) -> Path:
-    """The object of ``tests/bpf/<name>.bpf.c``; ``defines``: more ``-D`` options, each its own object."""
-    source = SOURCES / f"{name}.bpf.c"
+def build(name: str, *defines: str, sources: Path = SOURCES) -> Path:
+    """The object of ``<sources>/<name>.bpf.c``; ``defines``: more ``-D`` options, each its own object."""
+    source = sources / f"{name}.bpf.c"
     headers = f"-I/usr/include/{sysconfig.get_config_var('MULTIARCH')}"
     command = ["clang", *_FLAGS, headers, *(f"-D{one}" for one in defines)]
-    texts = [source.read_text(), *(one.read_text() for one in sorted(SOURCES.glob("*.h")))]
+    texts = [source.read_text(), *(one.read_text() for one in sorted(sources.glob("*.h")))]
     digest = hashlib.sha256("\0".join([*command, *texts]).encode()).hexdigest()[:16]
     target = _cache() / digest / f"{name}.bpf.o"
     if not target.exists():

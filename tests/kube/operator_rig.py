@@ -152,24 +152,15 @@ def application(name: str, namespace: str = "", **spec: Any) -> dict[str, Any]:
 
 
 class Agent:
-    """What the agent of a node writes, with the token that kubelet would give to its pod there."""
+    """What the agent of a node writes, with its account's token, which says on which node it is."""
 
     def __init__(self, plane: ControlPlane, node: str, namespace: str) -> None:
         self._plane = plane
         self.node = node
         until("the agents' account", lambda: plane.get("serviceaccount", naming.ACCOUNT, namespace=namespace))
-        pod = f"agent-{node}"
-        plane.apply(
-            {
-                "apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod, "namespace": namespace},
-                "spec": {
-                    "nodeName": node, "serviceAccountName": naming.ACCOUNT, "automountServiceAccountToken": False,
-                    "containers": [{"name": "agent", "image": IMAGE}],
-                },
-            }
-        )  # fmt: skip
-        made = plane.kubeconfig_for(namespace, naming.ACCOUNT, "--bound-object-kind=Pod", f"--bound-object-name={pod}")
-        self.kubeconfig = made.with_name(f"{pod}.kubeconfig")
+        bound = ("--bound-object-kind=Node", f"--bound-object-name={node}")
+        made = plane.kubeconfig_for(namespace, naming.ACCOUNT, *bound)
+        self.kubeconfig = made.with_name(f"agent-of-{node}.kubeconfig")
         made.replace(self.kubeconfig)
 
     def report(self, document: dict[str, Any], type: str, message: str = "m", *, generation: int | None = None) -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,17 @@ from tests.kube.plane import ControlPlane, until
 from tests.parts import CHECKOUT, Server, part
 
 PORT = 9999
-"""Of the packets that tests/bpf/story.bpf.c counts."""
+"""Of the packets that the example counts."""
+PROGRAM = "udp_count"
+"""Its name in the kernel."""
 REGISTRY = "127.0.0.1:5000"
 """On the node: the daemon, in the host's network, may ask it without TLS."""
 SYSTEM = "bpfman"
 """The namespace of operator and DaemonSet."""
+
+
+CONTAINERS = ("daemon", "agent", "csi")
+"""Of the DaemonSet's pods."""
 
 
 class Story:
@@ -37,11 +44,17 @@ class Story:
         return self.plane.kubectl(*words, input=input)
 
     def push(self, tag: str, *defines: str) -> str:
-        """Build a version of the story's program and push it to the registry; the image's name."""
-        name = f"{REGISTRY}/story:{tag}"
-        words = [*self.node.enter, *instance.command(), "image", "build", name, str(bpf_build.build("story", *defines))]
+        """Build a version of the example and push it to the registry on the node; the image's name."""
+        name = f"{REGISTRY}/bpf/udp_count:{tag}"
+        object = bpf_build.build("udp_count", *defines, sources=instance.EXAMPLES)
+        words = [*self.node.enter, *instance.command(), "image", "build", name, str(object)]
         subprocess.run(words, check=True, capture_output=True, env=instance.environment())
         return name
+
+    def example(self, name: str) -> str:
+        """A file of examples/kubernetes, with the test's own busybox."""
+        text = (instance.EXAMPLES / "kubernetes" / f"{name}.yaml").read_text()
+        return text.replace("image: busybox\n", f"image: {images.BUSYBOX}\n    imagePullPolicy: Never\n")
 
     def deployment(self) -> Path:
         """deploy/ as a user has it, with the test's image."""
@@ -64,13 +77,18 @@ class Story:
 
         return until(f"a pod {labels} is ready", ready, 90, every=0.3)
 
-    def run_pod(self, name: str, spec: dict[str, Any], *, labels: dict[str, str] | None = None) -> dict[str, Any]:
-        """Make a pod in the namespace ``default``, and wait until it runs."""
-        self.plane.apply(
-            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels or {}}, "spec": spec}
-        )
+    def run_pod(self, name: str) -> dict[str, Any]:  # Any: JSON
+        """Make the pod of an example in the namespace ``default``, and wait until it runs."""
+        self.kubectl("apply", "-f", "-", input=self.example(name))
         self.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
         return self.plane.get("pod", name, namespace="default")
+
+    def state(self) -> str:
+        """What somebody who looks into a failure wants to see first."""
+        asked = [("get", "pods,bpfapplications,bpfapplicationstates", "-A", "-o", "wide"), ("get", "events", "-A")]
+        asked += [("logs", "-n", SYSTEM, "--tail=20", "daemonset/bpfman-daemon", "-c", name) for name in CONTAINERS]
+        asked += [("logs", "-n", SYSTEM, "--tail=20", "deployment/bpfman-operator")]
+        return "\n".join(f"$ kubectl {' '.join(words)}\n{self.plane.kubectl(*words, check=False)}" for words in asked)
 
     def container_pid(self, pod: dict[str, Any], container: str) -> str:
         """The first process of a container, as the node counts them."""
@@ -82,14 +100,25 @@ class Story:
         return found[1]
 
     def restarts(self, pod: str, container: str) -> int:
-        """How often a container was started anew."""
+        """How often a container that is ready was started anew; 0 while it is not."""
         statuses = self.plane.get("pod", pod, namespace=SYSTEM)["status"]["containerStatuses"]
-        return next(int(one["restartCount"]) for one in statuses if one["name"] == container and one["ready"])
+        return sum(int(one["restartCount"]) for one in statuses if one["name"] == container and one["ready"])
 
-    def in_kernel(self) -> list[str]:
-        """The programs and maps of the story that the kernel has, whoever holds them."""
-        found = json.loads(_output("bpftool", "--json", "prog", "show"))
-        return [one["name"] for one in found if one.get("name") == "story_count"]
+
+@dataclass(frozen=True, slots=True)
+class InKernel:
+    """What the kernel has of the example: programs by id, and the ids of all maps that they have had."""
+
+    programs: tuple[int, ...]
+    maps: frozenset[int]
+
+
+def in_kernel(before: InKernel | None = None) -> InKernel:
+    """The example's programs, whoever holds them, and their maps; also those of ``before`` that are still there."""
+    programs = [one for one in _bpftool("prog") if one.get("name") == PROGRAM]
+    known = {number for one in programs for number in one.get("map_ids", [])} | (before.maps if before else set())
+    there = {one["id"] for one in _bpftool("map")}
+    return InKernel(tuple(one["id"] for one in programs), frozenset(known & there))
 
 
 def counter(text: str) -> int:
@@ -115,8 +144,14 @@ def story(directory: Path) -> Iterator[Story]:
             made = Story(cluster, directory)
             asked = [*cluster.node.enter, "curl", "-fs", f"http://{REGISTRY}/v2/"]
             until("the registry", lambda: subprocess.run(asked, check=True, capture_output=True).returncode == 0)
-            yield made
+            try:
+                yield made
+            except BaseException as error:
+                error.add_note(made.state())
+                raise
 
 
-def _output(*words: str) -> str:
-    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+def _bpftool(kind: str) -> list[dict[str, Any]]:  # Any: JSON
+    done = subprocess.run(["bpftool", "--json", kind, "show"], check=True, capture_output=True, text=True)
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found

@@ -31,8 +31,7 @@ def cluster(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> It
             rig.nodes(plane, rig.node(A, role="web"), rig.node(B), tainted),
             rig.operator(plane, tmp_path_factory.mktemp("operator")) as made,
         ):
-            labels = "name=bpfman-daemon"
-            until("a pod for each node", lambda: len(plane.list("pod", namespace=NAMESPACE, labels=labels)) == 2)
+            until("a pod for each node", lambda: len(plane.list("pod", namespace=NAMESPACE)) == 2)
             yield made
     finally:
         plane.kubectl("delete", "config", naming.CONFIG, "--wait=false")
@@ -41,7 +40,7 @@ def cluster(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> It
         until("all is collected", lambda: not plane.list("daemonset"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def agents(plane: ControlPlane, cluster: rig.Operator) -> tuple[rig.Agent, rig.Agent]:
     return rig.Agent(plane, A, NAMESPACE), rig.Agent(plane, B, NAMESPACE)
 

@@ -7,49 +7,47 @@ end: nothing that happens in between, neither a kill nor an update, loses one.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+import json
+from pathlib import Path
 
 import pytest
 
-from tests.kube import images, story_rig
+from tests.kube import story_rig
 from tests.kube.plane import until
-from tests.kube.story_rig import PORT, SYSTEM, Story, counter
+from tests.kube.story_rig import PORT, SYSTEM, InKernel, Story, counter
 from tests.kube.traffic import Traffic
 
-NOBODY = {
-    "runAsNonRoot": True, "runAsUser": 1000, "runAsGroup": 1000, "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True,
-}  # fmt: skip
+NAME = "udp-count"
 DAEMON_SET = "name=bpfman-daemon"
-
-
-@pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    with story_rig.story(tmp_path_factory.mktemp("story")) as made:
-        yield made
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_from_kubectl_apply_to_nothing_left(story: Story) -> None:
-    first, second = story.push("v1"), story.push("v2", "VERSION2")
+def test_from_kubectl_apply_to_nothing_left(tmp_path: Path) -> None:
+    with story_rig.story(tmp_path) as story:
+        told(story)
+
+
+def told(story: Story) -> None:
+    """The story itself."""
+    first, second = story.push("v1"), story.push("v2", "BYTES")
     deploy(story)
-    web = story.run_pod("web", _busybox("trap exit TERM; while true; do sleep 1; done"), labels={"app": "web"})
-    story.plane.apply(_application(first))
+    web = story.run_pod("web")
+    story.kubectl("apply", "-f", "-", input=story.example("application"))
     succeeded(story, first)
+    loaded = story_rig.in_kernel()
+    assert len(loaded.programs) == 1 and loaded.maps, loaded
     with contextlib.closing(Traffic(story.node.enter, web["status"]["podIP"], PORT)) as traffic:
-        story.run_pod("reader", _reader())
+        story.run_pod("reader")
         until("packets are counted", lambda: read(story) > 0)
         shown(story, first)
         killed(story)
         goes_on(story)
-        story.kubectl("patch", "bpfapplication", "story", "--type=merge", "-p", _image_patch(second))
-        succeeded(story, second)
+        updated(story, second, loaded)
         goes_on(story)
         sent = traffic.stop()
     until("every packet is counted", lambda: read(story) == sent, 5)
-    deleted(story)
+    deleted(story, story_rig.in_kernel(loaded))
     uninstalled(story)
 
 
@@ -65,7 +63,7 @@ def succeeded(story: Story, image: str) -> None:
     """The application says that this image runs where it shall."""
 
     def said() -> bool:
-        found = story.plane.get("bpfapplication", "story", namespace="default")
+        found = story.plane.get("bpfapplication", NAME, namespace="default")
         condition = found["status"]["conditions"][0]
         assert condition["type"] == "Success", condition
         there = found["spec"]["byteCode"]["image"]["url"] == image
@@ -87,10 +85,10 @@ def goes_on(story: Story) -> None:
 
 def shown(story: Story, image: str) -> None:
     """What a person sees of it."""
-    wide = story.kubectl("get", "bpfapplication", "story", "-o", "wide")
+    wide = story.kubectl("get", "bpfapplication", NAME, "-o", "wide")
     assert image in wide and "Success" in wide, wide
-    described = story.kubectl("describe", "bpfapplication", "story")
-    assert "story_count" in described and "node-1" in described, described
+    described = story.kubectl("describe", "bpfapplication", NAME)
+    assert "udp_count" in described and "node-1" in described, described
     (state,) = story.plane.list("bpfapplicationstates", namespace="default")
     link = state["status"]["programs"][0]["tcx"]["links"][0]
     assert link["interfaceName"] == "eth0", link
@@ -105,12 +103,24 @@ def killed(story: Story) -> None:
     until("the daemon is back", lambda: story.restarts(name, "daemon") > 0, 60, every=0.3)
 
 
-def deleted(story: Story) -> None:
+def updated(story: Story, image: str, before: InKernel) -> None:
+    """Another image runs in the place of the one before it, with the same counter and one more map."""
+    change = {"spec": {"byteCode": {"image": {"url": image}}}}
+    story.kubectl("patch", "bpfapplication", NAME, "--type=merge", "-p", json.dumps(change))
+    succeeded(story, image)
+    after = story_rig.in_kernel()
+    assert len(after.programs) == 1 and after.programs != before.programs
+    assert len(before.maps & after.maps) == 1 and len(after.maps - before.maps) >= 1, (before, after)
+
+
+def deleted(story: Story, before: InKernel) -> None:
     """After kubectl delete nothing of it is in the kernel, but what the pod still has mounted; then not even that."""
-    story.kubectl("delete", "bpfapplication", "story", "--timeout=60s")
+    story.kubectl("delete", "bpfapplication", NAME, "--timeout=60s")
     assert not story.plane.list("bpfapplicationstates")
-    assert story.in_kernel() == []
-    story.kubectl("delete", "pod", "reader", "web", "--timeout=60s", "--grace-period=1")
+    left = story_rig.in_kernel(before)
+    assert left.programs == () and len(left.maps) == 1, left
+    story.kubectl("delete", "pod", "reader", "web", "--timeout=60s")
+    until("the map is gone with the pod", lambda: not story_rig.in_kernel(before).maps)
 
 
 def uninstalled(story: Story) -> None:
@@ -121,44 +131,8 @@ def uninstalled(story: Story) -> None:
         "get", "namespaces,csidrivers,clusterroles,clusterrolebindings,crds", "-o", "name"
     )
     pins = story.node.root / "sys/fs/bpf"
-    assert [str(one.relative_to(pins)) for one in pins.rglob("*") if not one.is_dir()] == []
+    assert {one.name for one in pins.rglob("*") if not one.is_dir()} <= {"maps.debug", "progs.debug"}, (
+        "the kernel's own"
+    )
     registered = story.node.root / "var/lib/kubelet/plugins_registry"
     assert list(registered.iterdir()) == []
-
-
-def _application(image: str) -> dict[str, Any]:
-    link = {
-        "interfaceSelector": {"interfaces": ["eth0"]}, "direction": "Ingress",
-        "networkNamespaces": {"pods": {"matchLabels": {"app": "web"}}},
-    }  # fmt: skip
-    return {
-        "apiVersion": "bpfman.io/v1alpha1",
-        "kind": "BpfApplication",
-        "metadata": {"name": "story", "namespace": "default"},
-        "spec": {
-            "nodeSelector": {},
-            "byteCode": {"image": {"url": image, "imagePullPolicy": "Always"}},
-            "programs": [{"name": "story_count", "type": "TCX", "tcx": {"links": [link]}}],
-        },
-    }
-
-
-def _image_patch(image: str) -> str:
-    return f'{{"spec": {{"byteCode": {{"image": {{"url": "{image}"}}}}}}}}'
-
-
-def _busybox(script: str) -> dict[str, Any]:
-    container = {
-        "name": "shell", "image": images.BUSYBOX, "imagePullPolicy": "Never", "command": ["sh", "-c", script],
-        "securityContext": NOBODY,
-    }  # fmt: skip
-    return {"terminationGracePeriodSeconds": 1, "automountServiceAccountToken": False, "containers": [container]}
-
-
-def _reader() -> dict[str, Any]:
-    spec = _busybox("trap exit TERM; while true; do sleep 1; done")
-    spec["securityContext"] = {"fsGroup": 2000}
-    spec["containers"][0]["volumeMounts"] = [{"name": "maps", "mountPath": "/maps", "readOnly": True}]
-    attributes = {"csi.bpfman.io/program": "story", "csi.bpfman.io/maps": "packets"}
-    spec["volumes"] = [{"name": "maps", "csi": {"driver": "csi.bpfman.io", "volumeAttributes": attributes}}]
-    return spec

@@ -13,7 +13,8 @@ from skep.cli import lazy, session
     cls=lazy.Command,
     help="""Say whether the daemon serves. The exit code is 0 if it does, else 5.
 
-    Made for probes of containers and for scripts: it asks the daemon's socket (gRPC's health protocol), nothing else.
+    Made for probes of containers and for scripts: it asks the daemon's socket (the health protocol of gRPC) and nothing
+    else.
     """,
     examples="skep ready\nskep ready --timeout 1",
 )
