@@ -17,7 +17,21 @@ from typing import TYPE_CHECKING, Final
 from skep import apply, errors, model, paths, plan, policy, steps, store
 from skep.contents import Contents
 from skep.image import around
-from skep.inventory import chains, doctor, history, leftover, links, maps, programs, resolve, seen, stale, whole, world
+from skep.inventory import (
+    chains,
+    doctor,
+    history,
+    kept,
+    leftover,
+    links,
+    maps,
+    programs,
+    resolve,
+    seen,
+    stale,
+    whole,
+    world,
+)
 from skep.kernel import door, host, pods
 from skep.plan import describe, join
 from skep.runs import Runs
@@ -278,24 +292,10 @@ class Manager:
         if isinstance(op, (model.Load, model.ReplaceProgram)) and op.read_file:
             return dataclasses.replace(op, object=self.read_object(caller, describe.file(op)), read_file=False)
         if isinstance(op, model.ReplaceProgram) and op.stored is not None:
-            return self._with_stored(op, op.stored)
+            return kept.filled(self._store, op, op.stored)
         if isinstance(op, (model.Load, model.ReplaceProgram)) and isinstance(op.source, model.ImageSource):
             return self.images.filled(caller, op)
         return op
-
-    def _with_stored(self, op: model.ReplaceProgram, digest: model.Digest) -> model.ReplaceProgram:
-        if op.object:
-            raise errors.InvalidRequest(
-                "the request carries an object and names another", why=f"it names {digest}", do="leave one of them out"
-            )
-        found = self._store.object(digest)
-        if found is None:
-            raise errors.NotFound(
-                f"skep has no object {digest}",
-                why="objects are kept as long as a program out of them is loaded",
-                do="send the object's bytes",
-            )
-        return dataclasses.replace(op, object=found)
 
     def _fresh(self, caller: model.Caller, ops: tuple[model.Operation, ...], *, take: bool) -> tuple[plan.Fresh, ...]:
         """What each of the operations, of which there are several only when something is attached, may use."""
