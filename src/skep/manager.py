@@ -343,21 +343,10 @@ class Manager:
         change = decided.commit(results)
         return model.Done(
             operation=fresh.operation,
-            programs=self._made(fresh, change, results) if change.programs else (),
+            programs=programs.made(self._store.snapshot(), self._pins, fresh.boot, change, results),
             links=tuple(link.id for link in change.links),
             warnings=(*decided.warnings, *describe.fallbacks(change)),
         )
-
-    def _made(self, fresh: plan.Fresh, change: steps.StoreChange, results: steps.Results) -> tuple[model.Program, ...]:
-        records = self._store.snapshot()
-        by_program = programs.links_by_program(records)
-        by_set = programs.users_by_set(records, fresh.boot)
-        made = []
-        for record in change.programs:
-            loaded = results.programs.get(record.pin)
-            state = model.ProgramStatus(kernel=None if loaded is None else loaded.kernel, pin_present=True)
-            made.append(programs.managed(record, state, self._pins, by_program, by_set))
-        return tuple(made)
 
     def _sweep(self) -> tuple[str, ...]:
         told = []

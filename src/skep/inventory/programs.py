@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 
-from skep import errors, model, paths, store
+from skep import errors, model, paths, steps, store
 from skep.inventory import seen as looking
 from skep.kernel import door
 
@@ -95,6 +95,21 @@ def managed(
         used_by=sets.get(used, (record.id,)),
         map_dir=pins.alias_maps(record.id if record.owner_id is None else record.owner_id),
     )
+
+
+def made(
+    records: store.Snapshot, pins: paths.Pins, boot: model.Boot, change: steps.StoreChange, results: steps.Results
+) -> tuple[model.Program, ...]:
+    """The programs that an operation has just loaded; ``records`` are those after it."""
+    if not change.programs:
+        return ()
+    links, sets = links_by_program(records), users_by_set(records, boot)
+    found = []
+    for record in change.programs:
+        loaded = results.programs.get(record.pin)
+        state = model.ProgramStatus(kernel=None if loaded is None else loaded.kernel, pin_present=True)
+        found.append(managed(record, state, pins, links, sets))
+    return tuple(found)
 
 
 def links_by_program(records: store.Snapshot) -> Mapping[model.ProgramKey, tuple[model.LinkId, ...]]:
