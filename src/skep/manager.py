@@ -233,6 +233,10 @@ class Manager:
         """Everything in the kernel with its owners; None while its fingerprint is still ``unless``."""
         return whole.look(self._kernel, self._store, self._pins, self._clock, unless)
 
+    def ended(self) -> dict[tuple[str, str], int]:
+        """How many operations of a verb had an outcome ("ok", an error's class) since this Manager began."""
+        return self._history.ended()
+
     def doctor(self) -> tuple[model.Finding, ...]:
         """What differs between kernel, pins and store."""
         besides = [finding for look in self._examined for finding in look()]

@@ -44,6 +44,8 @@ class Settings:
     """Registry -> where to ask first."""
     registry_timeout: float = 30.0
     """Seconds."""
+    metrics_address: str = ""
+    """"HOST:PORT" or a path; "" serves none."""
     cgroup_dir: str = "/sys/fs/cgroup"
     """Where the host's control groups are, by which a pod's processes are found."""
     cri_socket: str = ""
@@ -257,6 +259,14 @@ SETTINGS: tuple[Setting, ...] = (
         parse=values.seconds,
         default="30s",
         help="Longest silence of a registry.",
+    ),
+    Setting(
+        name="metrics_address",
+        key="metrics.address",
+        environment=("SKEP_METRICS_ADDRESS",),
+        parse=values.address,
+        default='""',
+        help="Where the daemon serves its numbers (/metrics, HTTP): host:port, or a socket's path; empty serves none.",
     ),
     Setting(
         name="cgroup_dir",

@@ -31,6 +31,19 @@ def socket(value: object) -> str:
     return "" if value == "" else directory(value.removeprefix("unix://") if isinstance(value, str) else value)
 
 
+def address(value: object) -> str:
+    """Where to listen: "host:port", or the absolute path of a Unix socket; "" for nowhere."""
+    if not isinstance(value, str):
+        raise ValueError('wants an address such as "127.0.0.1:9090"')
+    if value == "" or value.startswith("/"):
+        return value and directory(value)
+    host, colon, port = value.rpartition(":")
+    bare = host.startswith("[") and host.endswith("]")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535 or (":" in host and not bare):
+        raise ValueError('wants an address such as "127.0.0.1:9090" or "[::1]:9090", or a path')
+    return value
+
+
 def octal(value: object) -> int:
     """Permission bits as text in octal, "0660"."""
     if not isinstance(value, str):

@@ -49,6 +49,10 @@ def serve(settings: config.Settings, *, csi_kubelet: str | None = None) -> int:
         # What was imported lives as long as we do: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        if settings.metrics_address:
+            from skep.daemon import measured
+
+            stack.enter_context(measured.measured(settings.metrics_address, managed))
         served.start()
         stack.callback(listen.notify, os.environ, "STOPPING=1")
         listen.notify(os.environ, f"READY=1\nSTATUS=Serving on {listener.getsockname()}")

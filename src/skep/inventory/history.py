@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from skep import errors, model, store
@@ -20,6 +21,7 @@ class History:
         self._store = remembered
         self._clock = clock
         self._news = threading.Condition()
+        self._ended: Counter[tuple[str, str]] = Counter()
 
     def events(self, after: int, limit: int) -> tuple[model.Event, ...]:
         """Events with an id above ``after``, oldest first."""
@@ -83,4 +85,10 @@ class History:
             # The operation's own outcome stands; a full disk only costs the line of history.
             log.warning("event not written: %s", lost, extra={"operation": operation})
         with self._news:
+            self._ended[verb, outcome] += 1
             self._news.notify_all()
+
+    def ended(self) -> dict[tuple[str, str], int]:
+        """How many operations of a verb had an outcome, since this object was made."""
+        with self._news:
+            return dict(self._ended)
