@@ -23,20 +23,25 @@ def account(plane: ControlPlane, namespace: str) -> None:
 
 
 def agent(plane: ControlPlane, namespace: str, node: str) -> Path:
-    """A kubeconfig of the agent's pod on a node, which is made, too; ``account`` comes first."""
-    plane.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
-    name = f"agent-{len(plane.list('pods', namespace=namespace))}"
+    """A kubeconfig with the token of the agent's pod on a node; ``account`` comes first.
+
+    The pod is over, so that nobody who looks for pods finds it; its token goes on.
+    """
+    name = f"agent-{node}"
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "nodeName": node,
+            "hostNetwork": True,
             "serviceAccountName": naming.ACCOUNT,
             "containers": [{"name": "agent", "image": "localhost/none"}],
         },
     }
     until("the agent's pod", lambda: plane.apply(pod))
+    over = '{"status":{"phase":"Succeeded"}}'
+    plane.kubectl("patch", "pod", name, "-n", namespace, "--subresource=status", "--type=merge", "-p", over)
     bound = ("--bound-object-kind=Pod", f"--bound-object-name={name}")
     made = plane.kubeconfig_for(namespace, naming.ACCOUNT, *bound)
     return made.rename(made.with_name(f"{namespace}-{name}.kubeconfig"))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +104,12 @@ class Rig:
 
 
 @pytest.fixture
-def rig(plane: ControlPlane, namespace: str) -> Rig:
+def rig(plane: ControlPlane, namespace: str) -> Iterator[Rig]:
     node_agents.account(plane, namespace)
     node = f"node-of-{namespace}"
-    return Rig(plane, node, node_agents.agent(plane, namespace, node))
+    plane.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
+    yield Rig(plane, node, node_agents.agent(plane, namespace, node))
+    plane.kubectl("delete", "node", node, "--ignore-not-found")  # others count nodes
 
 
 def test_it_is_written_once_and_not_again_while_nothing_changes(rig: Rig) -> None:

@@ -1,4 +1,4 @@
-"""An agent writes for its own node only: deploy/rbac, asked with tokens of pods on nodes."""
+"""An agent writes for its own node only: deploy/rbac/node-restriction.yaml, asked with tokens of pods on nodes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.kube import node_agents
 from tests.kube.plane import ControlPlane, until
 
 LONG = "n" * 60 + ".example.with-a-long-name"
+NODES = ("restricted-a", "restricted-b", LONG)
 _numbers = itertools.count(1)
 
 
@@ -40,16 +42,18 @@ class Agents:
 
 
 @pytest.fixture(scope="module")
-def agents(plane: ControlPlane) -> Agents:
+def agents(plane: ControlPlane) -> Iterator[Agents]:
     namespace = f"agents-{next(_numbers)}"
     plane.kubectl("create", "namespace", namespace)
     node_agents.account(plane, namespace)
-    tokens = {node: node_agents.agent(plane, namespace, node) for node in ("restricted-a", "restricted-b", LONG)}
+    plane.apply(*({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}} for node in NODES))
+    tokens = {node: node_agents.agent(plane, namespace, node) for node in NODES}
     tokens["nowhere"] = plane.kubeconfig_for(namespace, naming.ACCOUNT)
     found = Agents(plane, namespace, tokens)
     # A policy is in force a moment after it is there.
     until("the policy", lambda: found.write("restricted-a", "create", "--dry-run=server", document=inventory("other")))
-    return found
+    yield found
+    plane.kubectl("delete", "node", *NODES)  # others count nodes
 
 
 def inventory(node: str) -> dict[str, Any]:
@@ -90,6 +94,10 @@ def test_an_agent_creates_nothing_for_another_node(agents: Agents) -> None:
         assert "the agent of node restricted-a may not write for node" in said
 
 
+def test_a_name_that_is_too_long_for_a_label_is_compared_whole_where_there_is_no_label(agents: Agents) -> None:
+    assert "may not write for node" in agents.write(LONG, "create", document=inventory(LONG[:-1] + "x"))
+
+
 def test_an_agent_changes_and_deletes_nothing_of_another_node(agents: Agents) -> None:
     theirs = state("restricted-b", "theirs")
     agents.plane.apply(inventory("restricted-b"), theirs)
@@ -124,7 +132,7 @@ def test_a_status_says_no_other_node(agents: Agents) -> None:
     assert "status.node is not restricted-a" in said
 
 
-def test_a_token_of_no_pod_writes_nothing(agents: Agents) -> None:
+def test_a_token_of_no_node_writes_nothing(agents: Agents) -> None:
     assert "belongs to no pod on a node" in agents.write("nowhere", "create", document=inventory("restricted-a"))
 
 
