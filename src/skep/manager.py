@@ -73,7 +73,8 @@ class Manager:
         self._clock = clock
         self._fault = fault
         self._lock = threading.Lock()
-        self._examined: list[Callable[[], tuple[model.Finding, ...]]] = []
+        self.examined: list[Callable[[], tuple[model.Finding, ...]]] = []
+        """What ``doctor`` asks too, about what the daemon does besides."""
         self._history = history.History(remembered, clock)
         self._images = around.Lazy(images)
         self._finder = finder or pods.Pods()
@@ -239,12 +240,8 @@ class Manager:
 
     def doctor(self) -> tuple[model.Finding, ...]:
         """What differs between kernel, pins and store."""
-        besides = [finding for look in self._examined for finding in look()]
+        besides = [finding for look in self.examined for finding in look()]
         return (*doctor.examine(self._kernel, self._store, self._pins), *besides)
-
-    def examine_too(self, look: Callable[[], tuple[model.Finding, ...]]) -> None:
-        """Have ``doctor`` say what ``look`` finds, which is about something that the daemon does besides."""
-        self._examined.append(look)
 
     def remember(self, caller: model.Caller, verb: str, subject: str, failed: errors.SkepError | None) -> None:
         """Put into history and log how something ended that is no operation of its own."""

@@ -68,7 +68,7 @@ class Restorer:
         self._stopping = False
         # Not waited for by the interpreter's end: what it was doing is then interrupted, which a start puts right.
         self._thread = threading.Thread(target=self._work, name="restore", daemon=True)
-        managed.examine_too(self.findings)
+        managed.examined.append(self.findings)
 
     def start(self) -> None:
         """Begin."""
