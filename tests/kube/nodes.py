@@ -25,10 +25,11 @@ from skep.kube.agent import owned
 from skep.rpc import client
 from tests import bpf_build, instance, kubepods
 from tests.e2e.test_cli import SEND
+from tests.kube import node_agents
 from tests.kube.plane import ControlPlane, until
 from tests.parts import free_port
 
-ACCOUNT, PLACE = "bpfman-daemon", "bpfman-nodes"
+PLACE = "bpfman-nodes"
 _numbers = itertools.count(1)
 
 
@@ -254,7 +255,7 @@ def node(plane: ControlPlane, directory: Path, *, start: bool = True, **labels: 
         plane.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
         held.callback(plane.kubectl, "delete", "node", name)
         made = Node(
-            plane, name, network, daemon, plane.kubeconfig_for(PLACE, ACCOUNT), groups, directory / f"{name}.log",
+            plane, name, network, daemon, node_agents.agent(plane, PLACE, name), groups, directory / f"{name}.log",
             held=held,
         )  # fmt: skip
         if start:
@@ -268,17 +269,8 @@ def node(plane: ControlPlane, directory: Path, *, start: bool = True, **labels: 
 
 def allow(plane: ControlPlane) -> None:
     """What the operator does for agents: an account with the agent's role."""
-    plane.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLACE}},
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": PLACE}},
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": "bpfman-agent-rolebinding"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "bpfman-agent-role"},
-            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": PLACE}],
-        },
-    )
+    plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLACE}})
+    node_agents.account(plane, PLACE)
 
 
 def application(
