@@ -28,11 +28,12 @@ from skep.inventory import (
     programs,
     resolve,
     seen,
+    sight,
     stale,
     whole,
     world,
 )
-from skep.kernel import door, host, pods
+from skep.kernel import door, pods
 from skep.plan import describe, join
 from skep.runs import Runs
 
@@ -77,7 +78,6 @@ class Manager:
         """What ``doctor`` asks too, about what the daemon does besides."""
         self._history = history.History(remembered, clock)
         self._images = around.Lazy(images)
-        self._finder = finder or pods.Pods()
         self._contents = Contents(
             kernel,
             access,
@@ -87,6 +87,8 @@ class Manager:
         )
         self.runs = Runs(kernel, remembered, pins, access, begin=self._begin, record=self._history.record)
         """Programs run on request, and iterators read."""
+        self.sight = sight.Sight(finder)
+        """What there is around the programs: network namespaces, pods."""
 
     # ---------------------------------------------------------------- change
 
@@ -250,18 +252,6 @@ class Manager:
     def features(self) -> tuple[model.Feature, ...]:
         """What this kernel can."""
         return self._kernel.features()
-
-    def describe_host(self) -> model.HostSeen:
-        """The network namespaces that have a name here, with their interfaces."""
-        return host.describe()
-
-    def watch_host(self) -> host.Watch:
-        """The same whenever it changes."""
-        return host.Watch()
-
-    def find_pods(self, wanted: tuple[model.PodRef, ...]) -> tuple[model.PodSeen, ...]:
-        """Where the network namespaces and the processes of pods of this node are, in the order of the question."""
-        return self._finder.find(wanted)
 
     # ---------------------------------------------------------------- inside
 

@@ -16,6 +16,8 @@ from tests import bpf_build
 from tests.kernel import manager_rig
 from tests.kernel.manager_rig import ROOT
 
+pytestmark = pytest.mark.native  # test_linked_* ask the guest the same without a wire
+
 ABORTED, DROP, PASS = 0, 1, 2
 SYSTEM = Path("/usr/lib/x86_64-linux-gnu/bpf")
 FILTERS = sorted(SYSTEM.glob("xdpfilt_*.o"))

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -197,25 +198,55 @@ print(json.dumps([found.missing, found.containers[0].missing]))
     assert all("in sight" in one and "the daemon needs the host's process ids (hostPID)" in one for one in told)
 
 
+@dataclass
+class Told:
+    """A container runtime: processes by containers' numbers and pods' uids."""
+
+    containers: dict[str, int] = field(default_factory=dict)
+    sandboxes: dict[str, int] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def container(self, number: str) -> int:
+        return self._one(self.containers, number)
+
+    def sandbox(self, uid: str) -> int:
+        return self._one(self.sandboxes, uid)
+
+    def _one(self, known: dict[str, int], name: str) -> int:
+        self.asked.append(name)
+        if name not in known:
+            raise errors.NotFound(f"no {name}", do="look elsewhere")
+        return known[name]
+
+
 def test_a_runtime_is_asked_where_there_is_no_control_group(root: str, node: kubepods.Node) -> None:
-    pod, asked = node.pod(), []
+    pod = node.pod()
     sandbox = node.run(*PAUSE)
     inode = kubepods.in_own_network(sandbox)
-
-    def ask(number: str) -> int:
-        asked.append(number)
-        if number == "cd" * 32:
-            raise errors.NotFound("no such container", do="look elsewhere")
-        return sandbox.pid
-
-    wanted = model.PodRef(
-        uid=pod.uid,
-        containers=(
-            model.ContainerRef(name="vm", id="containerd://" + "ab" * 32),
-            model.ContainerRef(name="gone", id="containerd://" + "cd" * 32),
-        ),
+    vm, gone = "ab" * 32, "cd" * 32
+    runtime = Told(containers={vm: sandbox.pid})
+    containers = (
+        model.ContainerRef(name="vm", id=f"containerd://{vm}"),
+        model.ContainerRef(name="gone", id=f"containerd://{gone}"),
     )
-    (found,) = pods.Pods(root, ask).find((wanted,))
-    assert asked == ["ab" * 32, "cd" * 32]
+    (found,) = pods.Pods(root, runtime).find((model.PodRef(uid=pod.uid, containers=containers),))
+    assert runtime.asked == [vm, gone]
     assert (found.inode, found.containers[0].pid) == (inode, sandbox.pid)
-    assert found.containers[1].missing.endswith("and its runtime: no such container (look elsewhere)")
+    assert found.containers[1].missing.endswith(f"and its runtime: no {gone} (look elsewhere)")
+
+
+def test_a_runtime_tells_the_sandbox_of_a_pod_without_containers(root: str, node: kubepods.Node) -> None:
+    sandbox = node.run(*PAUSE)
+    inode = kubepods.in_own_network(sandbox)
+    runtime = Told(sandboxes={"known": sandbox.pid})
+    known, unknown = pods.Pods(root, runtime).find((model.PodRef(uid="known"), model.PodRef(uid="unknown")))
+    assert known.inode == inode
+    assert unknown.missing.endswith("and its runtime: no unknown (look elsewhere)")
+
+
+def test_a_runtime_is_not_asked_about_what_is_found(root: str, node: kubepods.Node) -> None:
+    app = node.pod().container(*SLEEP)
+    runtime = Told()
+    wanted = model.PodRef(uid=app.pod.uid, containers=(model.ContainerRef(name="app", id=app.url),))
+    assert pods.Pods(root, runtime).find((wanted,))[0].containers[0].pid == app.pid
+    assert runtime.asked == []

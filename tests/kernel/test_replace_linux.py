@@ -51,6 +51,7 @@ def replaced(rig: manager_rig.Rig, program: model.ProgramRecord, *defines: str) 
     return rig.manager.run(ROOT, scenarios.replace(program.id, host.kinds(*defines))).programs[0].record
 
 
+@pytest.mark.native  # half a minute of emulation; the next test moves more
 def test_a_replaced_program_goes_on_counting_in_the_same_memory(rig: manager_rig.Rig) -> None:
     (old,) = load(rig, "point")
     link = attach(rig, old, host.POINT)

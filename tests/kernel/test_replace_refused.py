@@ -17,6 +17,8 @@ from tests import bpf_build
 from tests.kernel import manager_rig
 from tests.kernel.manager_rig import ROOT
 
+pytestmark = pytest.mark.native  # minutes of emulation for what is decided in Python
+
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[manager_rig.Rig]:

@@ -209,7 +209,6 @@ def test_members_of_every_shape_run_in_one_chain(rig: manager_rig.Rig, way: str)
 # ---------------------------------------------------------------- exact counts
 
 
-@pytest.mark.guest
 @every_way
 def test_no_packet_is_missed_or_counted_twice_over_50_swaps(rig: manager_rig.Rig, way: str) -> None:
     """Every member hands everything on, so each must have seen exactly what was sent, wherever it stood."""

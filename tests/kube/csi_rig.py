@@ -53,7 +53,9 @@ class Driver:
     _channel: grpc.Channel = field(init=False)
 
     def __post_init__(self) -> None:
-        self._channel = grpc.insecure_channel(f"unix:{self.socket}")
+        # Not shared with the channels to those that were there before, which may have failed a moment ago.
+        options = (("grpc.use_local_subchannel_pool", 1),)
+        self._channel = grpc.insecure_channel(f"unix:{self.socket}", options=options)
 
     @property
     def node(self) -> csi_pb2_grpc.NodeStub:

@@ -67,7 +67,7 @@ def test_a_refused_version_goes_back_whole(plane: ControlPlane, one: nodes.Node,
     plane.apply(application(name, broken, programs=BOTH))
     status = one.becomes(name, "Error", "invalid access to packet")
     assert (status["appLoadStatus"], status["observedGeneration"]) == ("LoadError", 2)
-    assert status["conditions"][0]["message"].endswith("; the version before runs on")
+    assert status["conditions"][0]["message"].endswith("; what was applied before runs on")
     assert {each.record.object for each in one.programs()} == objects
     links = [each["xdp"]["links"] for each in status["programs"]]
     assert [each["uuid"] for (each,) in links] == [each["xdp"]["links"][0]["uuid"] for each in before["programs"]]

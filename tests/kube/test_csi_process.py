@@ -63,10 +63,10 @@ def test_kubelet_gets_to_know_the_driver_and_again_after_its_restart(world: csi_
                 asking.NotifyRegistrationStatus(status(True))
             path.unlink()
             until("the socket again", path.exists)
-        before = path.stat().st_ino
+        before = path.stat().st_ctime_ns
         with kubelet(world) as asking:
             asking.NotifyRegistrationStatus(status(False, "the API server is away"))
-        until("a new socket", lambda: path.exists() and path.stat().st_ino != before)
+        until("a new socket", lambda: path.exists() and path.stat().st_ctime_ns != before)
         assert "the API server is away" in driver.log.read_text()
         os.unlink(driver.socket)
         until("the driver's socket", lambda: os.path.exists(driver.socket))

@@ -6,6 +6,7 @@ import os
 import struct
 import threading
 from collections.abc import Iterator
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +230,35 @@ def test_many_at_once_mount_one_volume_once(world: csi_rig.World, driver: csi_ri
     assert "OK" in codes
     (mount,) = world.mounts().values()
     driver.node.NodeUnpublishVolume(unpublish(mount.source.split("/")[1], target))
+
+
+def test_hundreds_of_volumes_leave_nothing_open(world: csi_rig.World, driver: csi_rig.Driver) -> None:
+    def life(number: int) -> tuple[str, ...]:
+        target = world.target(f"life{number % 40}")
+        id = f"life{number % 40}"
+        return (
+            code(driver.node.NodePublishVolume, publish(id, target, group=number, read_only=bool(number % 2))),
+            code(driver.node.NodeUnpublishVolume, unpublish(id, target)),
+        )
+
+    def open_files() -> int:
+        return len(os.listdir(f"/proc/{driver.process.pid}/fd"))
+
+    with futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(life, range(40)))  # whatever is made once is made
+        before = open_files()
+        told = set(pool.map(life, range(400)))
+    assert told <= {
+        ("OK", "OK"),
+        ("ABORTED", "OK"),
+        ("OK", "ABORTED"),
+        ("ALREADY_EXISTS", "OK"),
+        ("ABORTED", "ABORTED"),
+    }
+    for number in range(40):
+        driver.node.NodeUnpublishVolume(unpublish(f"life{number}", world.target(f"life{number}")))
+    assert world.mounts() == {}
+    csi_rig.until("connections to the daemon have ended", lambda: open_files() <= before)
 
 
 def test_requests_of_any_size_leave_it_alive(driver: csi_rig.Driver, world: csi_rig.World) -> None:

@@ -20,9 +20,10 @@ from skep.kube.inventory import write
 from skep.rpc import client
 from tests import instance
 from tests.kernel.stranger import stranger
-from tests.kube import node_agents
+from tests.kube import node_agents, nodes
 from tests.kube.eventually import running, until
 from tests.kube.plane import ControlPlane
+from tests.kube.plane import until as plane_until
 from tests.unit.kube.inventory import inventories
 
 PACE = write.Pace(ask=0.02, look=0.2, write=0.4)
@@ -222,3 +223,24 @@ def test_kubectl_shows_what_runs_in_a_real_kernel_and_who_put_it_there(rig: Rig)
             assert "programs" in rig.plane.kubectl("explain", "nbi.status")
 
         rig.run(body, door)
+
+
+def test_the_agents_process_tells_the_pod_whose_container_holds_a_program(
+    plane: ControlPlane, namespace: str, tmp_path: Path
+) -> None:
+    with nodes.node(plane, tmp_path, start=False) as node:
+        pod = node.pod(namespace, "flowlog")
+        pod.run()
+        assert pod.container is not None
+        enter = ["sh", "-c", f'echo $$ > {pod.container.place}/cgroup.procs && exec "$@"', "sh"]
+        with stranger("program", enter=enter) as told:
+            node.start()
+
+            def owners() -> list[Json]:
+                programs = plane.get("nbi", node.name)["status"]["programs"]
+                return [one["owner"] for one in programs if one["id"] == told["program"]]
+
+            (owner,) = plane_until("the stranger's program", owners)
+        (process,) = owner["processes"]
+        known = {"uid": pod.uid, "namespace": namespace, "name": "flowlog", "container": "main"}
+        assert (process["pid"], process["pod"]) == (told["pid"], known)

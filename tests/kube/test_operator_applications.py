@@ -163,6 +163,7 @@ def test_a_node_that_vanishes_holds_nothing(
     gone(plane, app)
 
 
+@pytest.mark.parametrize("app", ["cluster"], indirect=True)
 def test_a_node_that_vanishes_while_its_application_is_deleted(
     plane: ControlPlane, agents: tuple[rig.Agent, rig.Agent], app: dict[str, Any]
 ) -> None:
@@ -248,6 +249,7 @@ def test_agents_may_change_no_spec_and_read_no_other_secret(
     assert can(plane, "get", app["kind"], "-A")
 
 
+@pytest.mark.parametrize("app", ["cluster"], indirect=True)
 def test_events_tell_what_happened(
     plane: ControlPlane, agents: tuple[rig.Agent, rig.Agent], app: dict[str, Any]
 ) -> None:
@@ -284,6 +286,7 @@ def test_pull_secrets_are_granted_by_name(plane: ControlPlane, cluster: rig.Oper
     until("nothing is left", lambda: not plane.get("role", naming.PULL_SECRETS, namespace=namespace))
 
 
+@pytest.mark.parametrize("app", ["cluster"], indirect=True)
 def test_an_idle_cluster_is_written_to_by_nobody(
     plane: ControlPlane, agents: tuple[rig.Agent, rig.Agent], app: dict[str, Any]
 ) -> None:
@@ -310,6 +313,7 @@ def test_an_idle_cluster_is_written_to_by_nobody(
     assert versions() == before
 
 
+@pytest.mark.parametrize("app", ["cluster"], indirect=True)
 def test_an_api_server_that_goes_away_and_comes_back(
     plane: ControlPlane, agents: tuple[rig.Agent, rig.Agent], cluster: rig.Operator, app: dict[str, Any]
 ) -> None:
@@ -321,6 +325,7 @@ def test_an_api_server_that_goes_away_and_comes_back(
     assert cluster.process.poll() is None
 
 
+@pytest.mark.parametrize("app", ["cluster"], indirect=True)
 def test_somebody_who_writes_the_status_too(
     plane: ControlPlane, agents: tuple[rig.Agent, rig.Agent], app: dict[str, Any]
 ) -> None:

@@ -229,6 +229,7 @@ def test_another_namespace(plane: ControlPlane, namespace: str, tmp_path: Path, 
         rig.wait_for(plane, rig.config(namespace), "Success")
         plane.apply(rig.config(other))
         rig.wait_for(plane, rig.config(other), "Error", f"there is no namespace {other}; create it")
+        assert plane.list("daemonset", namespace=namespace), "until then it runs where it ran"
         plane.kubectl("create", "namespace", other)
         until("all of it there", lambda: all_there(plane, other))
         assert rig.wait_for(plane, rig.config(other), "Success")["status"]["namespace"] == other

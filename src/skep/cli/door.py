@@ -218,7 +218,7 @@ class Direct:
 
     def describe_host(self) -> model.HostSeen:
         """See ``Skep``."""
-        return self._manager.describe_host()
+        return self._manager.sight.describe_host()
 
     def doctor(self) -> tuple[model.Finding, ...]:
         """See ``Skep``."""

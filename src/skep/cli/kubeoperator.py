@@ -74,6 +74,7 @@ def operator(
     from pathlib import Path
 
     from skep import log
+    from skep.kube.api import listen
     from skep.kube.operator import program
 
     options = program.Options(
@@ -81,8 +82,8 @@ def operator(
         namespace=namespace,
         default=default,
         elect=leader_elect,
-        health=program.address(health),
-        metrics=program.address(metrics),
+        health=listen.address(health),
+        metrics=listen.address(metrics),
         certificates=Path(cert_dir) if cert_dir else None,
     )
     chosen = ctx.ensure_object(session.Session).settings

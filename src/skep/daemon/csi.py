@@ -21,7 +21,7 @@ def served(manager: Manager, layout: paths.Layout, kubelet: str) -> Iterator[str
     source = driver.Source(
         programs=lambda: manager.programs(model.ProgramFilter(managed_only=True)), ready=lambda: None
     )
-    made = endpoint.Endpoint(layout.csi, lambda server: driver.add(server, settings, source))
+    made = endpoint.Endpoint(layout.csi, driver.Services(settings, source).add)
     made.start()
     try:
         yield made.path

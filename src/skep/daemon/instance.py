@@ -62,7 +62,7 @@ def open_manager(settings: config.Settings, *, owner: lock.Owner, lock_timeout: 
             access=access_of(settings),
             xdp_modes=settings.xdp_modes,
             images=images_of(settings, layout, remembered),
-            finder=pods.Pods(settings.cgroup_dir),
+            finder=pods.Pods(settings.cgroup_dir, runtime_of(settings)),
         )
         managed.sweep()
         yield managed
@@ -72,6 +72,15 @@ def access_of(settings: config.Settings) -> policy.Access:
     """Who may change things, as the settings say."""
     rule = policy.Reading(uids=frozenset(settings.read_only_uids), gids=frozenset(settings.read_only_gids))
     return policy.Access(rules=(rule,)) if rule.uids or rule.gids else policy.ANYBODY
+
+
+def runtime_of(settings: config.Settings) -> pods.Runtime | None:
+    """The container runtime to ask about pods, if one is named."""
+    if not settings.cri_socket:
+        return None
+    from skep.rpc import cri  # imports gRPC
+
+    return cri.Runtime(settings.cri_socket)
 
 
 def images_of(settings: config.Settings, layout: paths.Layout, remembered: store.Store) -> around.Begin:

@@ -145,7 +145,7 @@ class Restorer:
     def _here(self) -> host.Host:
         from skep.kube.plain import sight
 
-        return sight.here(self._manager.describe_host())
+        return sight.here(self._manager.sight.describe_host())
 
     # ---------------------------------------------------------------- what is done
 

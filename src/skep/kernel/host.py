@@ -7,6 +7,7 @@ as long as it takes to notice that its name is gone) and an open mountinfo: a na
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import select
 import socket
@@ -27,13 +28,17 @@ _MOUNTS: Final = "/proc/self/mountinfo"
 
 def describe() -> model.HostSeen:
     """The daemon's own network namespace first, then the named ones by path; each once."""
-    found = []
-    for inode, path in _places().items():
-        # A namespace that went away since, or a name that leads to none, is left out.
-        with contextlib.suppress(errors.SkepError, OSError):
-            seen, primary = netns.inside(path, routing.here)
-            found.append(model.NamespaceSeen(path=path, inode=inode, interfaces=seen, primary=primary))
-    return model.HostSeen(namespaces=tuple(found))
+    found = [look(inode, path) for inode, path in _places().items()]
+    return model.HostSeen(namespaces=tuple(each for each in found if each is not None))
+
+
+def look(inode: model.NetnsInode, path: str | None) -> model.NamespaceSeen | None:
+    """One namespace; None when it went away since, or its name leads to none."""
+    try:
+        seen, primary = netns.inside(path, routing.here)
+    except (errors.SkepError, OSError):
+        return None
+    return model.NamespaceSeen(path=path, inode=inode, interfaces=seen, primary=primary)
 
 
 def _places() -> dict[model.NetnsInode, str | None]:
@@ -78,19 +83,35 @@ class Watch:
 
     def seen(self) -> Iterator[model.HostSeen]:
         """What there is, again and again; nothing is asked of the kernel before something has happened."""
-        with contextlib.ExitStack() as stack:
-            ears = stack.enter_context(contextlib.closing(_Ears(self._wake)))
+        with contextlib.closing(_Ears(self._wake)) as ears:
+            known: dict[model.NetnsInode, model.NamespaceSeen] = {}
+            changed: set[model.NetnsInode] = set()
             told = None
             while not self._over.is_set():
                 # Listening begins before looking, or else what happens between the two would be missed.
-                ears.follow(_places())
-                description = describe()
+                places = _places()
+                heard = ears.follow(places) - changed
+                known = _looked(places, {inode: each for inode, each in known.items() if inode in heard})
+                description = model.HostSeen(namespaces=tuple(known.values()))
                 if description != told:
                     told = description
                     yield description
                 began = time.monotonic()
-                ears.wait()
+                changed = ears.wait()
                 ears.pause(max(began + INTERVAL - time.monotonic(), 0.0))
+
+
+def _looked(
+    places: dict[model.NetnsInode, str | None], known: dict[model.NetnsInode, model.NamespaceSeen]
+) -> dict[model.NetnsInode, model.NamespaceSeen]:
+    """The namespaces at these places: those in which nothing has changed are not looked at again."""
+    found = {}
+    for inode, path in places.items():
+        seen = known.get(inode)
+        seen = look(inode, path) if seen is None else dataclasses.replace(seen, path=path)
+        if seen is not None:
+            found[inode] = seen
+    return found
 
 
 class _Ears:
@@ -110,8 +131,8 @@ class _Ears:
         for heard in self._sockets.values():
             heard.close()
 
-    def follow(self, places: dict[model.NetnsInode, str | None]) -> None:
-        """Listen in these namespaces and in no other."""
+    def follow(self, places: dict[model.NetnsInode, str | None]) -> set[model.NetnsInode]:
+        """Listen in these namespaces and in no other; those in which it could be done."""
         for inode in self._sockets.keys() - places.keys():
             gone = self._sockets.pop(inode)
             self._poll.unregister(gone)
@@ -120,16 +141,16 @@ class _Ears:
             with contextlib.suppress(errors.SkepError, OSError):
                 heard = self._sockets[inode] = netns.inside(places[inode], routing.listener)
                 self._poll.register(heard, select.POLLIN)
+        return set(self._sockets)
 
-    def wait(self) -> None:
-        """Until something has happened that matters."""
+    def wait(self) -> set[model.NetnsInode]:
+        """Until something has happened that matters: the namespaces in which, none when it is a name, or the end."""
         while True:
             ready = {fd for fd, _ in self._poll.poll()}
-            if self._wake in ready or self._mounts in ready:
-                return
-            changed = [routing.drain(heard) for heard in self._sockets.values() if heard.fileno() in ready]
-            if any(changed):
-                return
+            heard = ((inode, heard) for inode, heard in self._sockets.items() if heard.fileno() in ready)
+            changed = {inode for inode, each in heard if routing.drain(each)}
+            if changed or self._wake in ready or self._mounts in ready:
+                return changed
 
     def pause(self, seconds: float) -> None:
         """Whatever happens meanwhile is seen afterwards; only the end is not waited out."""

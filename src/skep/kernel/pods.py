@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from skep import errors, model
 from skep.kernel import kubepods, process, sys
@@ -18,13 +18,22 @@ from skep.kernel import kubepods, process, sys
 CGROUPS: Final = "/sys/fs/cgroup"
 _HIERARCHIES: Final = ("unified", "systemd", "pids", "memory", "cpu")
 """Of version 1, those to look into first; any that kubelet uses has the pods."""
+_FIRST_PROCESSES: Final = 0xEFFFFFFC
+"""The number of the host's process namespace (PROC_PID_INIT_INO, linux/proc_ns.h)."""
 _DEPTH: Final = 16
 """Directories above a pod's; kubelet makes at most four below its ``--cgroup-root``."""
 _MOST_PROCESSES: Final = 4096
 """Looked at in one container; its first is told before."""
 
-Ask = Callable[[str], int]
-"""The number of a container's process by the container's; raises ``SkepError``."""
+
+class Runtime(Protocol):
+    """A container runtime that can be asked; both raise ``SkepError``."""
+
+    def container(self, number: str) -> int:
+        """The first process of a container."""
+
+    def sandbox(self, uid: str) -> int:
+        """The process that holds a pod's namespaces."""
 
 
 @dataclass(slots=True)
@@ -47,12 +56,12 @@ class _Process:
 class Pods:
     """Finds pods below ``root``, where the host's control groups are mounted.
 
-    ``ask``: a container runtime, for containers whose control group is not found.
+    ``runtime``: to be asked about pods and containers whose control group is not found.
     """
 
-    def __init__(self, root: str = CGROUPS, ask: Ask | None = None) -> None:
+    def __init__(self, root: str = CGROUPS, runtime: Runtime | None = None) -> None:
         self._root = root
-        self._ask = ask
+        self._runtime = runtime
         self._tops: tuple[tuple[str, str], ...] = ()
 
     def find(self, wanted: tuple[model.PodRef, ...]) -> tuple[model.PodSeen, ...]:
@@ -88,8 +97,13 @@ class Pods:
         known = [found for found, _ in of.values() if found is not None]
         if not known:
             known = [found for each in containers if each.pid and (found := _alone(each.pid, each.start)) is not None]
+        told = ""
+        if not known and self._runtime is not None:
+            sandbox, told = _asked(self._runtime.sandbox, pod.uid)
+            known = [sandbox] if sandbox is not None else []
         if not known:
-            return model.PodSeen(uid=pod.uid, containers=containers, missing=self._nothing(pod, group, of))
+            why = self._nothing(pod, group, of) + (f"; and its runtime: {told}" if told else "")
+            return model.PodSeen(uid=pod.uid, containers=containers, missing=why)
         # The sandbox began first. What a container has moved elsewhere by itself is not the pod's namespace.
         eldest = min(known)
         if not eldest.netns:
@@ -107,11 +121,9 @@ class Pods:
         if not number:
             return _missing(wanted, "it has no number: it has not begun")
         found, why = of.get(number, (None, f"it has no control group below {self._root}: it has ended, or not begun"))
-        if found is None and self._ask is not None:
-            try:
-                found, why = _alone(self._ask(number), 0), "the process that its runtime names has ended"
-            except errors.SkepError as failed:
-                why = f"{why}; and its runtime: {failed}"
+        if found is None and self._runtime is not None:
+            found, told = _asked(self._runtime.container, number)
+            why = f"{why}; and its runtime: {told}"
         if found is None:
             return _missing(wanted, why)
         return model.ContainerSeen(name=wanted.name, id=wanted.id, pid=found.pid, start=found.start)
@@ -123,6 +135,17 @@ class Pods:
                 "the host's control groups are mounted elsewhere (cgroup_dir)"
             )
         return next((why for _, why in of.values()), "no container of it has begun")
+
+
+def _asked(question: Callable[[str], int], name: str) -> tuple[_Process | None, str]:
+    """The process that a runtime names, or why there is none. It counts as the host does."""
+    if os.stat("/proc/self/ns/pid").st_ino != _FIRST_PROCESSES:
+        return None, "its process ids mean others here: the daemon needs the host's (hostPID)"
+    try:
+        found = _alone(question(name), 0)
+    except errors.SkepError as failed:
+        return None, str(failed)
+    return found, "" if found else "the process that it names has ended"
 
 
 def _missing(wanted: model.ContainerRef, why: str) -> model.ContainerSeen:

@@ -62,6 +62,11 @@ AGENT = Record(
             default=8175,
             doc="Port of its health probe.",
         ),
+        Field(
+            name="metricsPort",
+            shape=Number(low=1, high=65535),
+            doc="skep's: port of its metrics, on each node's own addresses; none: they are not served.",
+        ),
         _IMAGE,
         _LOG_LEVEL,
         _RESOURCES,

@@ -193,18 +193,18 @@ class SkepService(skep_pb2_grpc.SkepServicer):
 
     def DescribeHost(self, request: skep_pb2.DescribeHostRequest, context: Context) -> skep_pb2.HostSeen:
         """Network namespaces with their interfaces."""
-        return sight.pack_host(self._manager.describe_host())
+        return sight.pack_host(self._manager.sight.describe_host())
 
     def WatchHost(self, request: skep_pb2.WatchHostRequest, context: Context) -> Iterator[skep_pb2.HostSeen]:
         """Until the client, or the daemon, ends it; nobody looks whether it has, they say so."""
-        with self._watching(), self._manager.watch_host() as watch, self._told(watch.end):
+        with self._watching(), self._manager.sight.watch_host() as watch, self._told(watch.end):
             if context.add_callback(watch.end):
                 for seen in watch.seen():
                     yield sight.pack_host(seen)
 
     def FindPods(self, request: skep_pb2.FindPodsRequest, context: Context) -> skep_pb2.FindPodsResponse:
         """Network namespaces and processes of pods."""
-        return sight.pack_pods(self._manager.find_pods(sight.unpack_question(request)))
+        return sight.pack_pods(self._manager.sight.find_pods(sight.unpack_question(request)))
 
     # ---------------------------------------------------------------- what maps hold
 

@@ -61,10 +61,7 @@ def _verdict(came: Outcome) -> tuple[str, str, str]:
         return "UnloadSuccess", naming.UNLOADED, "unloaded"
     loaded = came.application is not None and all(each.name in came.alive() for each in came.application.programs)
     if came.error is not None or came.refused:
-        # The version before may run on, with its links; what was asked for is not there.
-        runs = "; the version before runs on" if loaded and came.refused else ""
-        runs = runs or ("; what was applied before runs on" if came.alive() and came.error is not None else "")
-        return "LoadError", naming.ERROR, _errors(came) + runs
+        return "LoadError", naming.ERROR, _errors(came) + ("; what was applied before runs on" if came.alive() else "")
     if came.waiting:
         return "LoadSuccess" if loaded else "NotLoaded", naming.PENDING, came.waiting
     if came.failed:

@@ -205,7 +205,15 @@ class Gate(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in grpc
         return grpc.unary_unary_rpc_method_handler(call, handler.request_deserializer, handler.response_serializer)
 
 
-def add(server: grpc.Server, settings: Settings, source: Source) -> None:
-    """Give a server both services."""
-    csi_pb2_grpc.add_IdentityServicer_to_server(Identity(source), server)
-    csi_pb2_grpc.add_NodeServicer_to_server(Node(settings, source), server)
+class Services:
+    """Both services. One for the life of the process, whatever becomes of its socket: calls that an old server left
+    under way must keep the new one's apart."""
+
+    def __init__(self, settings: Settings, source: Source) -> None:
+        self._identity = Identity(source)
+        self._node = Node(settings, source)
+
+    def add(self, server: grpc.Server) -> None:
+        """Give them to a server."""
+        csi_pb2_grpc.add_IdentityServicer_to_server(self._identity, server)
+        csi_pb2_grpc.add_NodeServicer_to_server(self._node, server)

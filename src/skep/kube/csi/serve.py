@@ -69,7 +69,7 @@ def serve(settings: driver.Settings, sockets: Sockets, source: driver.Source) ->
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     _look_at_propagation(settings.kubelet)
     with contextlib.ExitStack() as stack:
-        csi = endpoint.Endpoint(sockets.csi, lambda server: driver.add(server, settings, source))
+        csi = endpoint.Endpoint(sockets.csi, driver.Services(settings, source).add)
         csi.start()
         stack.callback(csi.stop)
         registrar = None if sockets.plugins is None else registration.Registrar(sockets.plugins, sockets.csi)

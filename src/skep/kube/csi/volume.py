@@ -147,4 +147,7 @@ def _told(what: str, refusal: OSError) -> errors.SkepError:
             )  # fmt: skip
         case errno.ENOTEMPTY:
             return errors.Conflict(what, why="something is in the directory", do="see what", errno=errno.ENOTEMPTY)
-    return refused.general(what, refusal)
+    told = refused.general(what, refusal)
+    if isinstance(told, errors.Rejected):  # nothing that the request says: it is right by construction
+        return errors.Broken(what, why=told.why, do=told.do, errno=told.errno)
+    return told

@@ -117,8 +117,8 @@ class _Writer:
             case decide.Wait(seconds=seconds):
                 return min(seconds, self._pace.ask)
             case decide.Write(status=new, create=create):
-                self._last = clock()
                 await self._write(new, create=create)
+                self._last = clock()
                 return self._pace.ask
 
     async def _write(self, new: status.Json, *, create: bool) -> None:

@@ -53,14 +53,21 @@ class Configs:
             await self._tell(document, settings.Deployed(namespace=before, problem=str(error)))
             return
         try:
-            for each in deploy.left_behind(wanted, before):
-                await self._maker.remove(each, wanted.uid)
             for each in deploy.objects(wanted):
+                if each["kind"] == "DaemonSet":
+                    # The others are there, so the namespace is: until then the old pods had to stay.
+                    await self._leave(wanted, before)
                 await self._maker.make(each)
+            await self._leave(wanted, before)
         except errors.SkepError as error:
             await self._tell(document, settings.Deployed(namespace=before, problem=_problem(error, wanted)))
             raise
         await self._tell(document, self._deployed(wanted))
+
+    async def _leave(self, wanted: settings.Settings, namespace: str) -> None:
+        """Clean up where it ran before."""
+        for each in deploy.left_behind(wanted, namespace):
+            await self._maker.remove(each, wanted.uid)
 
     async def _create(self) -> None:
         """Make the Config for those who have written none."""

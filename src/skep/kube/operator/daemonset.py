@@ -175,7 +175,13 @@ def _agent(settings: Settings) -> Object:
     return {
         **_container("agent", settings.agent, settings),
         "command": ["skep", "kube", "agent"],
-        "args": ["--health-probe-bind-address", f":{settings.health_port}"],
+        "args": [
+            "--health-probe-bind-address",
+            f":{settings.health_port}",
+            # In the host's network a port may be somebody else's: it is the administrator who gives one away.
+            "--metrics-bind-address",
+            f":{settings.metrics_port}" if settings.metrics_port else "0",
+        ],
         "env": [_level("bpfman.agent.log.level"), _NODE_NAME],
         "securityContext": {
             "runAsNonRoot": True,

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skep import errors
 from skep.kube import naming
 from skep.kube.api import certificate, connect, health, lease, listen, metrics, review
 from skep.kube.api.connect import Api
@@ -45,20 +44,6 @@ class Options:
     health: tuple[str, int] | None
     metrics: tuple[str, int] | None
     certificates: Path | None
-
-
-def address(text: str) -> tuple[str, int] | None:
-    """A "[HOST]:PORT" as the flags of Kubernetes' programs have it; "0" is nowhere. Raises InvalidRequest."""
-    if text == "0":
-        return None
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 0xFFFF:
-        raise errors.InvalidRequest(
-            f"cannot listen on {text!r}",
-            why="it is no [HOST]:PORT",
-            do="write :8443, or 0 for nowhere",
-        )
-    return host.strip("[]"), int(port)
 
 
 def serve(options: Options) -> int:

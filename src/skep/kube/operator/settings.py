@@ -44,6 +44,7 @@ class Settings:
     agent: Part
     csi: Part
     health_port: int
+    metrics_port: int | None
     configuration: str
     pull_policy: str
     pull_secrets: tuple[str, ...] = ()
@@ -89,6 +90,7 @@ def read(document: Mapping[str, Any]) -> Settings:  # Any: JSON
         agent=_part(agent),
         csi=_part({"image": daemon["image"]} | csi),
         health_port=agent["healthProbePort"],
+        metrics_port=agent.get("metricsPort"),
         configuration=spec["configuration"],
         pull_policy=spec.get("imagePullPolicy", "IfNotPresent"),
         pull_secrets=tuple(each["name"] for each in spec.get("imagePullSecrets", ())),

@@ -120,7 +120,7 @@ def test_a_refused_update_says_that_the_old_version_runs_on() -> None:
     wanted = application(NEAR)
     made = told(running(wanted, rows=(failed(wanted, REPLACE, REFUSED),)))
     assert brief(made)[:2] == ("LoadError", "Error")
-    assert brief(made)[2].endswith("; the version before runs on")
+    assert brief(made)[2].endswith("; what was applied before runs on")
     (link,) = made["programs"][0]["xdp"]["links"]
     assert (link["linkStatus"], link["linkId"], "error" in link) == ("Attached", 41, False)
 

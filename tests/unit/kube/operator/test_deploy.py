@@ -82,6 +82,15 @@ def test_resources() -> None:
     assert "limits" not in containers()["daemon"]["resources"], "maps are charged to the daemon"
 
 
+def test_ports_of_the_agent() -> None:
+    assert containers()["agent"]["args"] == [
+        "--health-probe-bind-address", ":8175", "--metrics-bind-address", "0",
+    ]  # fmt: skip
+    agent = containers(agent={"healthProbePort": 9001, "metricsPort": 9002})["agent"]
+    assert agent["args"][1::2] == [":9001", ":9002"]
+    assert {agent[probe]["httpGet"]["port"] for probe in ("livenessProbe", "readinessProbe")} == {9001}
+
+
 def test_only_the_csi_driver_is_privileged() -> None:
     assert [name for name, each in containers().items() if each["securityContext"].get("privileged")] == ["csi"]
 
