@@ -124,7 +124,7 @@ class Node:
 
         def look() -> bool:
             found, message = self.condition(application, namespace)
-            assert found == type and words in message, (found, message)
+            assert found == type and words in message, (found, message, self.logs.read_text()[-1500:])
             return True
 
         until(f"{application} on {self.name} is {type} {words!r}", look, 40)
@@ -242,22 +242,23 @@ class Pod:
 
 
 @contextlib.contextmanager
-def node(plane: ControlPlane, directory: Path, *, start: bool = True, **labels: str) -> Iterator[Node]:
-    """A node of the cluster whose agent runs; afterwards nothing of it is left, or the test has failed."""
+def node(
+    plane: ControlPlane, directory: Path, *, start: bool = True, own_network: bool = True, **labels: str
+) -> Iterator[Node]:
+    """A node of the cluster whose agent runs. ``own_network``: the daemon is in a network namespace, not in ours."""
     number = next(_numbers)
     name = f"node{number}-{os.getpid()}"
-    allow(plane)
     with contextlib.ExitStack() as held:
         network = held.enter_context(instance.network("knode"))
-        daemon = held.enter_context(instance.instance("knode", enter=network.enter))
+        daemon = held.enter_context(instance.instance("knode", enter=network.enter if own_network else None))
         groups = held.enter_context(kubepods.node(cgroups.mount()))
         labels = {"kubernetes.io/hostname": name, **labels}
         plane.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
         held.callback(plane.kubectl, "delete", "node", name)
-        made = Node(
-            plane, name, network, daemon, node_agents.agent(plane, PLACE, name), groups, directory / f"{name}.log",
-            held=held,
-        )  # fmt: skip
+        plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLACE}})
+        node_agents.account(plane, PLACE)
+        kubeconfig = node_agents.agent(plane, PLACE, name)
+        made = Node(plane, name, network, daemon, kubeconfig, groups, directory / f"{name}.log", held=held)
         if start:
             made.start()
         try:
@@ -265,12 +266,6 @@ def node(plane: ControlPlane, directory: Path, *, start: bool = True, **labels: 
         finally:
             if made.agent is not None:
                 made.stop()
-
-
-def allow(plane: ControlPlane) -> None:
-    """What the operator does for agents: an account with the agent's role."""
-    plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLACE}})
-    node_agents.account(plane, PLACE)
 
 
 def application(

@@ -31,7 +31,7 @@ def url(one: nodes.Node, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def name(plane: ControlPlane, one: nodes.Node, request: pytest.FixtureRequest) -> Iterator[str]:
     """An application's name; whatever the test did, the application goes, and nothing of it is left."""
-    made = request.node.name.partition("[")[0].removeprefix("test_").replace("_", "-")[:50]
+    made = request.node.name.partition("[")[0].removeprefix("test_").replace("_", "-")[:50].rstrip("-")
     yield made
     plane.kubectl("delete", "clusterbpfapplications", "--all", "--wait=false")
     nodes.gone(one)

@@ -27,7 +27,7 @@ def one(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def name(plane: ControlPlane, one: nodes.Node, request: pytest.FixtureRequest) -> Iterator[str]:
-    made = request.node.name.removeprefix("test_").replace("_", "-")[:50]
+    made = request.node.name.removeprefix("test_").replace("_", "-")[:50].rstrip("-")
     yield made
     plane.kubectl("delete", "clusterbpfapplications", "--all", "--wait=false")
     nodes.gone(one)
