@@ -255,7 +255,8 @@ def node(
         labels = {"kubernetes.io/hostname": name, **labels}
         plane.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
         held.callback(plane.kubectl, "delete", "node", name)
-        allow(plane)
+        plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLACE}})
+        node_agents.account(plane, PLACE)
         kubeconfig = node_agents.agent(plane, PLACE, name)
         made = Node(plane, name, network, daemon, kubeconfig, groups, directory / f"{name}.log", held=held)
         if start:
@@ -265,12 +266,6 @@ def node(
         finally:
             if made.agent is not None:
                 made.stop()
-
-
-def allow(plane: ControlPlane) -> None:
-    """What the operator does for agents: an account with the agent's role."""
-    plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLACE}})
-    node_agents.account(plane, PLACE)
 
 
 def application(

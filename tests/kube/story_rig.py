@@ -43,10 +43,10 @@ class Story:
         """What kubectl prints."""
         return self.plane.kubectl(*words, input=input)
 
-    def push(self, tag: str, *defines: str) -> str:
-        """Build a version of the example and push it to the registry on the node; the image's name."""
-        name = f"{REGISTRY}/bpf/udp_count:{tag}"
-        object = bpf_build.build("udp_count", *defines, sources=instance.EXAMPLES)
+    def push(self, example: str, tag: str, *defines: str) -> str:
+        """Build a version of an example and push it to the registry on the node; the image's name."""
+        name = f"{REGISTRY}/bpf/{example}:{tag}"
+        object = bpf_build.build(example, *defines, sources=instance.EXAMPLES)
         words = [*self.node.enter, *instance.command(), "image", "build", name, str(object)]
         subprocess.run(words, check=True, capture_output=True, env=instance.environment())
         return name
@@ -113,11 +113,11 @@ class InKernel:
     maps: frozenset[int]
 
 
-def in_kernel(before: InKernel | None = None) -> InKernel:
+def in_kernel(before: InKernel | None = None, *, name: str = PROGRAM) -> InKernel:
     """The example's programs, whoever holds them, and their maps; also those of ``before`` that are still there."""
-    programs = [one for one in _bpftool("prog") if one.get("name") == PROGRAM]
+    programs = [one for one in _bpftool("prog", "show") if one.get("name") == name]
     known = {number for one in programs for number in one.get("map_ids", [])} | (before.maps if before else set())
-    there = {one["id"] for one in _bpftool("map")}
+    there = {one["id"] for one in _bpftool("map", "show")}
     return InKernel(tuple(one["id"] for one in programs), frozenset(known & there))
 
 
@@ -151,7 +151,13 @@ def story(directory: Path) -> Iterator[Story]:
                 raise
 
 
-def _bpftool(kind: str) -> list[dict[str, Any]]:  # Any: JSON
-    done = subprocess.run(["bpftool", "--json", kind, "show"], check=True, capture_output=True, text=True)
+def elements(map: int) -> list[int]:
+    """The values of an array of numbers, by the map's id; none of one that holds something else."""
+    found = [one["formatted"]["value"] for one in _bpftool("map", "dump", "id", str(map))]
+    return [one for one in found if isinstance(one, int)]
+
+
+def _bpftool(*words: str) -> list[dict[str, Any]]:  # Any: JSON
+    done = subprocess.run(["bpftool", "--json", *words], check=True, capture_output=True, text=True)
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found

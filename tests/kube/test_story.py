@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.kube import story_rig
+from tests.kube import images, story_rig
 from tests.kube.plane import until
 from tests.kube.story_rig import PORT, SYSTEM, InKernel, Story, counter
 from tests.kube.traffic import Traffic
 
 NAME = "udp-count"
+CALLS = 77
+"""Of a function that nothing in the image calls by itself: containers of one image share the file that is probed."""
 DAEMON_SET = "name=bpfman-daemon"
 
 
@@ -30,8 +33,9 @@ def test_from_kubectl_apply_to_nothing_left(tmp_path: Path) -> None:
 
 def told(story: Story) -> None:
     """The story itself."""
-    first, second = story.push("v1"), story.push("v2", "BYTES")
+    first, second = story.push("udp_count", "v1"), story.push("udp_count", "v2", "BYTES")
     deploy(story)
+    probed(story)
     web = story.run_pod("web")
     story.kubectl("apply", "-f", "-", input=story.example("application"))
     succeeded(story, first)
@@ -57,6 +61,19 @@ def deploy(story: Story) -> None:
     story.kubectl("rollout", "status", "-n", SYSTEM, "deployment/bpfman-operator", "--timeout=90s")
     until("the DaemonSet is there", lambda: story.plane.get("daemonset", "bpfman-daemon", namespace=SYSTEM), 60)
     story.kubectl("rollout", "status", "-n", SYSTEM, "daemonset/bpfman-daemon", "--timeout=90s")
+
+
+def probed(story: Story) -> None:
+    """A probe in the C library of one container of a pod counts that container's calls."""
+    image = story.push("uprobe_count", "v1")
+    story.plane.apply(_caller(), _probe(image))
+    story.kubectl("wait", "--for=condition=Ready", "pod/caller", "--timeout=60s")
+    until("its link is there", lambda: _links(story) == ["Attached"], 30, every=0.3)
+    loaded = story_rig.in_kernel(name="uprobe_enter")
+    story.kubectl("exec", "caller", "--", "python3", "-c", f"import os\nfor _ in range({CALLS}): os.getpgid(0)")
+    assert CALLS in [value for one in loaded.maps for value in story_rig.elements(one)]
+    story.kubectl("delete", "bpfapplication/calls", "pod/caller", "--timeout=60s")
+    assert story_rig.in_kernel(loaded, name="uprobe_enter") == InKernel((), frozenset())
 
 
 def succeeded(story: Story, image: str) -> None:
@@ -136,3 +153,31 @@ def uninstalled(story: Story) -> None:
     )
     registered = story.node.root / "var/lib/kubelet/plugins_registry"
     assert list(registered.iterdir()) == []
+
+
+def _caller() -> dict[str, Any]:
+    container = {
+        "name": "python", "image": images.SKEP, "imagePullPolicy": "Never",
+        "command": ["python3", "-c", "import time; time.sleep(1000)"],
+    }  # fmt: skip
+    spec = {"terminationGracePeriodSeconds": 1, "automountServiceAccountToken": False, "containers": [container]}
+    metadata = {"name": "caller", "namespace": "default", "labels": {"app": "caller"}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def _probe(image: str) -> dict[str, Any]:
+    containers = {"pods": {"matchLabels": {"app": "caller"}}, "containerNames": ["python"]}
+    link = {"target": "libc", "function": "getpgid", "containers": containers}
+    program = {"name": "uprobe_enter", "type": "UProbe", "uprobe": {"links": [link]}}
+    return {
+        "apiVersion": "bpfman.io/v1alpha1",
+        "kind": "BpfApplication",
+        "metadata": {"name": "calls", "namespace": "default"},
+        "spec": {"nodeSelector": {}, "byteCode": {"image": {"url": image}}, "programs": [program]},
+    }
+
+
+def _links(story: Story) -> list[str]:
+    """The links of the one state that there is, as it says."""
+    (state,) = story.plane.list("bpfapplicationstates", namespace="default")
+    return [one["linkStatus"] for one in state["status"]["programs"][0]["uprobe"]["links"]]

@@ -1,7 +1,7 @@
 """Writes docs/kubernetes-walkthrough.md anew from a real session: ``python -m tests.kube.walkthrough`` (as root).
 
-Every line of a console block that begins with "$" or "#" is run, as a user of the cluster and as root on the node, and
-what it prints takes the place of what stood below it.
+Every line of a console block that begins with "$" is run as a user of the cluster, and with "node#" as root on the
+node; what it prints takes the place of what stood below it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tests.kube.story_rig import Story
 from tests.parts import CHECKOUT, part
 
 PAGE = CHECKOUT / "docs/kubernetes-walkthrough.md"
+PROMPTS = ("$ ", "node# ")
 SETTLED = {
     "kubectl get pods -n bpfman -o wide": "3/3",
     "kubectl get csinode": "csi.bpfman.io",
@@ -46,10 +47,10 @@ def _prepared(story: Story, work: Path) -> Path:
     for name in ("web", "application", "reader"):
         (work / f"{name}.yaml").write_text(story.example(name))
     for name, defines in (("udp_count", ()), ("udp_count_bytes", ("BYTES",))):
-        object = bpf_build.build("udp_count", *defines, sources=instance.EXAMPLES)
-        (work / f"{name}.bpf.o").write_bytes(object.read_bytes())
-    kubectl = [part("kubernetes").parent / "kubernetes.d/kubectl", "--kubeconfig", story.plane.kubeconfig]
-    skep = [sys.executable, "-c", "import sys; from skep.cli.main import main; sys.exit(main())"]
+        built = bpf_build.build("udp_count", *defines, sources=instance.EXAMPLES)
+        (work / f"{name}.bpf.o").write_bytes(built.read_bytes())
+    kubectl: list[object] = [part("kubernetes").parent / "kubernetes.d/kubectl", "--kubeconfig", story.plane.kubeconfig]
+    skep: list[object] = [sys.executable, "-c", "import sys; from skep.cli.main import main; sys.exit(main())"]
     for name, words in {"kubectl": kubectl, "skep": skep}.items():
         script = work / "bin" / name
         script.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, (*story.node.enter, *words)))} "$@"\n')
@@ -60,14 +61,14 @@ def _prepared(story: Story, work: Path) -> Path:
 def _block(story: Story, work: Path, language: str, text: str) -> str:
     if language != "console":
         return f"```{language}\n{text}```"
-    typed = [line for line in text.splitlines() if line.startswith(("$ ", "# "))]
+    typed = [line for line in text.splitlines() if line.startswith(PROMPTS)]
     return "```console\n" + "".join(f"{line}\n{_run(story, work, line)}" for line in typed) + "```"
 
 
 def _run(story: Story, work: Path, line: str) -> str:
-    command = line[2:]
+    prompt, _, command = line.partition(" ")
     awaited = next((text for begin, text in SETTLED.items() if command.startswith(begin)), "")
-    where = [] if line[0] == "$" else [*story.node.inside, "env", f"PATH={_PATH}"]
+    where = [] if prompt == "$" else [*story.node.inside, "env", f"PATH={_PATH}"]
     environment = {**instance.environment(), "PATH": f"{work}/bin:{_PATH}"}
 
     def ran() -> str:

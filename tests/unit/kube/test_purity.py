@@ -9,7 +9,7 @@ import pytest
 from tests.unit.house import source_tree, test_purity
 
 KUBE = source_tree.PACKAGE / "kube"
-ACTING = ("crd", "policy", "roles")
+ACTING = ("client", "crd", "policy", "roles")
 """Modules of ``skep.kube`` itself that write files."""
 PURE = {
     "api": ("backoff", "key", "merge", "notice", "schedule", "tenure"),

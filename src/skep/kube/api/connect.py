@@ -7,12 +7,13 @@ minute: a watch may be silent for many minutes, so that no timeout of reading co
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -166,17 +167,37 @@ def connect(path: str | None = None) -> Api:
     Nothing is asked yet. Raises InvalidRequest for a configuration that cannot be used. Proxies of the environment are
     not: the API server is asked directly.
     """
-    where = path or (None if _in_a_pod() else os.environ.get("KUBECONFIG") or kubeconfig.DEFAULT_KUBECONFIG)
-    try:
-        config = _read(Path(where).expanduser()) if where else kubeconfig.KubeConfig.from_service_account().get()
-        if config is None or config.user is None:
-            raise exceptions.ConfigError("its context names no user")
+    with usable(path):
+        config = configuration(path)
         return Api(config, timeout=_TIMEOUT, trust_env=False, transport=_Transport(config))
+
+
+def configuration(path: str | None = None) -> kubeconfig.SingleConfig:
+    """What ``connect`` goes by; to be read within ``usable``."""
+    where = _where_from(path)
+    config = _read(Path(where).expanduser()) if where else kubeconfig.KubeConfig.from_service_account().get()
+    if config is None or config.user is None:
+        raise exceptions.ConfigError("its context names no user")
+    return config
+
+
+@contextlib.contextmanager
+def usable(path: str | None) -> Iterator[None]:
+    """Say as InvalidRequest why a configuration cannot be used."""
+    try:
+        yield
     except (*answers.FOREIGN, OSError, ValueError, yaml.YAMLError, LookupError) as error:
         why = f"it says nothing of {error}" if isinstance(error, LookupError) else str(error)
         raise errors.InvalidRequest(
-            f"connect to the cluster of {where or 'this pod'}", why=why, do="name a kubeconfig with --kubeconfig"
+            f"connect to the cluster of {_where_from(path) or 'this pod'}",
+            why=why,
+            do="name a kubeconfig with --kubeconfig",
         ) from error
+
+
+def _where_from(path: str | None) -> str | None:
+    """The kubeconfig's path, None within a pod."""
+    return path or (None if _in_a_pod() else os.environ.get("KUBECONFIG") or kubeconfig.DEFAULT_KUBECONFIG)
 
 
 def _in_a_pod() -> bool:

@@ -28,10 +28,13 @@ def registry(
     election: Election | None = None,
     events: Events | None = None,
 ) -> prometheus_client.CollectorRegistry:  # Any: of whatever keys and values
-    """A registry with the numbers of these, by name, and of the process; others may be added to it."""
+    """A registry with the numbers of these, by name, and of the process; others may be added to it.
+
+    The two are read whenever numbers are asked for, so they may be empty as yet.
+    """
     made = prometheus_client.CollectorRegistry()
     prometheus_client.ProcessCollector(registry=made)
-    made.register(_Numbers(queues or {}, informers or {}))
+    made.register(_Numbers({} if queues is None else queues, {} if informers is None else informers))
     if election:
         leading = prometheus_client.Gauge("skep_leading", "1 while this process holds the lease.", registry=made)
         leading.set_function(lambda: election.leading)

@@ -63,35 +63,39 @@ class _Process:
 
     async def run(self) -> int:
         """Serve and lead, or wait to lead, until a signal."""
-        async with connect.connect(self._options.kubeconfig) as api, self._served(api):
-            host = socket.gethostname()
+        host = socket.gethostname()
+        async with connect.connect(self._options.kubeconfig) as api:
             events = Events(api, component=deploy.MANAGER, host=host)
-            telling = asyncio.create_task(events.run())
             # A restarted container has its pod's name again, but is not who held the lease.
             election = lease.Election(
                 api,
                 Key(namespace=self._options.namespace, name=naming.LEASE),
                 identity=f"{host}_{secrets.token_hex(4)}",
             )
-
-            if self._options.elect:
-                log.info("candidate for the lease", extra={"lease": naming.LEASE})
-
-            async def lead() -> None:
-                await self._lead(api, events)
-
-            running = asyncio.create_task(election.run(lead) if self._options.elect else lead())
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, running.cancel)
-            try:
-                await running
-            except asyncio.CancelledError:
-                log.info("ending")
-            finally:
-                telling.cancel()
-                await asyncio.gather(telling, return_exceptions=True)
+            async with self._served(api, election, events):
+                await self._work(api, election, events)
         return 0
+
+    async def _work(self, api: Api, election: lease.Election, events: Events) -> None:
+        """Tell Events, and lead, now or once it is elected."""
+        telling = asyncio.create_task(events.run())
+        if self._options.elect:
+            log.info("candidate for the lease", extra={"lease": naming.LEASE})
+
+        async def lead() -> None:
+            await self._lead(api, events)
+
+        running = asyncio.create_task(election.run(lead) if self._options.elect else lead())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, running.cancel)
+        try:
+            await running
+        except asyncio.CancelledError:
+            log.info("ending")
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
 
     async def _lead(self, api: Api, events: Events) -> None:
         operator = Operator(api, events, self._options.default)
@@ -104,14 +108,19 @@ class _Process:
             self._leading = None
 
     @contextlib.asynccontextmanager
-    async def _served(self, api: Api) -> AsyncIterator[None]:
+    async def _served(self, api: Api, election: lease.Election, events: Events) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             if self._options.health is not None:
                 routes = health.routes(live={}, ready={"watch": self._trouble})
                 port = await stack.enter_async_context(listen.listening(*self._options.health, routes))
                 log.info("probes", extra={"port": port})
             if self._options.metrics is not None:
-                registry = metrics.registry(queues=self._queues, informers=self._informers)
+                registry = metrics.registry(
+                    queues=self._queues,
+                    informers=self._informers,
+                    election=election if self._options.elect else None,
+                    events=events,
+                )
                 port = await stack.enter_async_context(
                     listen.listening(
                         *self._options.metrics,
