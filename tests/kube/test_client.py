@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 from skep import errors
 from skep.kube import client, kinds
 from skep.rpc import client as rpc
+from tests import instance
 from tests.kube import nodes, operator_rig
 from tests.kube.nodes import application
 from tests.kube.plane import ControlPlane, until
@@ -141,6 +145,22 @@ def test_who_may_not_is_told(plane: ControlPlane, namespace: str, url: str) -> N
             nobody.apply(application("client", url, NEAR))
         with pytest.raises(errors.Denied):
             nobody.nodes(client.Ref(name="client", namespace=namespace))
+
+
+def test_the_example_tells_where_it_runs(
+    plane: ControlPlane, one: nodes.Node, cluster: client.Cluster, url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "application.yaml"
+    words = [sys.executable, str(instance.EXAMPLES / "kubernetes/counter.py"), str(file), str(plane.kubeconfig)]
+    for image, code in ((url + "-that-is-not-there", 1), (url, 0)):
+        file.write_text(json.dumps(application("counter", image, NEAR)))
+        done = subprocess.run(
+            words, input="\n", env=instance.environment(), capture_output=True, text=True, check=False, timeout=100
+        )
+        assert done.returncode == code, done.stderr
+        assert (f"{one.name}: count is program" in done.stdout) is (code == 0)
+        assert (f"{one.name}: " in done.stderr) is (code == 1)
+        assert one.programs() == ()
 
 
 def test_no_cluster(tmp_path: Path) -> None:
