@@ -129,7 +129,7 @@ class Agent:
             for selector in records.looks_at_pods(wish):
                 assert wish.application is not None
                 if expand.selected(wish.application, selector, pods):
-                    self.queue.add(wish.key)
+                    self._look(wish.key)
 
     def host_changed(self, old: model.HostSeen | None, new: model.HostSeen | None) -> None:
         """Interfaces came or went, or the daemon did."""
@@ -140,7 +140,13 @@ class Agent:
             return
         for wish in self._known.wishes():
             if records.looks_at_interfaces(wish):
-                self.queue.add(wish.key)
+                self._look(wish.key)
+
+    def _look(self, key: str) -> None:
+        """Look at an application again because its surroundings changed. One that waits after a failure sees them
+        when its time comes: on a busy node something changes all the time, and the API server would never rest."""
+        if self.queue.failures(key) == 0:
+            self.queue.add(key)
 
     async def sweep(self) -> None:
         """Have those looked at of which there is something here, and no object any more; until cancelled.

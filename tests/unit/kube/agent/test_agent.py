@@ -1,0 +1,69 @@
+"""What the agent makes of news: whom it looks at again, and whom it leaves alone for a while."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from skep import errors, model
+from skep.kube.agent import agent, records, turn
+from skep.kube.agent.metrics import Numbers
+from skep.kube.api.connect import Api
+from tests.unit.kube.agent import world
+
+EVERYWHERE = {
+    "interfaceSelector": {"interfacesDiscoveryConfig": {"interfaceAutoDiscovery": True, "excludeInterfaces": ["lo"]}}
+}
+MORE = model.HostSeen(namespaces=(*world.HOST.namespaces, world.namespace("/run/netns/x", model.NetnsInode(99), "lo")))
+
+
+class Cluster:
+    """What the agent knows: one application."""
+
+    def __init__(self) -> None:
+        self.one = records.wish(world.document(EVERYWHERE))
+
+    def wishes(self) -> tuple[records.Wish, ...]:
+        return (self.one,)
+
+
+def handled_after(news: int, *, failing: bool) -> int:
+    """How often the application is handled when it comes, and then so many interfaces come and go."""
+
+    async def run() -> int:
+        one = agent.Agent(
+            cast(Api, None),
+            cast(turn.Door, None),
+            "n1",
+            cast(agent.Known, Cluster()),
+            lambda *_: None,
+            Numbers(statuses=tuple, daemon=str),
+        )
+
+        async def handle(key: str) -> float | None:
+            if failing:
+                raise errors.Unavailable("the API server says no", do="wait")
+            return None
+
+        working = asyncio.create_task(one.queue.run(handle, workers=1))
+        try:
+            one.wish_changed(None, Cluster().one)
+            while not one.queue.handled:
+                await asyncio.sleep(0)
+            for number in range(news):
+                one.host_changed(world.HOST, MORE if number % 2 else world.HOST)
+                for _ in range(10):
+                    await asyncio.sleep(0)
+            return one.queue.handled
+        finally:
+            working.cancel()
+
+    return asyncio.run(run())
+
+
+def test_interfaces_that_come_and_go_are_looked_at() -> None:
+    assert handled_after(5, failing=False) == 6
+
+
+def test_but_they_do_not_hurry_what_waits_after_a_failure() -> None:
+    assert handled_after(5, failing=True) == 1
