@@ -37,7 +37,7 @@ def handled_after(news: int, *, failing: bool) -> int:
             "n1",
             cast(agent.Known, Cluster()),
             lambda *_: None,
-            Numbers(statuses=tuple, daemon=str),
+            Numbers(tuple, bool),
         )
 
         async def handle(key: str) -> float | None:
