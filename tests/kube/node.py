@@ -10,11 +10,13 @@ The control plane runs in the same network namespace, at the address of its serv
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,7 +80,7 @@ class Node:
         """Make the namespaces and start containerd. ``join`` starts kubelet."""
         assert not _missing(), f"not here: {_missing()}; scripts/packages --kube installs it"
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._ending.callback(_restore_sysctls, {name: _sysctl(name).read_text() for name in SYSCTLS})
+        self._ending.enter_context(_sysctls_kept())
         self._make_network()
         self._make_cgroups()
         self._make_namespaces()
@@ -303,9 +305,26 @@ def _sysctl(name: str) -> Path:
     return Path("/proc/sys") / name
 
 
-def _restore_sysctls(saved: dict[str, str]) -> None:
-    for name, value in saved.items():
-        _sysctl(name).write_text(value)
+@contextlib.contextmanager
+def _sysctls_kept() -> Iterator[None]:
+    """Set them back in the end. One node at a time: a second one would keep what the first one's kubelet has set.
+
+    The values are kept in a file, so that whoever comes after a test that was killed sets them back.
+    """
+    with Path(tempfile.gettempdir(), "skep-kube-node.sysctls").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        left = file.read()
+        saved: dict[str, str] = json.loads(left) if left else {name: _sysctl(name).read_text() for name in SYSCTLS}
+        if not left:
+            file.write(json.dumps(saved))
+            file.flush()
+        try:
+            yield
+        finally:
+            for name, value in saved.items():
+                _sysctl(name).write_text(value)
+            file.truncate(0)
 
 
 def _run(*words: str | Path, input: str | None = None) -> str:
