@@ -141,7 +141,7 @@ def test_an_application_that_is_deleted_while_it_is_applied(
             until("it has begun", lambda number=number: _begun(two[0], f"{name}-{number}"))  # type: ignore[misc]
         delete(plane, f"{name}-{number}")
     nodes.gone(*two)
-    until("no state is left", lambda: _none(plane))
+    until("no state is left", lambda: _none(plane), 60)
 
 
 def _none(plane: ControlPlane) -> bool:
