@@ -63,7 +63,7 @@ def test_a_namespaced_editor_keeps_to_its_namespace(plane: ControlPlane, namespa
     assert may(plane, tenant, "list", "bpfapplicationstates", "-n", namespace)
     forbidden(plane, tenant, application("BpfApplication", namespace="default"))
     forbidden(plane, tenant, application("ClusterBpfApplication"))
-    forbidden(plane, tenant, state("node-a", namespace=namespace))
+    forbidden(plane, tenant, state("node-rbac", namespace=namespace))
     for words in (
         ("get", "bpfapplications", "-n", "default"),
         ("list", "clusterbpfapplications"),
@@ -134,7 +134,7 @@ def test_who_may_edit_a_namespace_loads_programs_only_if_somebody_says_so(plane:
     until("the role is taken back", lambda: not may(plane, developer, *create))
 
 
-NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-a"}}
+NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-rbac"}}
 
 
 def agent(plane: ControlPlane, namespace: str, *bound: str) -> Path:
@@ -147,10 +147,10 @@ def agent(plane: ControlPlane, namespace: str, *bound: str) -> Path:
 
 def test_an_agent_writes_of_its_own_node_only(plane: ControlPlane, namespace: str) -> None:
     plane.apply(NODE)
-    mine = agent(plane, namespace, "--bound-object-kind=Node", "--bound-object-name=node-a")
-    until("the policy is in force", lambda: plane.apply(state("node-a", namespace=namespace), kubeconfig=mine))
+    mine = agent(plane, namespace, "--bound-object-kind=Node", "--bound-object-name=node-rbac")
+    until("the policy is in force", lambda: plane.apply(state("node-rbac", namespace=namespace), kubeconfig=mine))
     said = forbidden(plane, mine, state("node-b", namespace=namespace))
-    assert "the agent of node node-a may not write for node node-b" in said
+    assert "the agent of node node-rbac may not write for node node-b" in said
     plane.apply(state("node-b", namespace=namespace))
     other, status = (
         naming.state_name("counter", "node-b"),
@@ -159,12 +159,12 @@ def test_an_agent_writes_of_its_own_node_only(plane: ControlPlane, namespace: st
     for words in (
         ("patch", "bas", other, "--type=merge", "-p", '{"metadata": {"finalizers": null, "labels": {"a": "b"}}}'),
         ("patch", "bas", other, "--type=merge", "--subresource=status", "-p", status),
-        ("label", "bas", other, "--overwrite", f"{naming.HOSTNAME}=node-a"),
+        ("label", "bas", other, "--overwrite", f"{naming.HOSTNAME}=node-rbac"),
         ("delete", "bas", other),
     ):
         said = plane.kubectl(*words, "-n", namespace, kubeconfig=mine, check=False)
-        assert "the agent of node node-a may not write for node" in said and "node-b" in said, words
-    plane.kubectl("delete", "bas", naming.state_name("counter", "node-a"), "-n", namespace, kubeconfig=mine)
+        assert "the agent of node node-rbac may not write for node" in said and "node-b" in said, words
+    plane.kubectl("delete", "bas", naming.state_name("counter", "node-rbac"), "-n", namespace, kubeconfig=mine)
 
 
 def test_an_agent_changes_no_application(plane: ControlPlane, namespace: str) -> None:
