@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from skep.kube import naming
+from tests.kernel import test_landlock
 from tests.kube import nodes
 from tests.kube.nodes import application
 from tests.kube.plane import ControlPlane, until
@@ -212,8 +213,9 @@ def test_an_object_that_nobody_can_read_is_told(
 
 
 def test_the_socket_is_all_an_agent_needs(two: tuple[nodes.Node, nodes.Node]) -> None:
-    """Its account may read no secret, and change no application."""
+    """Its account may read no secret, and change no application; it has given up what it could see of its node."""
     one, _ = two
+    assert ("no Landlock" in one.logs.read_text()) == (not test_landlock.available())
     for words in (("get", "secrets"), ("patch", "clusterbpfapplications"), ("delete", "pods"), ("list", "secrets")):
         with pytest.raises(subprocess.CalledProcessError):
             one.plane.kubectl("auth", "can-i", *words, "-A", kubeconfig=one.kubeconfig)

@@ -40,15 +40,20 @@ def agent(
     ctx: click.Context, node: str, kubeconfig: str | None, health: str, metrics: str, cert_dir: str | None
 ) -> None:
     """Run the agent."""
+    import logging
     from pathlib import Path
 
     from skep import log
+    from skep.kernel import landlock
     from skep.kube.agent import program
     from skep.kube.api import listen
 
     current = ctx.ensure_object(session.Session)
     chosen = current.settings
     log.configure(chosen.log_level, format=chosen.log_format, components=chosen.log_components)
+    # Before there is another thread. The pod has the host's process ids, for the daemon's sake.
+    if not landlock.hide({"proc", "sys"}):
+        logging.getLogger("skep.kube.agent").info("no Landlock here: /proc and /sys stay in sight of the agent")
     options = program.Options(
         node=node,
         kubeconfig=kubeconfig,

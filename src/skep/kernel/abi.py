@@ -249,11 +249,13 @@ SYSCALLS: Final = {
         "bpf": 321, "perf_event_open": 298, "setns": 308, "unshare": 272, "setfsuid": 122, "setfsgid": 123,
         "setgroups": 116, "capget": 125, "capset": 126, "membarrier": 324, "openat2": 437,
         "pidfd_getfd": 438, "umount2": 166, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
+        "landlock_create_ruleset": 444, "landlock_add_rule": 445, "landlock_restrict_self": 446,
     },
     "aarch64": {
         "bpf": 280, "perf_event_open": 241, "setns": 268, "unshare": 97, "setfsuid": 151, "setfsgid": 152,
         "setgroups": 159, "capget": 90, "capset": 91, "membarrier": 283, "openat2": 437,
         "pidfd_getfd": 438, "umount2": 39, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
+        "landlock_create_ruleset": 444, "landlock_add_rule": 445, "landlock_restrict_self": 446,
     },
 }  # fmt: skip
 
