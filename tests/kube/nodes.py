@@ -263,6 +263,9 @@ def node(
             made.start()
         try:
             yield made
+            if made.agent is not None:
+                # An agent that ends leaves its states to the one that follows it, and none will.
+                until(f"no state is left of {name}", lambda: not _states(plane, name))
         finally:
             if made.agent is not None:
                 made.stop()
@@ -283,6 +286,12 @@ def application(
             **spec,
         },
     }
+
+
+def _states(plane: ControlPlane, node: str) -> list[dict[str, Any]]:
+    labels = f"{naming.HOSTNAME}={naming.label(node)}"
+    kinds = ("clusterbpfapplicationstates", "bpfapplicationstates")
+    return [each for kind in kinds for each in plane.list(kind, labels=labels)]
 
 
 def gone(*nodes: Node) -> None:

@@ -67,6 +67,7 @@ class ControlPlane:
         self._scheduler = scheduler
         self._running = contextlib.ExitStack()
         self._api: Server | None = None
+        self._controllers: Server | None = None
 
     def __enter__(self) -> ControlPlane:
         try:
@@ -177,9 +178,16 @@ class ControlPlane:
             self._api = None
 
     def restart_apiserver(self) -> None:
-        """Stop it and start it again: every watch ends, nothing is lost."""
+        """Stop it and start it again: every watch ends, nothing is lost.
+
+        The controllers begin anew as well: they wait longer and longer before they look for it again, and other tests
+        wait for what they do.
+        """
         self.stop_apiserver()
         self.start_apiserver()
+        if self._controllers is not None:
+            self._controllers.close()
+            self._start_controllers()
 
     def _start_etcd(self) -> None:
         client, peer = f"http://127.0.0.1:{self._etcd_port}", f"http://127.0.0.1:{free_port()}"
@@ -193,7 +201,7 @@ class ControlPlane:
             etcd.wait_until_it_listens(self._etcd_port)
 
     def _start_controllers(self) -> None:
-        self._server(
+        self._controllers = self._server(
             "kube-controller-manager",
             "--kubeconfig", self._file("controllers.kubeconfig"),
             "--authentication-kubeconfig", self._file("controllers.kubeconfig"),
@@ -201,7 +209,7 @@ class ControlPlane:
             "--service-account-private-key-file", self._file("sa.key"), "--root-ca-file", self._file("ca.crt"),
             "--leader-elect=false", "--use-service-account-credentials=true",
             "--bind-address", "127.0.0.1", "--secure-port", str(free_port()), "--cert-dir", self._file("made-kcm"),
-            "--controllers", ",".join(CONTROLLERS),
+            "--controllers", ",".join(CONTROLLERS), "--kube-api-qps", "200", "--kube-api-burst", "400",
         )  # fmt: skip
 
     def _start_scheduler(self) -> None:
