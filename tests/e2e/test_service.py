@@ -165,7 +165,8 @@ def test_a_socket_may_belong_to_anybody_s_process(skep: installed.Daemon) -> Non
         link = skep.skep("link", "attach", "socket_filter", program_id, address, "-n", netns)
         assert link["record"]["details"]["pid"] == process
     shown = skep.skep("link", "get", str(link["record"]["id"]))
-    assert (shown["status"]["state"], shown["status"]["reason"]) == ("defunct", "its socket is closed")
+    gone = f"its socket is closed; process {process}, by which its network namespace was named, is gone"
+    assert (shown["status"]["state"], shown["status"]["reason"]) == ("defunct", gone)
     assert skep.run("program", "unload", program_id).returncode == 0
 
 
