@@ -39,12 +39,12 @@ def test_load_attach_run_detach_unload(rig, name):
     assert rig.runs(program) == 0
     link = rig.attach(program, rig.attachment(name))
     rig.trigger(name)
-    ran = rig.runs(program)
-    assert ran >= 1
+    assert rig.runs(program) >= 1
     seen = rig.manager.link(link)
     assert (seen.status.state, seen.status.pin_present) == (model.LinkState.ATTACHED, True)
     assert rig.manager.doctor() == ()
     rig.detach(link)
+    ran = rig.runs(program)  # until now others on this host may have triggered it too
     rig.trigger(name)
     assert rig.runs(program) == ran
     rig.unload(program)
