@@ -263,12 +263,10 @@ def node(
             made.start()
         try:
             yield made
-            if made.agent is not None:
-                # An agent that ends leaves its states to the one that follows it, and none will.
-                until(f"no state is left of {name}", lambda: not _states(plane, name))
         finally:
             if made.agent is not None:
                 made.stop()
+            _let_go(plane, name)
 
 
 def application(
@@ -288,10 +286,17 @@ def application(
     }
 
 
-def _states(plane: ControlPlane, node: str) -> list[dict[str, Any]]:
+def _let_go(plane: ControlPlane, node: str) -> None:
+    """Take the states away that an agent leaves when it ends: none follows it on this node, which vanishes now."""
     labels = f"{naming.HOSTNAME}={naming.label(node)}"
-    kinds = ("clusterbpfapplicationstates", "bpfapplicationstates")
-    return [each for kind in kinds for each in plane.list(kind, labels=labels)]
+    for kind in ("clusterbpfapplicationstates", "bpfapplicationstates"):
+        for each in plane.list(kind, labels=labels):
+            about = each["metadata"]
+            where = ("-n", about["namespace"]) if "namespace" in about else ()
+            without = ("--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+            # It may go at any moment: the garbage collector is at work, too.
+            plane.kubectl("patch", kind, about["name"], *where, *without, check=False)
+            plane.kubectl("delete", kind, about["name"], *where, "--ignore-not-found", "--wait=false")
 
 
 def gone(*nodes: Node) -> None:
