@@ -9,8 +9,8 @@ import pytest
 from tests.unit.house import source_tree, test_purity
 
 KUBE = source_tree.PACKAGE / "kube"
-ACTING = ("client", "crd", "policy", "roles")
-"""Modules of ``skep.kube`` itself that write files."""
+ACTING = ("clean", "client", "crd", "policy", "roles")
+"""Modules of ``skep.kube`` itself that write files, or talk to an API server."""
 PURE = {
     "api": ("backoff", "key", "merge", "notice", "schedule", "tenure"),
     "inventory": ("kind", "status", "decide"),
