@@ -9,7 +9,7 @@ import pytest
 from tests.unit.house import source_tree, test_purity
 
 KUBE = source_tree.PACKAGE / "kube"
-ACTING = ("clean", "client", "crd", "policy", "roles")
+ACTING = ("chart", "clean", "client", "crd", "policy", "roles")
 """Modules of ``skep.kube`` itself that write files, or talk to an API server."""
 PURE = {
     "api": ("backoff", "key", "merge", "notice", "schedule", "tenure"),
