@@ -129,9 +129,9 @@ def counter(text: str) -> int:
 
 
 @contextlib.contextmanager
-def story(directory: Path) -> Iterator[Story]:
-    """All of it, running, with the tests' images on the node."""
-    with node.cluster(directory) as cluster:
+def story(directory: Path, *, empty: bool = False) -> Iterator[Story]:
+    """All of it, running, with the tests' images on the node. ``empty``: nothing of deploy/ is in the cluster."""
+    with node.cluster(directory, empty=empty) as cluster:
         for image in (images.skep(directory), images.busybox(directory)):
             cluster.node.import_image(image)
         config = directory / "registry.yml"
