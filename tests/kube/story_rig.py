@@ -51,6 +51,12 @@ class Story:
         subprocess.run(words, check=True, capture_output=True, env=instance.environment())
         return name
 
+    def skep(self, *words: str) -> str:
+        """What the CLI prints, as the cluster's administrator. CalledProcessError with stderr."""
+        environment = {**instance.environment(), "KUBECONFIG": str(self.plane.kubeconfig)}
+        command = [*self.node.enter, *instance.command(), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
     def example(self, name: str) -> str:
         """A file of examples/kubernetes, with the test's own busybox."""
         text = (instance.EXAMPLES / "kubernetes" / f"{name}.yaml").read_text()

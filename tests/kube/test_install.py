@@ -31,7 +31,5 @@ def _deploy(story: Story) -> None:
 
 
 def _undeploy(story: Story) -> None:
-    story.kubectl("delete", "bpfapplications", "--all", "-A", "--timeout=60s")
-    story.kubectl("delete", "config.bpfman.io", "bpfman-config", "--timeout=60s")
+    story.skep("kube", "cleanup")
     story.kubectl("delete", "-k", str(story.deployment()), "--timeout=90s")
-    story.node.run("rm", "-rf", *install_rig.OWN, "/sys/fs/bpf/skep", "/var/lib/kubelet/plugins/csi.bpfman.io")
