@@ -31,5 +31,5 @@ def _deploy(story: Story) -> None:
 
 
 def _undeploy(story: Story) -> None:
-    story.skep("kube", "cleanup")
+    story.skep("kube", "clean")
     story.kubectl("delete", "-k", str(story.deployment()), "--timeout=90s")

@@ -106,6 +106,35 @@ def test_what_is_there_stays_as_it_is_at_the_next_start(
     assert plane.get("config", naming.CONFIG)["spec"]["daemon"]["image"] == rig.IMAGE
 
 
+def test_a_config_that_comes_with_the_installation(
+    plane: ControlPlane, namespace: str, tmp_path: Path, clean: None
+) -> None:
+    """What it names is set at each start, what it no longer names is taken back, and what others have set stays."""
+    written = tmp_path / "config.yaml"
+
+    def installed(**spec: Any) -> Path:
+        written.write_text(json.dumps(rig.config(namespace, **spec)))
+        return written
+
+    with rig.operator(plane, tmp_path, "--config-object", str(installed(csi={"logLevel": "debug"}))):
+        before = until("all of it", lambda: all_there(plane, namespace))["daemonset"]["metadata"]["uid"]
+    change = {"spec": {"agent": {"metricsPort": 9100}, "csi": {"logLevel": "warning"}, "imagePullPolicy": "Always"}}
+    plane.kubectl("patch", "config", naming.CONFIG, "--type=merge", "-p", json.dumps(change))
+    with rig.operator(plane, tmp_path, "--config-object", str(installed(daemon={"image": "another:1"}))):
+
+        def now() -> dict[str, Any]:
+            spec: dict[str, Any] = plane.get("config", naming.CONFIG)["spec"]
+            assert spec["daemon"]["image"] == "another:1"
+            return spec
+
+        spec = until("it is as the installation says", now)
+        assert spec["imagePullPolicy"] == "Never" and spec["agent"]["metricsPort"] == 9100
+        assert all_there(plane, namespace)["daemonset"]["metadata"]["uid"] == before
+        plane.kubectl("delete", "config", naming.CONFIG, "--timeout=30s")
+        time.sleep(1)  # nothing can be waited for where nothing is to happen
+        assert not plane.get("config", naming.CONFIG), "who deletes it means it"
+
+
 def versions(objects: dict[str, dict[str, Any]]) -> dict[str, str]:
     return {kind: each["metadata"]["resourceVersion"] for kind, each in objects.items()}
 

@@ -8,8 +8,8 @@ KUBE = lazy.Group(
     name="kube",
     entries=(
         lazy.Entry(name="agent", target="kubeagent:AGENT", help="Make this node run what applications say."),
-        lazy.Entry(name="cleanup", target="kubecleanup:cleanup", help="Take skep off a cluster's nodes."),
-        lazy.Entry(name="cleanup-node", target="kubecleanup:cleanup_node", help="Remove what skep keeps on this node."),
+        lazy.Entry(name="clean", target="kubeclean:CLEAN", help="Take everything off the nodes before an uninstall."),
+        lazy.Entry(name="clean-node", target="kubeclean:CLEAN_NODE", help="Remove what skep keeps on this node."),
         lazy.Entry(name="csi", target="kubecsi:csi", help="Run the CSI driver that hands maps to pods."),
         lazy.Entry(name="operator", target="kubeoperator:OPERATOR", help="Run the operator, which deploys the others."),
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from skep.cli import ground, lazy, output, session
@@ -32,6 +34,11 @@ from skep.cli import ground, lazy, output, session
     "--agent-image", envvar="BPFMAN_AGENT_IMG", metavar="IMAGE", help="The agent's, if another.  [BPFMAN_AGENT_IMG]"
 )
 @click.option(
+    "--config-object", envvar="BPFMAN_CONFIG_OBJECT", metavar="FILE",
+    help="A Config (YAML) to make, and to set the fields of at each start, in the stead of the default one."
+    "  [BPFMAN_CONFIG_OBJECT]",
+)  # fmt: skip
+@click.option(
     "--image-pull-policy", envvar="BPFMAN_IMAGE_PULL_POLICY", type=click.Choice(["Always", "Never", "IfNotPresent"]),
     help="imagePullPolicy of the default Config.  [BPFMAN_IMAGE_PULL_POLICY]",
 )  # fmt: skip
@@ -55,6 +62,7 @@ def operator(
     kubeconfig: str | None,
     image: str | None,
     agent_image: str | None,
+    config_object: str | None,
     image_pull_policy: str | None,
     namespace: str,
     leader_elect: bool,
@@ -66,7 +74,9 @@ def operator(
     from skep.kube.operator import settings
 
     default = None
-    if image:
+    if config_object:
+        default = _read(config_object)
+    elif image:
         default = settings.default((image, agent_image or image), namespace=namespace, policy=image_pull_policy or "")
     ctx.meta[_DEFAULT] = default
     if ctx.invoked_subcommand is not None:
@@ -81,6 +91,7 @@ def operator(
         kubeconfig=kubeconfig,
         namespace=namespace,
         default=default,
+        kept=bool(config_object),
         elect=leader_elect,
         health=listen.address(health),
         metrics=listen.address(metrics),
@@ -92,6 +103,31 @@ def operator(
 
 
 _DEFAULT = "skep.kube.operator.default"
+
+
+def _read(path: str) -> dict[str, Any]:  # Any: JSON
+    """The Config in a file. InvalidRequest if it is none, or one that nothing could be made of."""
+    import yaml
+
+    from skep import errors
+    from skep.kube import kinds, naming
+    from skep.kube.operator import settings
+
+    try:
+        with open(path, "rb") as stream:
+            found = yaml.safe_load(stream)
+    except (OSError, yaml.YAMLError, ValueError) as error:
+        raise errors.InvalidRequest(f"read the Config in {path}", why=str(error), do="write it in YAML") from error
+    match found:
+        case {"apiVersion": kinds.API_VERSION, "kind": "Config", "metadata": {"name": naming.CONFIG}, "spec": spec}:
+            settings.read({"metadata": {"name": naming.CONFIG, "uid": ""}, "spec": spec})
+            return dict(found)
+        case _:
+            raise errors.InvalidRequest(
+                f"no Config in {path}",
+                why=f"one {kinds.API_VERSION} Config is looked at, {naming.CONFIG}",
+                do="write it",
+            )
 
 
 @operator.command(

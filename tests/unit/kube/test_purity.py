@@ -10,8 +10,9 @@ from tests.unit.house import source_tree, test_purity
 
 KUBE = source_tree.PACKAGE / "kube"
 ACTING = ("client", "crd", "policy", "roles")
-"""Modules of ``skep.kube`` itself that write files."""
+"""Modules of ``skep.kube`` itself that write files, or talk to an API server."""
 PURE = {
+    "clean": ("cleaner", "telling"),
     "api": ("backoff", "key", "merge", "notice", "schedule", "tenure"),
     "inventory": ("kind", "status", "decide"),
 }

@@ -22,7 +22,7 @@ import lightkube
 import msgspec
 import yaml
 from lightkube.config import client_adapter, kubeconfig
-from lightkube.core import exceptions, selector
+from lightkube.core import exceptions, generic_client, selector
 from lightkube.models import meta_v1
 
 from skep import errors
@@ -89,6 +89,19 @@ class Api(lightkube.AsyncClient):
                 params=dict(params or {}),
             )
         return answer if isinstance(answer, dict) else {}
+
+    async def kinds(self, group: str, version: str) -> list[Object]:
+        """The kinds of a group that the API server serves, as discovery lists them; [] if it has no such group."""
+        wanted = generic_client.BasicRequest(method="GET", url=f"/apis/{group}/{version}")
+        try:
+            with answers.told(f"list the kinds of {group}/{version}"):
+                response = await self._client.send(self._client.build_adapter_request(wanted))  # type: ignore[no-untyped-call]
+                self._client.raise_for_status(response)  # type: ignore[no-untyped-call]
+                read = response.json()
+        except errors.NotFound:
+            return []
+        found = read.get("resources") if isinstance(read, dict) else None
+        return [each for each in found or [] if isinstance(each, dict)]
 
     async def pages(
         self,

@@ -44,7 +44,8 @@ _FOREIGN = (
 )
 
 
-def _made(api_version: str, kind: str, plural: str, namespaced: bool) -> Resource:
+def made(api_version: str, kind: str, plural: str, namespaced: bool) -> Resource:
+    """A kind that is not in the table, as discovery tells it."""
     group, _, version = api_version.rpartition("/")
     if namespaced:
         return generic_resource.create_namespaced_resource(group, version, kind, plural)
@@ -52,7 +53,7 @@ def _made(api_version: str, kind: str, plural: str, namespaced: bool) -> Resourc
 
 
 _ALL: Final[Mapping[tuple[str, str], Resource]] = {
-    (api_version, kind): _made(api_version, kind, plural, namespaced)
+    (api_version, kind): made(api_version, kind, plural, namespaced)
     for api_version, kind, plural, namespaced in (
         *_FOREIGN,
         *((kinds.API_VERSION, kind.name, kind.plural, kind.namespaced) for kind in kinds.KINDS),
@@ -99,6 +100,7 @@ POD = kind("v1", "Pod")
 SECRET = kind("v1", "Secret")
 SERVICE_ACCOUNT = kind("v1", "ServiceAccount")
 DAEMON_SET = kind("apps/v1", "DaemonSet")
+DEPLOYMENT = kind("apps/v1", "Deployment")
 LEASE = kind("coordination.k8s.io/v1", "Lease")
 SELF_SUBJECT_REVIEW = kind("authentication.k8s.io/v1", "SelfSubjectReview")
 TOKEN_REVIEW = kind("authentication.k8s.io/v1", "TokenReview")

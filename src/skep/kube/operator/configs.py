@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+from typing import Final
 
 from lightkube.types import PatchType
 
@@ -18,15 +19,20 @@ from skep.kube.operator import aggregate, deploy, making, records, settings, vie
 
 log = logging.getLogger("skep.kube.operator.configs")
 
+INSTALLER: Final = "skep-install"
+"""As whom the fields of a Config that came with the installation are set: what it no longer names is taken back."""
+
 
 class Configs:
-    """What is done for the one Config that is looked at. ``default``: made if there is none at the start."""
+    """What is done for the one Config that is looked at. ``default``: made if there is none at the start; with ``kept``
+    its fields are set at the start if there is one, too."""
 
-    def __init__(self, api: Api, seen: view.View, events: Events, default: Object | None) -> None:
+    def __init__(self, api: Api, seen: view.View, events: Events, default: Object | None, *, kept: bool) -> None:
         self._api = api
         self._seen = seen
         self._events = events
         self._default = default
+        self._kept = kept
         self._maker = making.Maker(api, seen)
 
     async def handle(self) -> None:
@@ -35,8 +41,11 @@ class Configs:
         if document is None:
             await self._create()
             return
-        self._default = None  # who deletes it later means it
         about = document["metadata"]
+        if self._kept and self._default is not None and "deletionTimestamp" not in about:
+            document = await self._installed(self._default)
+            about = document["metadata"]
+        self._default = None  # who deletes it later means it
         held = naming.CONFIG_FINALIZER in about.get("finalizers", ())
         if "deletionTimestamp" in about:
             # What it stands for goes by its owner, with the garbage collector.
@@ -73,11 +82,20 @@ class Configs:
         """Make the Config for those who have written none."""
         if self._default is None:
             return
+        if self._kept:
+            await self._installed(self._default)
+            return
         try:
             await objects.create(self._api, self._default, manager=deploy.MANAGER)
         except errors.AlreadyExists:
             return
         log.info("made the Config %s, since there was none", naming.CONFIG)
+
+    async def _installed(self, wanted: Object) -> Object:
+        """Make the Config as the installation says; the object as it is then."""
+        made = await objects.apply(self._api, wanted, manager=INSTALLER)
+        log.info("the Config %s is as the installation says", naming.CONFIG)
+        return made
 
     def _deployed(self, wanted: settings.Settings) -> settings.Deployed:
         there = self._seen.made("DaemonSet", keys.Key(namespace=wanted.namespace, name=naming.DAEMON_SET))

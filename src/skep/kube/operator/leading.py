@@ -30,9 +30,10 @@ _CONFIG, _ALL = "the Config", "everything"
 
 
 class Operator:
-    """One term of leading: ``run`` until cancelled. ``default``: the Config to make if there is none."""
+    """One term of leading: ``run`` until cancelled. ``default``: the Config to make if there is none; with ``kept`` its
+    fields are set anyway."""
 
-    def __init__(self, api: Api, events: Events, default: Object | None) -> None:
+    def __init__(self, api: Api, events: Events, default: Object | None, *, kept: bool = False) -> None:
         self._api = api
         self._events = events
         self._applications: queue.Queue[Key] = queue.Queue()
@@ -50,7 +51,7 @@ class Operator:
             ),
         )
         self._granting = granting.Granting(api, self.seen)
-        self._configs = configs.Configs(api, self.seen, events, default)
+        self._configs = configs.Configs(api, self.seen, events, default, kept=kept)
 
     @property
     def queues(self) -> Mapping[str, queue.Queue[Any]]:  # Any: of whatever keys

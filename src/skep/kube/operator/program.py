@@ -34,12 +34,14 @@ class Options:
     """How the operator is run. Addresses are (host, port), None: not served.
 
     ``namespace``: where the lease is; ``elect``: whether it is needed. ``certificates``: a directory with tls.crt and
-    tls.key, None: one is made. ``default``: the Config to make if there is none.
+    tls.key, None: one is made. ``default``: the Config to make if there is none; with ``kept`` its fields are set
+    anyway.
     """
 
     kubeconfig: str | None
     namespace: str
     default: Object | None
+    kept: bool
     elect: bool
     health: tuple[str, int] | None
     metrics: tuple[str, int] | None
@@ -98,7 +100,7 @@ class _Process:
             await asyncio.gather(telling, return_exceptions=True)
 
     async def _lead(self, api: Api, events: Events) -> None:
-        operator = Operator(api, events, self._options.default)
+        operator = Operator(api, events, self._options.default, kept=self._options.kept)
         self._leading = operator
         self._queues.update(operator.queues)
         self._informers.update(operator.seen.informers())

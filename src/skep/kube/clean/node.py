@@ -14,7 +14,7 @@ from typing import Final
 
 from skep import errors, paths
 from skep.kube import naming
-from skep.kube.cleanup import cleaner
+from skep.kube.clean import cleaner
 
 EVERY: Final = 0.2
 """Seconds between two looks at whether somebody still runs."""

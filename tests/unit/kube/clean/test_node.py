@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from skep import errors
-from skep.kube.cleanup import cleaner, node
+from skep.kube.clean import cleaner, node
 
 SOCKET = "var/lib/kubelet/plugins/csi.bpfman.io/csi.sock"
 

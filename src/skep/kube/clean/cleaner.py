@@ -74,7 +74,7 @@ def _clean(image: Object) -> Object:
     return {
         **image,
         "name": "clean",
-        "command": ["skep", "kube", "cleanup-node", "--host", HOST],
+        "command": ["skep", "kube", "clean-node", "--host", HOST],
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "runAsUser": 0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from skep import paths
-from skep.kube.cleanup import cleaner
+from skep.kube.clean import cleaner
 from skep.kube.operator import daemonset, deploy, settings
 
 
