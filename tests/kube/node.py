@@ -234,11 +234,11 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(directory: Path) -> Iterator[Cluster]:
-    """Both of them, running; files go below ``directory``."""
+def cluster(directory: Path, *, empty: bool = False) -> Iterator[Cluster]:
+    """Both of them, running; files go below ``directory``. ``empty``: without what deploy/ has."""
     with contextlib.ExitStack() as ending:
         node = ending.enter_context(Node(directory / "node"))
-        plane = ControlPlane(directory, address=ADDRESS, scheduler=True, enter=node.enter)
+        plane = ControlPlane(directory, address=ADDRESS, scheduler=True, enter=node.enter, empty=empty)
         ending.enter_context(plane)
         ending.callback(node.stop)  # first: an API server waits for those who watch
         node.join(plane)

@@ -51,11 +51,17 @@ class ControlPlane:
     """All of it, from ``start`` to ``close``; ``with`` does both. ``directory`` holds keys, logs and data.
 
     ``enter``: words before each command, with which it runs in a network namespace; 10.96.0.1 is an address there, so
-    that the API server is where pods look for it.
+    that the API server is where pods look for it. ``empty``: nothing of deploy/ is there.
     """
 
     def __init__(
-        self, directory: Path, *, address: str = "127.0.0.1", scheduler: bool = False, enter: tuple[str, ...] = ()
+        self,
+        directory: Path,
+        *,
+        address: str = "127.0.0.1",
+        scheduler: bool = False,
+        enter: tuple[str, ...] = (),
+        empty: bool = False,
     ) -> None:
         self.directory = directory
         self.address = address
@@ -65,6 +71,7 @@ class ControlPlane:
         self._programs = part("kubernetes").parent / "kubernetes.d"
         self._etcd_port = free_port()
         self._scheduler = scheduler
+        self._deployed = () if empty else DEPLOYED
         self._running = contextlib.ExitStack()
         self._api: Server | None = None
         self._controllers: Server | None = None
@@ -99,10 +106,10 @@ class ControlPlane:
         self._start_etcd()
         self.start_apiserver()
         self._running.callback(self.stop_apiserver)
-        for directory in DEPLOYED:
-            if directory.is_dir():
-                self.kubectl("apply", "--server-side", "-f", str(directory), *_kustomized(directory))
-        self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        for directory in self._deployed:
+            self.kubectl("apply", "--server-side", *_all_of(directory))
+        if self._deployed:
+            self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         self._start_controllers()
         if self._scheduler:
             self._start_scheduler()
@@ -262,6 +269,6 @@ class ControlPlane:
         return str(self.directory / name)
 
 
-def _kustomized(directory: Path) -> tuple[str, ...]:
-    """A directory may hold others; those are applied, too."""
-    return ("-R",) if any(each.is_dir() for each in directory.iterdir()) else ()
+def _all_of(directory: Path) -> tuple[str, ...]:
+    """The words for all that a directory has."""
+    return ("-k" if (directory / "kustomization.yaml").exists() else "-Rf", str(directory))

@@ -51,6 +51,12 @@ class Story:
         subprocess.run(words, check=True, capture_output=True, env=instance.environment())
         return name
 
+    def skep(self, *words: str) -> str:
+        """What the CLI prints, as the cluster's administrator. CalledProcessError with stderr."""
+        environment = {**instance.environment(), "KUBECONFIG": str(self.plane.kubeconfig)}
+        command = [*self.node.enter, *instance.command(), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
     def example(self, name: str) -> str:
         """A file of examples/kubernetes, with the test's own busybox."""
         text = (instance.EXAMPLES / "kubernetes" / f"{name}.yaml").read_text()
@@ -129,9 +135,9 @@ def counter(text: str) -> int:
 
 
 @contextlib.contextmanager
-def story(directory: Path) -> Iterator[Story]:
-    """All of it, running, with the tests' images on the node."""
-    with node.cluster(directory) as cluster:
+def story(directory: Path, *, empty: bool = False) -> Iterator[Story]:
+    """All of it, running, with the tests' images on the node. ``empty``: nothing of deploy/ is in the cluster."""
+    with node.cluster(directory, empty=empty) as cluster:
         for image in (images.skep(directory), images.busybox(directory)):
             cluster.node.import_image(image)
         config = directory / "registry.yml"

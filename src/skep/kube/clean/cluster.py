@@ -2,7 +2,7 @@
 
 Who deletes operator or CRDs first leaves programs in kernels and objects that nobody lets go of. So: applications,
 while operator and agents are there to clean up; then the operator, which would make a Config anew; then the Config, and
-with it daemon, agent and CSI driver of every node; then what agents and operators leave: inventories and the lease.
+with it daemon, agent and CSI driver of every node; then what they leave: files of the nodes, inventories, the lease.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from skep.kube.api import key as keys
 from skep.kube.api.connect import Api
 from skep.kube.api.key import Key
 from skep.kube.api.merge import Object
+from skep.kube.clean import telling
+from skep.kube.clean.nodes import Nodes
 from skep.kube.operator import deploy
 
 GROUPS: Final = ((kinds.GROUP, kinds.VERSION), ("bpfd.io", "v1alpha1"))
@@ -33,8 +35,6 @@ DAEMON: Final = {"name": naming.DAEMON_SET}
 """Label of the DaemonSet's pods."""
 FIRST_SECONDS, LONGEST_SECONDS = 0.1, 2.0
 """How long between two looks: at first, doubling, and at most."""
-SHOWN: Final = 5
-"""How many of those that are left are told by name."""
 
 Say = Callable[[str], None]
 
@@ -42,13 +42,19 @@ Say = Callable[[str], None]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """``namespace``: the operator's. ``seconds``: in which all of it has to be done. ``keep_applications``: they stay
-    as objects, and their programs in the kernels. ``keep_operator``: somebody else stops it, as OLM does."""
+    as objects, and their programs in the kernels. ``keep_operator``: somebody else stops it, as OLM does.
+    ``keep_files``: of the nodes. ``forgotten``: nodes that are gone, and are not waited for. ``abandon``: wait for no
+    node: finalizers are taken off, and the nodes stay as they are.
+    """
 
     kubeconfig: str | None
     namespace: str
     seconds: float
     keep_applications: bool = False
     keep_operator: bool = False
+    keep_files: bool = False
+    forgotten: tuple[str, ...] = ()
+    abandon: bool = False
 
 
 def run(options: Options, say: Say) -> None:
@@ -72,17 +78,25 @@ class _Clean:
         self._options = options
         self._say = say
         self._end = asyncio.get_running_loop().time() + options.seconds
+        self._nodes = Nodes(api, options.forgotten)
+        self._files = not (options.keep_files or options.keep_applications or options.abandon)
 
     async def run(self) -> None:
         known = [kind for group in GROUPS for kind in await self._kinds(*group)]
+        if not (self._options.keep_applications or self._options.abandon):
+            await self._nodes.refuse_while_mounted()
         if not self._options.keep_applications:
             await self._applications([kind for kind in known if is_application(served.name(kind))])
+        names = {served.name(kind) for kind in known}
+        if self._files and "NodeBpfInventory" in names:
+            await self._until("programs are loaded that no application has", self._nodes.loaded)
         if not self._options.keep_operator:
             await self._stop_operator()
-        names = {served.name(kind) for kind in known}
         if "Config" in names:
             for config in await objects.every(self._api, served.CONFIG):
                 await self._config(config)
+        if self._files:
+            await self._remove_files()
         if "NodeBpfInventory" in names:
             for each in await objects.every(self._api, served.INVENTORY):
                 await objects.delete(self._api, served.INVENTORY, keys.of(each))
@@ -112,12 +126,27 @@ class _Clean:
 
         async def holding() -> list[str]:
             held = await left()
-            if held and not await self._pods(self._options.namespace, OPERATOR, ready=True):
+            if held:
+                await self._nodes.forget()
+            if self._options.abandon:
+                await self._abandon(held)
+            elif held and not await self._pods(self._options.namespace, OPERATOR, ready=True):
                 await self._let_go(held)
             return [each.told() for each in held]
 
         await self._until("applications are still there", holding)
-        self._say("no node has a program of an application")
+        self._say("applications are abandoned" if self._options.abandon else "no node has a program of an application")
+
+    async def _abandon(self, held: Iterable[Held]) -> None:
+        """Take off what keeps applications and states, whatever is on the nodes."""
+        states = []
+        for kind in (served.CLUSTER_STATE, served.STATE):
+            states += [Held(kind=kind, object=each) for each in await objects.every(self._api, kind)]
+        for one in (*states, *held):
+            for finalizer in one.object["metadata"].get("finalizers") or ():
+                await objects.remove_finalizer(self._api, one.kind, one.key, finalizer)
+        for one in states:
+            await objects.delete(self._api, one.kind, one.key)
 
     async def _let_go(self, held: Iterable[Held]) -> None:
         """Do the operator's last step where none runs: of applications that no node has anything of."""
@@ -159,10 +188,13 @@ class _Clean:
         key, uid = keys.of(config), config["metadata"]["uid"]
         said, told = config.get("spec") or {}, config.get("status") or {}
         namespaces = {said.get("namespace") or naming.NAMESPACE, told.get("namespace") or naming.NAMESPACE}
+        if self._files:
+            for namespace in sorted(namespaces):
+                await self._nodes.prepare(namespace)
         await objects.delete(self._api, served.CONFIG, key)
 
         async def there() -> list[str]:
-            if not self._options.keep_operator:
+            if not self._options.keep_operator or self._options.abandon:
                 await objects.remove_finalizer(self._api, served.CONFIG, key, naming.CONFIG_FINALIZER)
             found = await objects.find(self._api, served.CONFIG, key)
             return [] if found is None or found["metadata"]["uid"] != uid else [f"Config {key}"]
@@ -172,6 +204,8 @@ class _Clean:
             for kind, name, namespace in made(namespaces):
                 found = await objects.find(self._api, kind, Key(namespace=namespace, name=name))
                 if found is not None and uid in owners(found):
+                    # The garbage collector does it too, but looks for new kinds, such as Config, every half minute.
+                    await objects.delete(self._api, kind, keys.of(found))
                     left.append(f"{served.name(kind)} {keys.of(found)}")
             for namespace in sorted(namespaces):
                 left += [f"pod {name}" for name in await self._pods(namespace, DAEMON)]
@@ -181,22 +215,36 @@ class _Clean:
         await self._until("what the Config stood for is still there", running)
         self._say(f"deleted the Config {key}, and what it stood for")
 
+    async def _remove_files(self) -> None:
+        """Remove what the daemon has left on the nodes."""
+        for namespace in {self._options.namespace, naming.NAMESPACE}:
+            await self._nodes.prepare(namespace)  # also what was prepared before an interruption
+        await self._until("nodes are not clean", self._nodes.unclean)
+        if await self._nodes.cleaned():
+            await self._until("pods that cleaned the nodes are still there", self._nodes.finish)
+            self._say("no node has a file of skep's")
+
     async def _pods(self, namespace: str, labels: Mapping[str, str], *, ready: bool = False) -> list[str]:
         """Names of pods, of those that are ready alone."""
         found = await objects.every(self._api, served.POD, namespace=namespace, labels=labels)
-        return [each["metadata"]["name"] for each in found if not ready or is_ready(each)]
+        return [
+            each["metadata"]["name"]
+            for each in found
+            if not self._nodes.is_forgotten(each) and (not ready or is_ready(each))
+        ]
 
     async def _until(self, what: str, left: Callable[[], Awaitable[list[str]]]) -> None:
         """Wait until nothing is left; Unavailable when the time is over."""
         loop, pause, said = asyncio.get_running_loop(), FIRST_SECONDS, ""
         while names := await left():
-            now = shown(names)
+            now = telling.some(names)
             rest = self._end - loop.time()
             if rest <= 0:
                 raise errors.Unavailable(
                     f"clean the cluster: {what} after {self._options.seconds:g} s",
                     why=now,
-                    do="correct what it says, or give it longer (--wait), and run it again",
+                    do="correct what it says, or give it longer (--wait), and run it again; name a node that has gone "
+                    "for good with --forget-node",
                 )
             if now != said and pause >= LONGEST_SECONDS:
                 self._say(f"waiting: {now}")
@@ -248,12 +296,6 @@ def is_ready(pod: Mapping[str, Any]) -> bool:  # Any: JSON
     """Whether a pod's containers do their work."""
     conditions = (pod.get("status") or {}).get("conditions") or ()
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-
-
-def shown(names: list[str]) -> str:
-    """The first few, and how many more."""
-    more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def counted(number: int, noun: str) -> str:
