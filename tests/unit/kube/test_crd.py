@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from skep import hooks
-from skep.kube import crd, kinds, members, policy, roles
+from skep.kube import crd, kinds, members, policy, policy_examples, roles
 from tests.unit.house import source_tree
 
 COMMITTED = source_tree.ROOT / "deploy/crds"
@@ -39,6 +39,18 @@ def test_the_committed_policies_are_the_generated_ones() -> None:
     """Run `python -m skep.kube.policy deploy/policies`."""
     committed = {path.name: path.read_text() for path in (source_tree.ROOT / "deploy/policies").glob("*.yaml")}
     assert committed == policy.files()
+
+
+def test_the_committed_examples_of_policies_are_the_generated_ones() -> None:
+    """Run `python -m skep.kube.policy_examples deploy/policy-examples`."""
+    committed = {path.name: path.read_text() for path in (source_tree.ROOT / "deploy/policy-examples").glob("*.yaml")}
+    assert committed == policy_examples.files()
+
+
+def test_every_type_is_in_one_of_the_roles_that_let_it_be_attached() -> None:
+    """A type that comes later has to be put into one."""
+    listed = [each for types in policy_examples.ROLES.values() for each in types]
+    assert sorted(listed) == sorted(members.TYPES)
 
 
 def test_the_committed_roles_are_the_generated_ones() -> None:
