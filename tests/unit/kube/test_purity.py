@@ -13,6 +13,7 @@ ACTING = ("client", "crd", "policy", "roles")
 """Modules of ``skep.kube`` itself that write files."""
 PURE = {
     "api": ("backoff", "key", "merge", "notice", "schedule", "tenure"),
+    "older": ("bpfd", "config", "fields", "kinds", "program", "status", "translate", "views"),
     "inventory": ("kind", "status", "decide"),
 }
 """Package below it -> its modules that decide."""

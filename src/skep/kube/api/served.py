@@ -13,6 +13,7 @@ from lightkube import generic_resource
 
 from skep import errors
 from skep.kube import kinds
+from skep.kube.older import kinds as older
 
 Resource: TypeAlias = type[generic_resource.GenericNamespacedResource] | type[generic_resource.GenericGlobalResource]
 """A kind, as a class of lightkube's."""
@@ -55,7 +56,7 @@ _ALL: Final[Mapping[tuple[str, str], Resource]] = {
     (api_version, kind): _made(api_version, kind, plural, namespaced)
     for api_version, kind, plural, namespaced in (
         *_FOREIGN,
-        *((kinds.API_VERSION, kind.name, kind.plural, kind.namespaced) for kind in kinds.KINDS),
+        *((kind.api_version, kind.name, kind.plural, kind.namespaced) for kind in (*kinds.KINDS, *older.KINDS)),
     )
 }
 
