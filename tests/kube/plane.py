@@ -21,7 +21,7 @@ from tests.kube.pki import Authority
 from tests.parts import CHECKOUT, Server, free_port, part
 
 T = TypeVar("T")
-DEPLOYED = tuple(CHECKOUT / "deploy" / name for name in ("crds", "policies", "rbac"))
+DEPLOYED = tuple(CHECKOUT / "deploy" / name for name in ("crds", "crds/older", "policies", "rbac"))
 SERVICES = "10.96.0.0/16"
 CONTROLLERS = (
     "garbage-collector-controller", "namespace-controller", "serviceaccount-controller", "daemonset-controller",

@@ -1,4 +1,7 @@
-"""The CRDs, derived from ``kinds``: ``python -m skep.kube.crd DIRECTORY`` writes one YAML file for each."""
+"""The CRDs, derived from ``kinds``: ``python -m skep.kube.crd DIRECTORY`` writes one YAML file for each.
+
+Those of older generations (``older.kinds``) are in a directory of their own below, for who wants to leave them out.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ from typing import Any
 import yaml
 
 from skep.kube import kinds, shape
+from skep.kube.older import kinds as older
 
+OLDER = "older/"
+"""Where the older kinds are."""
 HEADER = "# Made by `python -m skep.kube.crd deploy/crds` from src/skep/kube; a test compares them.\n"
 
 
@@ -31,16 +37,16 @@ def definition(kind: kinds.Kind) -> dict[str, Any]:  # Any: JSON
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{kind.plural}.{kinds.GROUP}"},
+        "metadata": {"name": f"{kind.plural}.{kind.group}"},
         "spec": {
-            "group": kinds.GROUP,
+            "group": kind.group,
             "names": {
                 "kind": kind.name,
                 "listKind": f"{kind.name}List",
                 "plural": kind.plural,
                 "singular": kind.name.lower(),
-                "shortNames": [kind.short],
-                "categories": ["bpf"],
+                **({"shortNames": [kind.short]} if kind.short else {}),
+                "categories": list(kind.categories),
             },
             "scope": "Namespaced" if kind.namespaced else "Cluster",
             "versions": [
@@ -64,7 +70,8 @@ def _column(column: kinds.Column) -> dict[str, Any]:  # Any: JSON
 
 def files() -> dict[str, str]:
     """File name -> YAML."""
-    return {f"{kinds.GROUP}_{kind.plural}.yaml": HEADER + as_yaml(definition(kind)) for kind in kinds.KINDS}
+    named = [("", kind) for kind in kinds.KINDS] + [(OLDER, kind) for kind in older.KINDS]
+    return {f"{where}{kind.group}_{kind.plural}.yaml": HEADER + as_yaml(definition(kind)) for where, kind in named}
 
 
 class _Plain(yaml.SafeDumper):
@@ -85,10 +92,10 @@ def write(module: str, files: Callable[[], dict[str, str]], words: list[str]) ->
     if len(words) != 1:
         sys.stderr.write(f"usage: python -m {module} DIRECTORY\n")
         return 2
-    directory = Path(words[0])
-    directory.mkdir(parents=True, exist_ok=True)
     for name, text in files().items():
-        (directory / name).write_text(text)
+        path = Path(words[0], name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     return 0
 
 

@@ -26,7 +26,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """A kind: names, scope, and the shapes of its spec and status. ``spec`` None: it has only a status."""
+    """A kind: names, scope, and the shapes of its spec and status. ``spec`` None: it has only a status.
+
+    ``short``: what kubectl takes for it, "" for none. ``categories``: with which others ``kubectl get`` shows it.
+    """
 
     name: str
     plural: str
@@ -36,6 +39,13 @@ class Kind:
     spec: Shape | None
     status: Shape
     columns: tuple[Column, ...]
+    group: str = GROUP
+    categories: tuple[str, ...] = ("bpf",)
+
+    @property
+    def api_version(self) -> str:
+        """As objects write it."""
+        return f"{self.group}/{VERSION}"
 
 
 _IMAGE = Record(

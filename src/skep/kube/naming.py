@@ -42,6 +42,14 @@ PENDING, SUCCESS, ERROR, DELETE_ERROR = "Pending", "Success", "Error", "DeleteEr
 UNLOADED, UNLOAD_ERROR = "Unloaded", "UnloadError"
 """Condition types that only states have besides."""
 
+TRANSLATED_FROM: Final = "skep.io/translated-from"
+"""Label of an application that the operator made of an object of an older kind: that kind."""
+TRANSLATED_NAMESPACE, TRANSLATED_UID = "skep.io/translated-namespace", "skep.io/translated-uid"
+"""Labels of a ClusterBpfApplication made of a BpfApplication in the older form, which cannot own it: where that is, and
+its UID; the name is the same."""
+WAITING_FOR_MAPS: Final = "waiting for the maps of spec.mapOwnerSelector"
+"""How a state's message begins whose application waits for another's maps."""
+
 LONGEST_NAME: Final = 253
 """Characters of an object's name (DNS subdomain, RFC 1123 as Kubernetes has it)."""
 LONGEST_LABEL: Final = 63

@@ -14,7 +14,7 @@ from skep import errors, hooks, model
 from skep.kube import expressions, kinds, members, shape
 from skep.kube.shape import Field, Record, Table, Text
 
-_METADATA = Record(
+METADATA = Record(
     fields=(
         Field(
             name="name",
@@ -27,7 +27,7 @@ _METADATA = Record(
         Field(name="annotations", shape=Table(of=Text()), doc="Its annotations."),
     )
 )
-_SERVERS = frozenset(
+SERVERS = frozenset(
     ("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
      "finalizers", "ownerReferences", "managedFields", "selfLink", "generateName")
 )  # fmt: skip
@@ -199,8 +199,8 @@ def _head(document: object) -> tuple[kinds.Kind, dict[str, Any]]:  # Any: JSON
             raise shape.wrong("a field of the document", key, "the fields are apiVersion, kind, metadata and spec")
     metadata = document.get("metadata")
     if isinstance(metadata, Mapping):
-        metadata = {key: value for key, value in metadata.items() if key not in _SERVERS}
-    about: dict[str, Any] = shape.read(_METADATA, metadata if metadata is not None else {}, "metadata")
+        metadata = {key: value for key, value in metadata.items() if key not in SERVERS}
+    about: dict[str, Any] = shape.read(METADATA, metadata if metadata is not None else {}, "metadata")
     if not kind.namespaced and "namespace" in about:
         raise shape.wrong("metadata.namespace", about["namespace"], f"a {kind.name} is in no namespace")
     return kind, about

@@ -70,6 +70,11 @@ class Foreign:
     """An object with a grammar of somebody else's, who is handed it as it is and judges it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Anything:
+    """Whatever JSON it is: text, an object, a list; somebody else judges it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Many:
     """A list. ``keys``: fields of its items which together occur once."""
@@ -117,7 +122,7 @@ class Record:
     atomic: bool = False
 
 
-Shape: TypeAlias = "Text | Number | Flag | Octets | Time | Quantity | Foreign | Many | Table | Record"
+Shape: TypeAlias = "Text | Number | Flag | Octets | Time | Quantity | Foreign | Anything | Many | Table | Record"
 
 
 def read(shape: Shape, value: object, path: str) -> Any:  # Any: JSON, with bytes for Octets
@@ -143,6 +148,8 @@ def read(shape: Shape, value: object, path: str) -> Any:  # Any: JSON, with byte
             if not isinstance(value, Mapping):
                 raise wrong(path, value, "it is an object")
             return dict(value)
+        case Anything():
+            return value
         case Many():
             return _many(shape, value, path)
         case Table():
@@ -330,6 +337,8 @@ def schema(shape: Shape) -> dict[str, Any]:  # Any: JSON
             }
         case Foreign():
             made = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        case Anything():
+            made = {"x-kubernetes-preserve-unknown-fields": True}
         case Many():
             made = {"type": "array", "items": schema(shape.of)}
             if shape.fewest:

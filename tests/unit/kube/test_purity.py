@@ -14,6 +14,7 @@ ACTING = ("chart", "client", "crd", "policy", "roles")
 PURE = {
     "clean": ("cleaner", "telling"),
     "api": ("backoff", "key", "merge", "notice", "schedule", "tenure"),
+    "older": ("bpfd", "config", "fields", "kinds", "program", "status", "translate", "views"),
     "inventory": ("kind", "status", "decide"),
 }
 """Package below it -> its modules that decide."""

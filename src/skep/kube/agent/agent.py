@@ -56,6 +56,9 @@ class Known(Protocol):
     def wishes(self) -> tuple[Wish, ...]:
         """All of them."""
 
+    def sees(self, key: str) -> bool:
+        """Whether ``wish`` would know of an application; not while its kind is none that the API server knows."""
+
     def state(self, key: str) -> State | None:
         """An application's state on this node."""
 
@@ -171,6 +174,9 @@ class Agent:
         server does not answer."""
         wish, state, node = self._known.wish(key), self._known.state(key), self._known.node
         host = self._known.host
+        if wish is None and not self._known.sees(key):
+            # A CRD that is missing is no wish that everything be unloaded; the next sweep looks again.
+            return None
         if host is None:
             raise errors.Unavailable("the daemon does not answer", do="see the log of the daemon on this node")
         aim = _aim(wish, node)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from skep import errors, model
-from skep.kube import act, resources
+from skep.kube import act, naming, resources
 from skep.kube.agent import expand, owned, sight
 from skep.kube.agent.outcome import Aim, Outcome
 
@@ -157,7 +157,7 @@ class _Turn:
     def _awaited(self) -> str:
         whom = ", ".join(self.job.owners)
         why = f"{whom} is not loaded on this node yet" if whom else "it fits no application yet"
-        return f"waiting for the maps of spec.mapOwnerSelector: {why}"
+        return f"{naming.WAITING_FOR_MAPS}: {why}"
 
 
 def _digest(record: model.ProgramRecord) -> str:

@@ -27,8 +27,8 @@ class View:
         self._host = watching.Host(door, self._host_changed)
         labels = {naming.HOSTNAME: naming.label(node)}
         self._wishes = tuple(
-            Informer(api, kind, keep=records.wish, changed=lambda key, old, new: self._heard.wish(old, new))
-            for kind in (served.CLUSTER_APPLICATION, served.APPLICATION)
+            Informer(api, kind, keep=keep, changed=lambda key, old, new: self._heard.wish(old, new))
+            for kind, keep in ((served.CLUSTER_APPLICATION, records.wish), (served.APPLICATION, _in_a_namespace))
         )
         self._states = tuple(
             Informer(
@@ -73,18 +73,19 @@ class View:
             group.create_task(self._host.run())
 
     async def synced(self) -> None:
-        """Wait until all of the cluster that concerns this node has been listed once."""
+        """Wait until all of the cluster that concerns this node has been listed once. A kind that the API server does
+        not know, for its CRD is not installed, keeps the others from nothing."""
         for each in self._all:
-            await each.synced()
+            await each.settled()
 
-    @property
-    def is_synced(self) -> bool:
-        """Whether it has."""
-        return all(each.is_synced for each in self._all)
+    def sees(self, key: str) -> bool:
+        """Whether it would be known if there were an object of an application: its kind has been listed."""
+        namespace, _ = records.parted(key)
+        return self._wishes[namespace is not None].is_synced
 
     def trouble(self) -> str:
         """Why what is known of the cluster may be old; "" if it is not."""
-        return next((each.trouble for each in self._all if not each.is_synced), "")
+        return next((each.trouble for each in self._all if not each.is_synced and not each.absent), "")
 
     def daemon_trouble(self) -> str:
         """Why nothing can be done on the node; "" if it can."""
@@ -143,6 +144,14 @@ class View:
         """A label may be a digest, and a status says the name itself."""
         node = (document.get("status") or {}).get("node", self._name)
         return records.state(document) if node == self._name else None
+
+
+def _in_a_namespace(document: dict[str, Any]) -> Wish | None:  # Any: JSON
+    """A BpfApplication, but not one of the generation before: the operator translates those, and what it makes of them
+    is seen like any other. In clusters with that generation's CRD they are in no namespace."""
+    spec = document.get("spec") or {}
+    older = "bytecode" in spec and "byteCode" not in spec
+    return None if older or not document["metadata"].get("namespace") else records.wish(document)
 
 
 def _inventoried(pod: sight.Pod) -> inventory.Pod:

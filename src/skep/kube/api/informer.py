@@ -40,7 +40,8 @@ class Informer(Generic[T]):
 
     ``keep`` makes the value that stays in memory: the less, the better; None leaves the object out. ``changed`` is
     called with the old and the new value, None where there is none, after ``get`` knows it; not when both are equal,
-    so that a value without the resource version is told only of what matters. Both must not block.
+    so that a value without the resource version is told only of what matters. Both must not block. ``page``: how many
+    are listed at once; fewer of a kind whose objects are large.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Informer(Generic[T]):
         labels: Labels | None = None,
         fields: Mapping[str, str] | None = None,
         seconds: tuple[int, int] = WATCH,
+        page: int = PAGE,
     ) -> None:
         self._api = api
         self._resource = resource
@@ -64,10 +66,15 @@ class Informer(Generic[T]):
         self._kept: dict[Key, T] = {}
         self._version = ""
         self._synced = asyncio.Event()
-        self._page: int | None = PAGE
+        self._settled = asyncio.Event()
+        self._stirred = asyncio.Event()
+        self._page: int | None = page
+        self._pages_of: Final = page
         self._failures = 0
         self.trouble = "not listed yet"
         """Why what is kept may be old; "" while it is watched."""
+        self.absent = False
+        """Whether the API server said, when it was asked last, that it knows no such kind."""
         self.lists = 0
         """How often all has been listed."""
         self.watches = 0
@@ -77,10 +84,20 @@ class Informer(Generic[T]):
         """Wait until all has been listed once."""
         await self._synced.wait()
 
+    async def settled(self) -> None:
+        """Wait until all has been listed once, or the API server has said that it knows no such kind."""
+        await self._settled.wait()
+
     @property
     def is_synced(self) -> bool:
         """Whether all has been listed once."""
         return self._synced.is_set()
+
+    def stir(self) -> None:
+        """Ask again now if the kind was not known: its CRD may have come."""
+        if self.absent:
+            self._failures = 0
+            self._stirred.set()
 
     def get(self, key: Key) -> T | None:
         """What is kept of an object; None if there is none."""
@@ -103,7 +120,14 @@ class Informer(Generic[T]):
             except answers.FOREIGN as error:
                 self._failures += 1
                 self._told(error)
-            await asyncio.sleep(_AGAIN.wait(self._failures, random.random()) if self._failures else 0)
+            await self._pause(_AGAIN.wait(self._failures, random.random()) if self._failures else 0)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until ``stir``."""
+        self._stirred.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stirred.wait()
 
     async def _list(self) -> None:
         found: dict[Key, T] = {}
@@ -119,8 +143,12 @@ class Informer(Generic[T]):
             if answers.code(error) == 410:
                 # The pages took longer than the API server remembers: the next time all at once.
                 self._page = None
+            if answers.code(error) == 404:
+                self.absent = True
+                self._settled.set()
             raise
-        self._page = PAGE
+        self._page = self._pages_of
+        self.absent = False
         for key in [key for key in self._kept if key not in found]:
             self._now(key, None)
         for key, value in found.items():
@@ -128,6 +156,7 @@ class Informer(Generic[T]):
         self._version = version
         self.lists += 1
         self._synced.set()
+        self._settled.set()
 
     def _pages(self) -> AsyncIterator[tuple[str, list[Object]]]:
         return self._api.pages(

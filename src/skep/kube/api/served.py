@@ -13,6 +13,7 @@ from lightkube import generic_resource
 
 from skep import errors
 from skep.kube import kinds
+from skep.kube.older import kinds as older
 
 Resource: TypeAlias = type[generic_resource.GenericNamespacedResource] | type[generic_resource.GenericGlobalResource]
 """A kind, as a class of lightkube's."""
@@ -56,7 +57,7 @@ _ALL: Final[Mapping[tuple[str, str], Resource]] = {
     (api_version, kind): made(api_version, kind, plural, namespaced)
     for api_version, kind, plural, namespaced in (
         *_FOREIGN,
-        *((kinds.API_VERSION, kind.name, kind.plural, kind.namespaced) for kind in kinds.KINDS),
+        *((kind.api_version, kind.name, kind.plural, kind.namespaced) for kind in (*kinds.KINDS, *older.KINDS)),
     )
 }
 
@@ -105,6 +106,7 @@ LEASE = kind("coordination.k8s.io/v1", "Lease")
 SELF_SUBJECT_REVIEW = kind("authentication.k8s.io/v1", "SelfSubjectReview")
 TOKEN_REVIEW = kind("authentication.k8s.io/v1", "TokenReview")
 SUBJECT_ACCESS_REVIEW = kind("authorization.k8s.io/v1", "SubjectAccessReview")
+DEFINITION = kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 CLUSTER_APPLICATION = own("ClusterBpfApplication")
 APPLICATION = own("BpfApplication")
 CLUSTER_STATE = own("ClusterBpfApplicationState")

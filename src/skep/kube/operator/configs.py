@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+from dataclasses import replace
 from typing import Final
 
 from lightkube.types import PatchType
@@ -15,12 +16,14 @@ from skep.kube.api import notice, objects, served
 from skep.kube.api.connect import Api
 from skep.kube.api.events import Events
 from skep.kube.api.merge import Object
-from skep.kube.operator import aggregate, deploy, making, records, settings, view
+from skep.kube.operator import aggregate, definitions, deploy, making, records, settings, view
 
 log = logging.getLogger("skep.kube.operator.configs")
 
 INSTALLER: Final = "skep-install"
 """As whom the fields of a Config that came with the installation are set: what it no longer names is taken back."""
+DEFINITIONS: Final = "CustomResourceDefinitions"
+"""The reason of Events about them."""
 
 
 class Configs:
@@ -34,10 +37,15 @@ class Configs:
         self._default = default
         self._kept = kept
         self._maker = making.Maker(api, seen)
+        self._logged: tuple[str, ...] = ()
+        """What was logged last about the CRDs."""
+        self._told: tuple[str, ...] = ()
+        """What an Event was made of."""
 
     async def handle(self) -> None:
         """Bring it up to date. Raises the error that keeps it from that, after telling it in its status."""
         document = self._seen.config()
+        self._look_at_definitions(document)
         if document is None:
             await self._create()
             return
@@ -109,8 +117,23 @@ class Configs:
             current=there.observed >= there.generation,
         )
 
+    def _look_at_definitions(self, document: view.Document | None) -> None:
+        """Say what is wrong with the CRDs, once; while there is no Config to be told about, in the log."""
+        there = self._seen.definitions()
+        wrong = (*definitions.faults(there), *definitions.remarks(there))
+        for text in wrong:
+            if text not in self._logged:
+                log.warning("%s", text)
+            if document is not None and text not in self._told:
+                self._events.tell(notice.about(document), DEFINITIONS, text, warning=True)
+        if self._logged and not wrong:
+            log.info("the CRDs are as they should be")
+        self._logged, self._told = wrong, wrong if document is not None else self._told
+
     async def _tell(self, document: view.Document, deployed: settings.Deployed) -> None:
         before = document.get("status") or {}
+        there = self._seen.definitions()
+        deployed = replace(deployed, faults=definitions.faults(there), remarks=definitions.remarks(there))
         now = aggregate.stamp(datetime.datetime.now(datetime.UTC))
         told = settings.status(document["metadata"].get("generation", 0), deployed, before, now)
         if told == before:

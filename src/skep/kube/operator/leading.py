@@ -48,6 +48,7 @@ class Operator:
                 nodes=lambda: self._work.add_after(_ALL, SWEEP),
                 secrets=lambda namespace: self._namespaces.add_after(namespace, GATHER),
                 vanished=lambda node: self._nodes.add_after(node, vanishing.GRACE),
+                served=lambda: self._work.add_after(_CONFIG, SWEEP),
             ),
         )
         self._granting = granting.Granting(api, self.seen)

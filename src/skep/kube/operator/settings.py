@@ -145,7 +145,8 @@ def default(images: tuple[str, str], *, namespace: str = naming.NAMESPACE, polic
 class Deployed:
     """What became of a Config: ``problem`` is why not, "" if nothing is wrong; counts are the DaemonSet's pods.
 
-    ``current``: its controller has seen the newest template. ``updated``: pods that have it.
+    ``current``: its controller has seen the newest template. ``updated``: pods that have it. ``faults``: what is wrong
+    with the cluster's CRDs; ``remarks``: what else there is to say about them.
     """
 
     namespace: str
@@ -154,6 +155,8 @@ class Deployed:
     ready: int = 0
     updated: int = 0
     current: bool = False
+    faults: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def status(generation: int, deployed: Deployed, before: Mapping[str, Any], now: str) -> dict[str, Any]:  # Any: JSON
@@ -169,6 +172,9 @@ def status(generation: int, deployed: Deployed, before: Mapping[str, Any], now: 
         message = f"{deployed.ready} of {deployed.desired} pods are ready, {deployed.updated} are of this version"
     else:
         type, message = naming.SUCCESS, f"runs on {deployed.desired} {'node' if deployed.desired == 1 else 'nodes'}"
+    message = "; ".join((*deployed.faults, message, *deployed.remarks))
+    if deployed.faults:
+        type = naming.ERROR
     told = records.told(before)
     since = told.since if told.type == type and told.since else now
     return {

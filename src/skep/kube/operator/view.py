@@ -14,7 +14,7 @@ from skep.kube import naming
 from skep.kube.api import informer, served
 from skep.kube.api.connect import Api
 from skep.kube.api.key import Key
-from skep.kube.operator import daemonset, deploy, records
+from skep.kube.operator import daemonset, definitions, deploy, records
 from skep.kube.operator.aggregate import Cluster
 from skep.kube.operator.records import Application, Node, NodeLabel, State
 
@@ -23,18 +23,21 @@ Document: TypeAlias = Mapping[str, Any]
 T = TypeVar("T")
 
 CONFIG = Key(name=naming.CONFIG)
+DEFINITIONS = 25
+"""CRDs that are listed at once: the largest are megabytes, and nearly all are others'."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
     """Whom to tell: of an application or its states, of the Config or what it stands for, of the nodes and who runs on
-    them, of a namespace whose pull secrets are granted, and of a node that has states and is not there."""
+    them, of a namespace whose pull secrets are granted, of a node that has states and is not there, and of the CRDs."""
 
     application: Callable[[Key], None]
     config: Callable[[], None]
     nodes: Callable[[], None]
     secrets: Callable[[str], None]
     vanished: Callable[[NodeLabel], None]
+    served: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +64,11 @@ class View:
         self._ready = False
         inform = informer.Informer
         self._applications = {
-            kind: inform(api, kind, keep=records.application, changed=self._application)
-            for kind in (served.CLUSTER_APPLICATION, served.APPLICATION)
+            kind: inform(api, kind, keep=keep, changed=self._application)
+            for kind, keep in (
+                (served.CLUSTER_APPLICATION, records.application),
+                (served.APPLICATION, _in_a_namespace),
+            )
         }
         self._reports = {
             kind: inform(api, kind, keep=records.state, changed=self._state)
@@ -80,6 +86,13 @@ class View:
             fields={"metadata.name": naming.CONFIG},
             keep=_without_fields,
             changed=lambda *_: self._config_changed(),
+        )
+        self._definitions = inform(
+            api,
+            served.DEFINITION,
+            keep=definitions.definition,
+            changed=lambda *_: self._defined(),
+            page=DEFINITIONS,
         )
         self._made = {
             kind: inform(
@@ -113,6 +126,7 @@ class View:
         yield from ((served.name(kind), each) for kind, each in self._reports.items())
         yield from (("Node", self._nodes), ("Pod", self._pods), ("Config", self._config))
         yield "NodeBpfInventory", self._inventories
+        yield "CustomResourceDefinition", self._definitions
         yield from self._made.items()
 
     async def run(self) -> None:
@@ -122,17 +136,24 @@ class View:
                 group.create_task(each.run())
 
     async def synced(self) -> None:
-        """Wait until all is known; from then on vanished nodes are told, those that are known by now too."""
+        """Wait until all is known; from then on vanished nodes are told, those that are known by now too.
+
+        A kind whose CRD is not there is waited for by nobody: the Config says what is missing, and the rest goes on.
+        """
         for _, each in self.informers():
-            await each.synced()
+            await each.settled()
         self._ready = True
         for of_one in self._states.values():
             for state in of_one.values():
                 self._look_for(state.node)
 
     def trouble(self) -> tuple[str, ...]:
-        """Why what is seen may be old."""
-        return tuple(each.trouble for _, each in self.informers() if each.trouble)
+        """Why what is seen may be old; of a kind that is not there, nothing is."""
+        return tuple(each.trouble for _, each in self.informers() if each.trouble and not each.absent)
+
+    def definitions(self) -> tuple[definitions.Definition, ...]:
+        """The CRDs of our groups that are in the cluster."""
+        return tuple(self._definitions.all().values())
 
     def application(self, key: Key) -> Application | None:
         """An application."""
@@ -223,6 +244,11 @@ class View:
         self._cluster = None
         self._heard.nodes()
 
+    def _defined(self) -> None:
+        for _, each in self.informers():
+            each.stir()
+        self._heard.served()
+
     def _config_changed(self) -> None:
         self._cluster = None
         self._heard.config()
@@ -236,6 +262,11 @@ def kind_of(key: Key) -> served.Resource:
 def state_kind_of(key: Key) -> served.Resource:
     """The kind of a state."""
     return served.STATE if key.namespace else served.CLUSTER_STATE
+
+
+def _in_a_namespace(document: Document) -> Application | None:
+    """A BpfApplication of the current generation; the older CRD's are of the cluster, and another kind altogether."""
+    return records.application(document) if document["metadata"].get("namespace") else None
 
 
 def _without_fields(document: Document) -> Document:

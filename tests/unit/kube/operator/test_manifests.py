@@ -21,7 +21,7 @@ def test_the_kustomization_names_every_file() -> None:
     (whole,) = documents("kustomization.yaml")
     there = {
         path.relative_to(DEPLOY).as_posix()
-        for directory in ("crds", "rbac", "policies")
+        for directory in ("crds", "crds/older", "rbac", "policies")
         for path in (DEPLOY / directory).glob("*.yaml")
     }
     assert sorted(whole["resources"]) == sorted(there | {"operator"})
