@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,9 @@ def test_counts_and_is_gone_after_deletion(plane: ControlPlane, one: nodes.Node,
     (program,) = one.programs()
     assert program.record.metadata["bpfman.io/ProgramName"] == name
     assert program.record.id == status["programs"][0]["programId"]
+    pins = status["programs"][0]["maps"]
+    assert pins == {ref.name: ref.pin for ref in program.record.maps if not ref.internal}
+    assert pins and all(map(os.path.exists, pins.values()))
     shown = plane.kubectl("get", "clusterbpfapplicationstates", "-o", "wide")
     assert "1 program loaded, 1 link attached" in shown
     until("an Event", lambda: one.events(name) == [("Normal", "Attached")])

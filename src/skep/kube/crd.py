@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from skep.kube import kinds, shape
+from skep.kube.older import both
 from skep.kube.older import kinds as older
 
 OLDER = "older/"
@@ -28,7 +29,8 @@ def definition(kind: kinds.Kind) -> dict[str, Any]:  # Any: JSON
         "metadata": {"type": "object"},
     }
     if kind.spec is not None:
-        properties["spec"] = shape.schema(kind.spec)
+        # BpfApplications come in two forms, of which what reads the current one knows nothing.
+        properties["spec"] = shape.schema(both.SPEC if kind is kinds.APPLICATION else kind.spec)
     properties["status"] = shape.schema(kind.status)
     schema: dict[str, Any] = {"type": "object", "description": kind.doc, "properties": properties}
     if kind.spec is not None:

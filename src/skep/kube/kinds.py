@@ -185,6 +185,7 @@ def _seen_program(*, cluster: bool) -> Record:
                 doc="What became of its links together.",
             ),
             Field(name="programId", shape=Number(), doc="The kernel's id."),
+            Field(name="maps", shape=Table(of=Text()), doc="skep's: where its maps are pinned, by the maps' names."),
             *(
                 Field(name=members.member_name(hook), shape=_seen_body(hook, cluster=cluster), doc=hook.doc)
                 for hook in known

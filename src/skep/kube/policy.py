@@ -14,8 +14,13 @@ from skep import hooks
 from skep.kube import crd, expressions, kinds, members
 
 HEADER = "# Made by `python -m skep.kube.policy deploy/policies` from src/skep/kube; a test compares them.\n"
-_SECRET = "object.spec.byteCode.?image.?imagePullSecret.?namespace"
+_SECRET = "object.spec.?byteCode.?image.?imagePullSecret.?namespace"
 
+_GLOBAL_DATA = {
+    False: "object.spec.?globalData.orValue({})",
+    True: "has(object.spec.globaldata) ? object.spec.globaldata : object.spec.?globalData.orValue({})",
+}
+"""By whether the kind is namespaced: that one comes in two forms (``older.both``)."""
 _BYTES = (
     "type(variables.globalData[name]) != list"
     " || variables.globalData[name].all(one, type(one) == int && one >= 0 && one < 256)"
@@ -41,11 +46,11 @@ def policy(kind: kinds.Kind) -> tuple[dict[str, Any], dict[str, Any]]:  # Any: J
         variables={
             "bodies": f"object.spec.programs.map(each, {_body(known)})",
             "links": "variables.bodies.map(body, body.?links.orValue([]))",
-            "globalData": "dyn(object.spec.?globalData.orValue({}))",
+            "globalData": f"dyn({_GLOBAL_DATA[kind.namespaced]})",
             "allowedInterfaces": _words(),
             "matchExpressions": _conditions(),
         },
-        validations=[*([_own_secret()] if kind.namespaced else []), *_validations()],
+        validations=[*([_own_secret(), _cluster_wide()] if kind.namespaced else []), *_validations()],
     )
 
 
@@ -117,6 +122,17 @@ def _own_secret() -> dict[str, str]:
         "expression": f"{_SECRET}.orValue(object.metadata.namespace) == object.metadata.namespace",
         "messageExpression": f"'spec.byteCode.image.imagePullSecret.namespace is ' + {_SECRET}.orValue('')"
         " + ': a BpfApplication uses secrets of its own namespace, ' + object.metadata.namespace",
+    }
+
+
+def _cluster_wide() -> dict[str, str]:
+    """In its older form it stands for a ClusterBpfApplication, which the operator makes: so who may write it?"""
+    return {
+        "expression": "!has(object.spec.bytecode) || "
+        f"authorizer.group('{kinds.GROUP}').resource('{kinds.CLUSTER_APPLICATION.plural}').check('create').allowed()",
+        "message": "a BpfApplication in its older form (spec.bytecode) is cluster-wide: it takes the right to create"
+        f" {kinds.CLUSTER_APPLICATION.plural}",
+        "reason": "Forbidden",
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from skep import errors, hooks, model
 from skep.kube import expressions, kinds, members, shape
+from skep.kube.older import kinds as older
 from skep.kube.shape import Field, Record, Table, Text
 
 METADATA = Record(
@@ -181,6 +182,13 @@ def _head(document: object) -> tuple[kinds.Kind, dict[str, Any]]:  # Any: JSON
     if not isinstance(document, Mapping):
         raise shape.wrong("the document", document, "it is an object with apiVersion, kind, metadata and spec")
     version, name = document.get("apiVersion"), document.get("kind")
+    if older.of(document) is not None:
+        raise errors.InvalidRequest(
+            f"{name} in {version} is of an older generation" if name != kinds.APPLICATION.name
+            else f"this {name} is in its older form",
+            why=f"what can be applied is {kinds.CLUSTER_APPLICATION.name} and {kinds.APPLICATION.name}",
+            do="make one of it: skep kube convert FILE",
+        )  # fmt: skip
     known = {kind.name: kind for kind in (kinds.CLUSTER_APPLICATION, kinds.APPLICATION)}
     for missing, value in (("apiVersion", version), ("kind", name)):
         if value is None:

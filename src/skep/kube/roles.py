@@ -1,6 +1,7 @@
 """Who may look at objects and who may change them: ``python -m skep.kube.roles deploy/rbac`` writes ``users.yaml``.
 
-Two ClusterRoles for each kind, under upstream's names. What agent and operator may do is written by hand beside it.
+Two ClusterRoles for each kind, under upstream's names; of what only the operator writes (BpfPrograms), one to look.
+What agent and operator may do is written by hand beside it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import sys
 from typing import Any
 
 from skep.kube import crd, kinds
+from skep.kube.older import bpfd
+from skep.kube.older import kinds as older
 
 FILE = "users.yaml"
 HEADER = """\
@@ -18,6 +21,12 @@ HEADER = """\
 # probe reads kernel memory. To make its editors editors of these kinds where that is no concern:
 #   kubectl label clusterrole bpfapplication-editor-role rbac.authorization.k8s.io/aggregate-to-edit=true
 """
+_STATES = {
+    kind.name: state
+    for kind in (kinds.CLUSTER_APPLICATION, kinds.APPLICATION)
+    for state in kinds.KINDS
+    if state.name == f"{kind.name}State"
+}
 LOOK = ["get", "list", "watch"]
 CHANGE = ["create", "delete", "get", "list", "patch", "update", "watch"]
 
@@ -25,6 +34,10 @@ CHANGE = ["create", "delete", "get", "list", "patch", "update", "watch"]
 def files() -> dict[str, str]:
     """File name -> YAML."""
     made = [role for kind in kinds.KINDS for role in (_role(kind, "editor", CHANGE), _role(kind, "viewer", LOOK))]
+    made += [
+        role for each in older.OWN for role in (_role(each.kind, "editor", CHANGE), _role(each.kind, "viewer", LOOK))
+    ]
+    made += [_role(kind, "viewer", LOOK) for kind in older.VIEWS]
     return {FILE: HEADER + "---\n".join(map(crd.as_yaml, made))}
 
 
@@ -33,20 +46,27 @@ def _role(kind: kinds.Kind, who: str, verbs: list[str]) -> dict[str, Any]:  # An
     if kind.namespaced and verbs is LOOK:
         # `view` is itself aggregated to `edit`, and that to `admin`.
         labels["rbac.authorization.k8s.io/aggregate-to-view"] = "true"
-    rules = [_rule(kind.plural, verbs), _rule(f"{kind.plural}/status", ["get"])]
+    rules = [_rule(kind, "", verbs), _rule(kind, "/status", ["get"])]
     if kind in (kinds.CLUSTER_APPLICATION, kinds.APPLICATION):
         # What became of an application on each node, and why not, is in its states.
-        rules.append(_rule(kind.plural.removesuffix("s") + "states", LOOK))
+        rules.append(_rule(_STATES[kind.name], "", LOOK))
+    rules += [_rule(each.view, "", LOOK) for each in older.OWN if each.kind is kind]
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
-        "metadata": {"name": f"{kind.name.lower()}-{who}-role", "labels": labels},
+        "metadata": {"name": _name(kind, who), "labels": labels},
         "rules": rules,
     }
 
 
-def _rule(resource: str, verbs: list[str]) -> dict[str, Any]:  # Any: JSON
-    return {"apiGroups": [kinds.GROUP], "resources": [resource], "verbs": list(verbs)}
+def _name(kind: kinds.Kind, who: str) -> str:
+    """As upstream calls it; bpfd called it otherwise."""
+    name = kind.name.lower()
+    return f"bpfd-{name}-{who}" if kind.group == bpfd.GROUP else f"{name}-{who}-role"
+
+
+def _rule(kind: kinds.Kind, below: str, verbs: list[str]) -> dict[str, Any]:  # Any: JSON
+    return {"apiGroups": [kind.group], "resources": [kind.plural + below], "verbs": list(verbs)}
 
 
 def main(words: list[str]) -> int:

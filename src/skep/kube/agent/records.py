@@ -8,6 +8,7 @@ from typing import Any
 
 from skep import errors
 from skep.kube import kinds, naming, resources
+from skep.kube.older import kinds as older
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,13 @@ def wish(document: Mapping[str, Any]) -> Wish:  # Any: JSON
         application=application,
         problem=problem,
     )
+
+
+def wished(document: Mapping[str, Any]) -> Wish | None:  # Any: JSON
+    """The same; None for a BpfApplication of the generation before: the operator translates those, and what it makes
+    of them is seen like any other. In clusters with that generation's CRD they are in no namespace."""
+    stray = document.get("kind") == kinds.APPLICATION.name and not document["metadata"].get("namespace")
+    return None if stray or older.of(document) else wish(document)
 
 
 def state(document: Mapping[str, Any]) -> State | None:  # Any: JSON

@@ -140,8 +140,14 @@ def _program(
         "type": members.type_name(hook),
         "programLinkStatus": _program_status(came, seen, entries),
         **({} if seen is None else {"programId": seen.record.id}),
+        **({} if not (maps := _maps(seen)) else {"maps": maps}),
         members.member_name(hook): body,
     }
+
+
+def _maps(seen: model.Program | None) -> dict[str, str]:
+    """The pins that the daemon reports of a program's maps; the compiler's own sections are nobody else's."""
+    return {} if seen is None else {ref.name: ref.pin for ref in seen.record.maps if ref.pin and not ref.internal}
 
 
 def _program_status(came: Outcome, seen: model.Program | None, entries: list[dict[str, Any]]) -> str:

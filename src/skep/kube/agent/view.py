@@ -27,8 +27,8 @@ class View:
         self._host = watching.Host(door, self._host_changed)
         labels = {naming.HOSTNAME: naming.label(node)}
         self._wishes = tuple(
-            Informer(api, kind, keep=keep, changed=lambda key, old, new: self._heard.wish(old, new))
-            for kind, keep in ((served.CLUSTER_APPLICATION, records.wish), (served.APPLICATION, _in_a_namespace))
+            Informer(api, kind, keep=records.wished, changed=lambda key, old, new: self._heard.wish(old, new))
+            for kind in (served.CLUSTER_APPLICATION, served.APPLICATION)
         )
         self._states = tuple(
             Informer(
@@ -144,14 +144,6 @@ class View:
         """A label may be a digest, and a status says the name itself."""
         node = (document.get("status") or {}).get("node", self._name)
         return records.state(document) if node == self._name else None
-
-
-def _in_a_namespace(document: dict[str, Any]) -> Wish | None:  # Any: JSON
-    """A BpfApplication, but not one of the generation before: the operator translates those, and what it makes of them
-    is seen like any other. In clusters with that generation's CRD they are in no namespace."""
-    spec = document.get("spec") or {}
-    older = "bytecode" in spec and "byteCode" not in spec
-    return None if older or not document["metadata"].get("namespace") else records.wish(document)
 
 
 def _inventoried(pod: sight.Pod) -> inventory.Pod:

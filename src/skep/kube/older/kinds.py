@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -70,9 +71,14 @@ def _kind(name: str, doc: str, *, cluster: bool, spec: Any, columns: tuple[Colum
     )  # fmt: skip
 
 
-PROGRAM: Final = _kind(
-    "BpfProgram", "What became of a program at one attach point of one node; written by the operator.",
-    cluster=True, spec=fields.VIEW, columns=_VIEW_COLUMNS,
+PROGRAM: Final = dataclasses.replace(
+    _kind(
+        "BpfProgram", "What became of a program at one attach point of one node; written by the operator.",
+        cluster=True, spec=fields.VIEW, columns=_VIEW_COLUMNS,
+    ),
+    # bpfd.io has the plural too and comes first in the alphabet, so that `kubectl get bpfprograms` would mean its own.
+    # kubectl looks for categories before it looks for kinds.
+    categories=("bpf-older", "bpfprograms", "bpfprogram"),
 )  # fmt: skip
 NS_PROGRAM: Final = _kind(
     "BpfNsProgram", "What became of a namespaced program at one attach point; written by the operator.",

@@ -23,6 +23,7 @@ APP_PROGRAM_ID: Final = "bpfman.io/appProgramId"
 """Label of bpfman's: which of the application's programs."""
 
 _LOADED = "Loaded"
+_SUCCESS, _BPFD_SUCCESS = "Successfully loaded bpfProgram", "Successfully loaded BpfProgram"
 _REASONS: Final = {
     _LOADED: "Loaded", "NotLoaded": "NotLoaded", "NotUnLoaded": "NotUnloaded", "Unloaded": "Unloaded",
 }  # fmt: skip
@@ -81,7 +82,7 @@ def _view(
     kind = {"kretprobe": "kprobe", "uretprobe": "uprobe"}.get(member, member)
     aim = (program.get(member) or {}).get("function")
     point = _point(link, aim)
-    type, message = _verdict(told, program, link, contained=_contained(owner))
+    type, message = _verdict(told, program, link, _SUCCESS, contained=_contained(owner))
     annotations = {f"bpfman.io.{kind}{'ns' if older.view.namespaced else ''}programcontroller/{key}": value
                    for key, value in _annotations(kind, link, aim).items()}  # fmt: skip
     if type == "NoContainersOnNode":
@@ -118,7 +119,7 @@ def _of_config(
     verdicts = []
     for program in told.get("programs") or ():
         for link in (program.get(_member(program)) or {}).get("links") or (None,):
-            verdicts.append(_verdict(told, program, link, contained=False))
+            verdicts.append(_verdict(told, program, link, _BPFD_SUCCESS))
             if link is not None:
                 programs[str(link["uuid"])] = {
                     "attachpoint": _attach_point(spec, link),
@@ -127,7 +128,7 @@ def _of_config(
     type, message = (
         next((each for each in verdicts if each[0] != _LOADED), None)
         or next(iter(verdicts), None)
-        or _verdict(told, {}, None, contained=False)
+        or _verdict(told, {}, None, _BPFD_SUCCESS)
     )
     return {
         "apiVersion": kinds.BPFD_PROGRAM.api_version,
@@ -192,7 +193,12 @@ def _annotations(kind: str, link: Mapping[str, Any] | None, aim: str | None) -> 
 
 
 def _verdict(
-    told: Mapping[str, Any], program: Mapping[str, Any], link: Mapping[str, Any] | None, *, contained: bool
+    told: Mapping[str, Any],
+    program: Mapping[str, Any],
+    link: Mapping[str, Any] | None,
+    success: str,
+    *,
+    contained: bool = False,
 ) -> tuple[str, str]:  # Any: JSON
     """Condition type and message of one attach point."""
     first: Mapping[str, Any] = next(iter(told.get("conditions") or ()), {})
@@ -211,10 +217,10 @@ def _verdict(
             return "NotLoaded", why or "it is not loaded yet"
         if contained:
             return "NoContainersOnNode", "There are no matching containers on the node"
-        return _LOADED, "Successfully loaded bpfProgram" + (f"; {why}" if why else "")
+        return _LOADED, f"{success}; {why}" if why else success
     match link.get("linkStatus"):
         case "Attached":
-            return _LOADED, "Successfully loaded bpfProgram"
+            return _LOADED, success
         case "DetachError":
             return "NotUnLoaded", link.get("error") or why or "it could not be detached"
     return "NotLoaded", link.get("error") or why or "it is not attached yet"

@@ -73,6 +73,7 @@ def test_what_is_attached() -> None:
     assert (program["name"], program["type"], program["programId"], program["programLinkStatus"]) == (
         "count", "XDP", 7, "Success",
     )  # fmt: skip
+    assert program["maps"] == {"counts": "/pins/sets/1/counts"}
     assert (link.pop("uuid")[14], link) == (
         "5",
         {
@@ -80,6 +81,15 @@ def test_what_is_attached() -> None:
             "shouldAttach": True, "linkId": 41, "linkStatus": "Attached",
         },
     )  # fmt: skip
+
+
+def test_only_pins_are_told_that_somebody_else_may_open() -> None:
+    """Those of the compiler's own sections are in a private directory."""
+    wanted = application(NEAR)
+    pin = model.MapPin("/pins/private/.rodata")
+    program = loaded(wanted, maps=(model.MapRef(name=".rodata", pin=pin, internal=True),))
+    came = Outcome(aim=Aim.RUN, application=wanted, expansion=expanded(wanted), seen=seen((program,)))
+    assert "maps" not in told(came)["programs"][0]
 
 
 def test_a_namespaced_one_says_the_namespace_of_the_network() -> None:

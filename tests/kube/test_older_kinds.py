@@ -1,0 +1,156 @@
+"""What a real API server makes of the older kinds, and of the two forms of BpfApplication."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from skep.kube import naming
+from tests.kube.plane import ControlPlane, until
+from tests.parts import CHECKOUT
+from tests.unit.kube.older.samples import SEED
+
+SAMPLES = sorted((CHECKOUT / "deploy/samples/older").glob("*.yaml"))
+WRONG = CHECKOUT / "tests/assets/wrong/older"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def namespaces(plane: ControlPlane) -> Iterator[None]:
+    for name in ("web", naming.NAMESPACE):
+        plane.kubectl("create", "namespace", name, check=False)
+    yield
+    files = [f"-f={path}" for path in SAMPLES]
+    plane.kubectl("delete", "--ignore-not-found", *files)
+
+
+def test_every_sample_is_taken_and_shown(plane: ControlPlane) -> None:
+    files = [f"-f={path}" for path in SAMPLES]
+    created = plane.kubectl("create", "--validate=strict", *files).splitlines()
+    assert len(created) == len(SAMPLES)
+    shown = plane.kubectl("get", "bpf-older", "-A", "-o", "wide")
+    for path in SAMPLES:
+        if path.stem != "bpfapplication":
+            assert yaml.safe_load(path.read_text())["metadata"]["name"] in shown
+    # What bpfman-operator's instructions show, to the letter.
+    assert plane.kubectl("get", "xdpprogram", "-o", "wide").splitlines() == [
+        "NAME                 BPFFUNCTIONNAME   NODESELECTOR   PRIORITY   INTERFACESELECTOR               PROCEEDON",
+        "xdp-pass-all-nodes   pass              {}             0"
+        '          {"primarynodeinterface":true}   ["pass","dispatcher_return"]',
+    ]
+    seed = yaml.safe_load(SEED)
+    (found,) = (plane.get("xdpprogram", seed["metadata"]["name"]),)
+    assert found["spec"] == {
+        **seed["spec"],
+        "mapownerselector": {},
+        "proceedon": ["pass", "dispatcher_return"],
+        "bytecode": {"image": {**seed["spec"]["bytecode"]["image"], "imagepullpolicy": "IfNotPresent"}},
+    }
+    # Two groups have the plural; upstream's instructions mean bpfman's.
+    for word in ("bpfprograms", "bpfprogram"):
+        name = "xdp-pass-all-nodes-0a1b2c3d"
+        assert plane.kubectl("get", word, "-o", "name") == f"bpfprogram.bpfman.io/{name}\n"
+        assert plane.kubectl("get", word, name, "--no-headers").split()[:2] == [name, "xdp"]
+
+
+def test_every_wrong_twin_is_refused(plane: ControlPlane) -> None:
+    for path in SAMPLES:
+        text = (WRONG / path.name).read_text()
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            plane.kubectl("create", "--dry-run=server", "--validate=strict", "-f", str(WRONG / path.name))
+        field = text.splitlines()[0].removeprefix("# ").split()[0]
+        said = refused.value.stderr
+        assert field in said or field.rpartition(".")[2] in said, (path.name, said)
+
+
+def application(**spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "bpfman.io/v1alpha1",
+        "kind": "BpfApplication",
+        "metadata": {"name": "form", "namespace": naming.NAMESPACE},
+        "spec": spec,
+    }
+
+
+PODS: dict[str, Any] = {"pods": {}}
+NOW: dict[str, Any] = {
+    "nodeSelector": {}, "byteCode": {"path": "/opt/x.o"},
+    "programs": [{"name": "a", "type": "XDP", "xdp": {"links": [
+        {"interfaceSelector": {"interfaces": ["eth0"]}, "networkNamespaces": PODS}]}}],
+}  # fmt: skip
+XDP: dict[str, Any] = {"bpffunctionname": "a", "interfaceselector": {"interfaces": ["eth0"]}, "priority": 1}
+THEN: dict[str, Any] = {
+    "nodeselector": {}, "bytecode": {"path": "/opt/x.o"}, "programs": [{"type": "XDP", "xdp": XDP}],
+}  # fmt: skip
+
+
+def with_programs(spec: dict[str, Any], *programs: dict[str, Any]) -> dict[str, Any]:
+    return {**spec, "programs": list(programs)}
+
+
+def dry(plane: ControlPlane, spec: dict[str, Any], *words: str) -> dict[str, Any]:
+    """What the API server would keep."""
+    said = plane.kubectl(
+        "create", "--dry-run=server", "--validate=strict", "-o", "json", "-f", "-", *words,
+        input=json.dumps(application(**spec)),
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(said)
+    return found
+
+
+@pytest.mark.parametrize("spec", [NOW, THEN], ids=["current", "older"])
+def test_each_form_comes_back_unchanged(plane: ControlPlane, spec: dict[str, Any]) -> None:
+    """No default of one form gets into the other."""
+    found = dry(plane, spec)["spec"]
+    if spec is NOW:
+        (link,) = found["programs"][0]["xdp"]["links"]
+        assert link.pop("proceedOn") == ["Pass", "DispatcherReturn"]
+    assert found == spec
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ({**NOW, **THEN}, "byteCode is required"),
+        ({**NOW, "globaldata": {"a": "AQ=="}}, "fields of the older form are forbidden"),
+        ({**THEN, "mapPolicy": "Keep"}, "fields of the current form are forbidden"),
+        ({**THEN, "programs": NOW["programs"]}, "none in the older one"),
+        ({**NOW, "programs": THEN["programs"]}, "each of programs has a name"),
+        (with_programs(THEN, {"type": "UProbe", "uprobe": {"bpffunctionname": "a", "target": "libc"}}), "Uprobe"),
+        (with_programs(THEN, {"type": "XDP", "xdp": {"bpffunctionname": "a"}}), "interfaceselector"),
+        (with_programs(THEN, {"type": "XDP", "xdp": {**XDP, "links": []}}), "the older form has bpffunctionname"),
+        (with_programs(NOW, {"name": "a", "type": "XDP", "xdp": {"priority": 1}}), "none of its fields"),
+        (with_programs(NOW, {"name": "a", "type": "Kprobe", "kprobe": {}}), "the type is one of"),
+        (with_programs(NOW, *NOW["programs"], *NOW["programs"]), "occurs once"),
+        ({**THEN, "globaldata": {"a": [256]}}, "a byte goes from 0 to 255"),
+    ],
+)
+def test_forms_are_not_mixed(plane: ControlPlane, spec: dict[str, Any], why: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        dry(plane, spec)
+    assert why in refused.value.stderr
+
+
+def test_the_older_form_takes_the_right_to_what_it_stands_for(plane: ControlPlane) -> None:
+    """It becomes a ClusterBpfApplication, made with the operator's rights: whoever writes it has to have them."""
+    plane.kubectl(
+        "create", "rolebinding", "older-tenant", "-n", naming.NAMESPACE,
+        "--clusterrole=bpfapplication-editor-role", "--user=tenant",
+    )  # fmt: skip
+    try:
+        until("the tenant may write", lambda: dry(plane, NOW, "--as=tenant"))
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            dry(plane, THEN, "--as=tenant")
+        assert "it takes the right to create clusterbpfapplications" in refused.value.stderr
+        plane.kubectl(
+            "create", "clusterrolebinding", "older-tenant", "--clusterrole=clusterbpfapplication-editor-role",
+            "--user=tenant",
+        )  # fmt: skip
+        until("the right is known", lambda: dry(plane, THEN, "--as=tenant"))
+    finally:
+        plane.kubectl("delete", "rolebinding", "older-tenant", "-n", naming.NAMESPACE)
+        plane.kubectl("delete", "clusterrolebinding", "older-tenant", "--ignore-not-found")
