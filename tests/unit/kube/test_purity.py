@@ -9,7 +9,7 @@ import pytest
 from tests.unit.house import source_tree, test_purity
 
 KUBE = source_tree.PACKAGE / "kube"
-ACTING = ("chart", "client", "crd", "policy", "roles")
+ACTING = ("bundle", "chart", "client", "crd", "policy", "roles")
 """Modules of ``skep.kube`` itself that write files, or talk to an API server."""
 PURE = {
     "clean": ("cleaner", "telling"),

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.house import source_tree
 
 # The parts of kube/ that are processes of a cluster, or are for programs that talk to its API server.
-OF_A_CLUSTER = {"agent", "api", "chart", "clean", "client", "csi", "inventory", "operator"}
+OF_A_CLUSTER = {"agent", "api", "bundle", "chart", "clean", "client", "csi", "inventory", "operator"}
 EXTRA = ("lightkube", "prometheus_client", "httpx2", "msgspec")
 
 
