@@ -1,6 +1,7 @@
 """Who may look at objects and who may change them: ``python -m skep.kube.roles deploy/rbac`` writes ``users.yaml``.
 
-Two ClusterRoles for each kind, under upstream's names. What agent and operator may do is written by hand beside it.
+Two ClusterRoles for each kind, under upstream's names, and one for whoever looks at the whole cluster. What agent and
+operator may do is written by hand beside it.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from skep.kube import crd, kinds
+from skep.kube import crd, kinds, naming
+from skep.kube.plugin import resource
 
 FILE = "users.yaml"
 HEADER = """\
@@ -25,7 +27,7 @@ CHANGE = ["create", "delete", "get", "list", "patch", "update", "watch"]
 def files() -> dict[str, str]:
     """File name -> YAML."""
     made = [role for kind in kinds.KINDS for role in (_role(kind, "editor", CHANGE), _role(kind, "viewer", LOOK))]
-    return {FILE: HEADER + "---\n".join(map(crd.as_yaml, made))}
+    return {FILE: HEADER + "---\n".join(map(crd.as_yaml, [*made, _viewer()]))}
 
 
 def _role(kind: kinds.Kind, who: str, verbs: list[str]) -> dict[str, Any]:  # Any: JSON
@@ -41,6 +43,28 @@ def _role(kind: kinds.Kind, who: str, verbs: list[str]) -> dict[str, Any]:  # An
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
         "metadata": {"name": f"{kind.name.lower()}-{who}-role", "labels": labels},
+        "rules": rules,
+    }
+
+
+def _viewer() -> dict[str, Any]:  # Any: JSON
+    """All that ``kubectl skep`` reads, in the whole cluster."""
+    groups: dict[str, list[str]] = {}
+    for each in resource.READ:
+        groups.setdefault(each.group, []).append(each.plural)
+    rules = [{"apiGroups": [group], "resources": found, "verbs": list(LOOK)} for group, found in groups.items()]
+    rules.append({"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]})
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {
+            "name": naming.VIEWER_ROLE,
+            "labels": {
+                "app.kubernetes.io/part-of": "bpfman",
+                # OpenShift's role for whoever may look at all of a cluster.
+                "rbac.authorization.k8s.io/aggregate-to-cluster-reader": "true",
+            },
+        },
         "rules": rules,
     }
 

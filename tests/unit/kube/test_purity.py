@@ -15,6 +15,19 @@ PURE = {
     "clean": ("cleaner", "telling"),
     "api": ("backoff", "key", "merge", "notice", "schedule", "tenure"),
     "inventory": ("kind", "status", "decide"),
+    "plugin": (
+        "application",
+        "chain",
+        "holding",
+        "line",
+        "machinery",
+        "member",
+        "overview",
+        "part",
+        "resource",
+        "step",
+        "why",
+    ),
 }
 """Package below it -> its modules that decide."""
 DECIDING = sorted(
