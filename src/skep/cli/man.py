@@ -26,7 +26,7 @@ def man(ctx: click.Context, directory: str) -> None:
     top = ctx.find_root()
     try:
         os.makedirs(directory, exist_ok=True)
-        for name, text in pages(top.command, click.Context(top.command, info_name="skep")):
+        for name, text in pages(top.command, click.Context(top.command, info_name=top.info_name)):
             with open(os.path.join(directory, f"{name}.1"), "w", encoding="utf-8") as stream:
                 stream.write(text)
     except OSError as error:

@@ -22,6 +22,7 @@ ENTRIES = (
     lazy.Entry(name="export", target="export:export", help="Write what runs here as application files."),
     lazy.Entry(name="inventory", target="inventory:inventory", help="Show all that is in the kernel, and whose it is."),
     lazy.Entry(name="events", target="events:EVENTS", help="Show the history of operations, or follow it."),
+    lazy.Entry(name="trace", target="trace:TRACE", help="Print what programs write with bpf_printk."),
     lazy.Entry(name="doctor", target="doctor:DOCTOR", help="Report where kernel, pins and store differ."),
     lazy.Entry(name="adopt", target="doctor:ADOPT", help="Manage a pinned program again that the store has lost."),
     lazy.Entry(name="feature", target="feature:FEATURE", help="Show what this kernel can."),

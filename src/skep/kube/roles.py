@@ -1,7 +1,7 @@
 """Who may look at objects and who may change them: ``python -m skep.kube.roles deploy/rbac`` writes ``users.yaml``.
 
-Two ClusterRoles for each kind, under upstream's names; of what only the operator writes (BpfPrograms), one to look.
-What agent and operator may do is written by hand beside it.
+Two ClusterRoles for each kind, under upstream's names; of what only the operator writes (BpfPrograms), one to look; and
+one for whoever looks at the whole cluster. What agent and operator may do is written by hand beside it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from skep.kube import crd, kinds
+from skep.kube import crd, kinds, naming
 from skep.kube.older import bpfd
 from skep.kube.older import kinds as older
+from skep.kube.plugin import resource
 
 FILE = "users.yaml"
 HEADER = """\
@@ -38,7 +39,7 @@ def files() -> dict[str, str]:
         role for each in older.OWN for role in (_role(each.kind, "editor", CHANGE), _role(each.kind, "viewer", LOOK))
     ]
     made += [_role(kind, "viewer", LOOK) for kind in older.VIEWS]
-    return {FILE: HEADER + "---\n".join(map(crd.as_yaml, made))}
+    return {FILE: HEADER + "---\n".join(map(crd.as_yaml, [*made, _viewer()]))}
 
 
 def _role(kind: kinds.Kind, who: str, verbs: list[str]) -> dict[str, Any]:  # Any: JSON
@@ -67,6 +68,28 @@ def _name(kind: kinds.Kind, who: str) -> str:
 
 def _rule(kind: kinds.Kind, below: str, verbs: list[str]) -> dict[str, Any]:  # Any: JSON
     return {"apiGroups": [kind.group], "resources": [kind.plural + below], "verbs": list(verbs)}
+
+
+def _viewer() -> dict[str, Any]:  # Any: JSON
+    """All that ``kubectl skep`` reads, in the whole cluster."""
+    groups: dict[str, list[str]] = {}
+    for each in resource.READ:
+        groups.setdefault(each.group, []).append(each.plural)
+    rules = [{"apiGroups": [group], "resources": found, "verbs": list(LOOK)} for group, found in groups.items()]
+    rules.append({"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]})
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {
+            "name": naming.VIEWER_ROLE,
+            "labels": {
+                "app.kubernetes.io/part-of": "bpfman",
+                # OpenShift's role for whoever may look at all of a cluster.
+                "rbac.authorization.k8s.io/aggregate-to-cluster-reader": "true",
+            },
+        },
+        "rules": rules,
+    }
 
 
 def main(words: list[str]) -> int:

@@ -16,6 +16,19 @@ PURE = {
     "api": ("backoff", "key", "merge", "notice", "schedule", "tenure"),
     "older": ("bpfd", "config", "fields", "kinds", "program", "status", "translate", "views"),
     "inventory": ("kind", "status", "decide"),
+    "plugin": (
+        "application",
+        "chain",
+        "holding",
+        "line",
+        "machinery",
+        "member",
+        "overview",
+        "part",
+        "resource",
+        "step",
+        "why",
+    ),
 }
 """Package below it -> its modules that decide."""
 DECIDING = sorted(
