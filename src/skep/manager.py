@@ -26,6 +26,7 @@ from skep.inventory import (
     links,
     maps,
     programs,
+    refusals,
     resolve,
     seen,
     sight,
@@ -61,11 +62,12 @@ class Manager:
         xdp_modes: world.XdpModes = world.drv_else_skb,
         images: around.Begin | None = None,
         finder: pods.Pods | None = None,
+        sanctioned: tuple[model.Sanctioned, ...] = (model.Sanctioned(),),
         clock: Callable[[], float] = time.time,
         fault: Callable[[str], None] = apply.no_fault,
     ) -> None:
         """``xdp_modes``: what to try on an interface. ``images``: begins with them, when first wanted. ``finder``:
-        of pods. ``clock``: seconds since the epoch. ``fault``: for tests."""
+        of pods. ``sanctioned``: see ``alerts``. ``clock``: seconds since the epoch. ``fault``: for tests."""
         self._kernel = kernel
         self._store = remembered
         self._pins = pins
@@ -77,6 +79,7 @@ class Manager:
         self.examined: list[Callable[[], tuple[model.Finding, ...]]] = []
         """What ``doctor`` asks too, about what the daemon does besides."""
         self._history = history.History(remembered, clock)
+        self._refusals, self._sanctioned = refusals.Refusals(), sanctioned
         self._images = around.Lazy(images)
         self._contents = Contents(
             kernel,
@@ -104,7 +107,8 @@ class Manager:
                 ops = resolve.operations(self._kernel, op)
                 fresh = self._fresh(caller, ops, take=True)
                 operation = fresh[0].operation
-                done = self._change(ops, verb, fresh)
+                with self._refusals.watching(ops):
+                    done = self._change(ops, verb, fresh)
         except Exception as failed:
             error = _ours(failed, verb)
             self._history.record(caller, verb, operation, describe.subject(op, None), began, error)
@@ -234,7 +238,8 @@ class Manager:
 
     def inventory(self, unless: str = "") -> model.Inventory | None:
         """Everything in the kernel with its owners; None while its fingerprint is still ``unless``."""
-        return whole.look(self._kernel, self._store, self._pins, self._clock, unless)
+        around = (self._kernel, self._store, self._pins, self._clock)
+        return whole.look(*around, unless, self._refusals, self._sanctioned)
 
     def ended(self) -> dict[tuple[str, str], int]:
         """How many operations of a verb had an outcome ("ok", an error's class) since this Manager began."""
@@ -243,7 +248,7 @@ class Manager:
     def doctor(self) -> tuple[model.Finding, ...]:
         """What differs between kernel, pins and store."""
         besides = [finding for look in self.examined for finding in look()]
-        return (*doctor.examine(self._kernel, self._store, self._pins), *besides)
+        return (*doctor.examine(self._kernel, self._store, self._pins), *doctor.alerts(self.inventory()), *besides)
 
     def remember(self, caller: model.Caller, verb: str, subject: str, failed: errors.SkepError | None) -> None:
         """Put into history and log how something ended that is no operation of its own."""

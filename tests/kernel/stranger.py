@@ -62,6 +62,11 @@ def do(what: str, argument: str) -> dict[str, int]:
             with calls.held(load(XDP)) as fd:
                 told["program"] = observe.program(fd).id
                 told["link"] = observe.link(calls.link_create(fd, socket.if_nametoindex(argument), abi.XDP, 2)).id
+        case "tcx":
+            with calls.held(load(SCHED_CLS)) as fd:
+                told["program"] = observe.program(fd).id
+                index = socket.if_nametoindex(argument)
+                told["link"] = observe.link(calls.link_create(fd, index, abi.TCX_INGRESS, 0)).id
         case "cgroup":
             directory = os.open(argument, os.O_RDONLY | os.O_DIRECTORY)
             with calls.held(directory), calls.held(load(CGROUP_DEVICE)) as fd:

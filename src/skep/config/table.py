@@ -50,6 +50,8 @@ class Settings:
     """Where the host's control groups are, by which a pod's processes are found."""
     cri_socket: str = ""
     """Of a container runtime, for pods that are not found by control groups; "" asks none."""
+    sanctioned: tuple[model.Sanctioned, ...] = (model.Sanctioned(),)
+    """Foreign programs that are meant to be there."""
 
     def xdp_modes(self, interface: str) -> tuple[model.XdpMode, ...]:
         """The modes to try for an interface, in order; the generic path is the fallback of the driver's."""
@@ -284,6 +286,13 @@ SETTINGS: tuple[Setting, ...] = (
         parse=values.socket,
         default='""',
         help="Socket of the container runtime to ask about pods that have no such group; empty asks none.",
+    ),
+    Setting(
+        name="sanctioned",
+        key="inventory.sanctioned",
+        parse=values.sanctioned,
+        default="[{}]",
+        help="Programs of others that are meant to be here, by name, type, tag and process, as patterns; [{}] is all.",
     ),
 )
 """Every setting but the tables ``[interfaces.<name>]`` (``xdp_mode`` of one interface)."""

@@ -92,6 +92,19 @@ def mirrors(value: object) -> Mapping[str, tuple[str, ...]]:
     return found
 
 
+def sanctioned(value: object) -> tuple[model.Sanctioned, ...]:
+    """Patterns for programs of others: a list of tables, each with name, type, tag and process or some of them."""
+    fields = ("name", "type", "tag", "process")
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise ValueError('wants a list of tables such as [{ name = "sd_*", process = "systemd" }]')
+    for one in value:
+        if unknown := sorted(set(one) - set(fields)):
+            raise ValueError(f"knows {', '.join(fields)}, and not {', '.join(unknown)}")
+        if not all(isinstance(text, str) and text for text in one.values()):
+            raise ValueError("wants patterns as text; leave away what may be anything")
+    return tuple(model.Sanctioned(**one) for one in value)
+
+
 def boolean(value: object) -> bool:
     """true or false; as text also yes, no, 1, 0."""
     words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

@@ -63,6 +63,7 @@ def open_manager(settings: config.Settings, *, owner: lock.Owner, lock_timeout: 
             xdp_modes=settings.xdp_modes,
             images=images_of(settings, layout, remembered),
             finder=pods.Pods(settings.cgroup_dir, runtime_of(settings)),
+            sanctioned=settings.sanctioned,
         )
         managed.sweep()
         yield managed

@@ -27,6 +27,21 @@ def examine(kernel: door.Kernel, remembered: store.Store, pins: paths.Pins) -> t
     )
 
 
+def alerts(found: model.Inventory | None) -> tuple[model.Finding, ...]:
+    """What of an inventory's alerts is worth a finding; links that were detached have theirs already."""
+    told = {model.AlertKind.CLASH: "clash", model.AlertKind.UNSANCTIONED: "unsanctioned program"}
+    return tuple(
+        model.Finding(
+            kind=told[one.kind],
+            subject=f"program {one.program} ({one.name or 'no name'})" + (f" at {one.place}" if one.place else ""),
+            explanation=one.message,
+            remedy=one.remedy,
+        )
+        for one in (found.alerts if found is not None else ())
+        if one.kind in told
+    )
+
+
 def _store(remembered: store.Store) -> Iterator[model.Finding]:
     for path in remembered.set_aside():
         yield model.Finding(

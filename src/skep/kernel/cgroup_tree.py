@@ -7,13 +7,14 @@ itself leads to them.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from skep import errors, model
-from skep.kernel import cgroups, groups, sys
+from skep.kernel import abi, cgroups, groups, sys
 
 MOST: Final = 20_000
 """Directories that are looked at."""
@@ -31,6 +32,7 @@ _ATTACH_TYPES: Final = {
 }  # fmt: skip
 """``enum bpf_prog_type`` -> the attach types that its programs may have (``attach_type_to_prog_type``,
 kernel/bpf/syscall.c)."""
+_ALLOW_MULTI: Final = 2  # BPF_F_ALLOW_MULTI, linux/bpf.h
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,4 +92,19 @@ def _attached(
                 continue  # an attach type that this kernel does not know
             for id_ in map(model.ProgramId, there):
                 if id_ in wanted and kind in _ATTACH_TYPES[wanted[id_]]:
-                    yield model.Unlinked(program=id_, place=f"cgroup {HOOKS[kind]} {path}", group=groups.named(path))
+                    yield model.Unlinked(
+                        program=id_,
+                        place=f"cgroup {HOOKS[kind]} {path}",
+                        group=groups.named(path),
+                        alone=_alone(fd, kind),
+                    )
+
+
+def _alone(fd: int, kind: int) -> bool:
+    """Whether a group's program was attached without BPF_F_ALLOW_MULTI."""
+    attr = ctypes.create_string_buffer(abi.ATTR_PROG_QUERY.pack(fd, kind, *[0] * 8), abi.ATTR_PROG_QUERY.size)
+    try:
+        sys.bpf(abi.PROG_QUERY, attr)
+    except OSError:
+        return False
+    return not abi.ATTR_PROG_QUERY.unpack_from(attr)[3] & _ALLOW_MULTI

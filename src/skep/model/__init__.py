@@ -29,6 +29,7 @@ from skep.model.ids import (
 )
 
 if TYPE_CHECKING:
+    from skep.model.alert import Alert, AlertKind, Sanctioned
     from skep.model.content import (
         Datum,
         MapDump,
@@ -143,6 +144,8 @@ MAX_OBJECT_BYTES = 16 * 1024 * 1024
 __all__ = [
     "MAX_OBJECT_BYTES",
     "Adopt",
+    "Alert",
+    "AlertKind",
     "Attach",
     "Boot",
     "Caller",
@@ -245,6 +248,7 @@ __all__ = [
     "Registration",
     "ReplaceProgram",
     "Run",
+    "Sanctioned",
     "SetKey",
     "Socket",
     "SocketRef",
@@ -256,7 +260,7 @@ __all__ = [
     "XdpMode",
 ]
 
-_HOMES = ("observed", "program", "link", "operation", "content", "run", "image", "inventory", "sight")
+_HOMES = ("observed", "program", "link", "operation", "content", "run", "image", "inventory", "sight", "alert")
 """Where the names are, those that others build on first."""
 
 if not TYPE_CHECKING:  # a type checker reads the imports above, and tells a name that does not exist

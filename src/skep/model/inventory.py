@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from skep.model import ids, observed
+from skep.model import alert, ids, observed
 
 
 class ObjectKind(enum.StrEnum):
@@ -51,12 +51,14 @@ class Unlinked:
     """A program that is attached without a link: over netlink, to a cgroup or to a perf event.
 
     ``group``: the cgroup that it is attached to. ``pid``: the process whose perf event it is on, 0 for none.
+    ``alone``: attached to its cgroup without BPF_F_ALLOW_MULTI, so that one below takes its place or may not be at all.
     """
 
     program: ids.ProgramId
     place: str
     group: Group | None = None
     pid: int = 0
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +120,7 @@ class OwnedProgram:
     """A program and the places where it is attached.
 
     ``name``: whole where skep knows it, else the kernel's 15 characters. ``since``: when it was loaded, in
-    seconds since the epoch (UTC).
+    seconds since the epoch (UTC). ``sanctioned``: whether it is meant to be there; what is managed always is.
     """
 
     kernel: observed.KernelProgram
@@ -126,6 +128,7 @@ class OwnedProgram:
     places: tuple[str, ...] = ()
     since: float = 0.0
     owner: Owner
+    sanctioned: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +154,7 @@ class Inventory:
     """All programs, links and maps of this kernel with their owners.
 
     ``fingerprint`` changes when an object comes or goes. ``processes``: those that owners name, by ascending pid.
-    ``unread`` and ``cut``: see ``Survey``.
+    ``unread`` and ``cut``: see ``Survey``. ``alerts``: what is wrong, the worst first.
     """
 
     fingerprint: str
@@ -162,6 +165,7 @@ class Inventory:
     processes: tuple[Process, ...] = ()
     unread: int = 0
     cut: tuple[str, ...] = ()
+    alerts: tuple[alert.Alert, ...] = ()
 
     def process(self, pid: int) -> Process | None:
         """The process with a pid, None when it ended while it was looked at."""

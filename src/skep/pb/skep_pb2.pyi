@@ -3363,10 +3363,13 @@ class OwnedProgram(_message.Message):
     PLACES_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
+    UNSANCTIONED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """In full where skep knows it."""
     since: _builtins.float
     """When it was loaded."""
+    unsanctioned: _builtins.bool
+    """Whether it is somebody else's, and not in the administrator's list (inventory.sanctioned)."""
     @_builtins.property
     def kernel(self) -> Global___KernelProgram: ...
     @_builtins.property
@@ -3383,10 +3386,11 @@ class OwnedProgram(_message.Message):
         places: _abc.Iterable[_builtins.str] | None = ...,
         since: _builtins.float = ...,
         owner: Global___Owner | None = ...,
+        unsanctioned: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["kernel", b"kernel", "owner", b"owner"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kernel", b"kernel", "name", b"name", "owner", b"owner", "places", b"places", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kernel", b"kernel", "name", b"name", "owner", b"owner", "places", b"places", "since", b"since", "unsanctioned", b"unsanctioned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -3462,6 +3466,7 @@ class InventoryResponse(_message.Message):
     PROCESSES_FIELD_NUMBER: _builtins.int
     UNREAD_FIELD_NUMBER: _builtins.int
     CUT_FIELD_NUMBER: _builtins.int
+    ALERTS_FIELD_NUMBER: _builtins.int
     fingerprint: _builtins.str
     """Changes when an object comes or goes."""
     unchanged: _builtins.bool
@@ -3484,6 +3489,10 @@ class InventoryResponse(_message.Message):
     def cut(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What was too much to be looked at whole: "pins"."""
 
+    @_builtins.property
+    def alerts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alert]:
+        """What is wrong, the worst first."""
+
     def __init__(
         self,
         *,
@@ -3496,14 +3505,64 @@ class InventoryResponse(_message.Message):
         processes: _abc.Iterable[Global___HoldingProcess] | None = ...,
         unread: _builtins.int = ...,
         cut: _abc.Iterable[_builtins.str] | None = ...,
+        alerts: _abc.Iterable[Global___Alert] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cut", b"cut", "fingerprint", b"fingerprint", "links", b"links", "maps", b"maps", "processes", b"processes", "programs", b"programs", "release", b"release", "unchanged", b"unchanged", "unread", b"unread"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "cut", b"cut", "fingerprint", b"fingerprint", "links", b"links", "maps", b"maps", "processes", b"processes", "programs", b"programs", "release", b"release", "unchanged", b"unchanged", "unread", b"unread"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InventoryResponse: _TypeAlias = InventoryResponse  # noqa: Y015
+
+@_typing.final
+class Alert(_message.Message):
+    """Something wrong between skep and those who load programs without it. Nothing is stopped for it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    HOOK_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    PROGRAM_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    APPLICATIONS_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    REMEDY_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """"clash", "drift" (skep's own was detached or replaced), "unsanctioned", "shares" (a hook; no fault)."""
+    hook: _builtins.str
+    """"xdp", "tc", "tcx", "netkit", "cgroup", "flow_dissector", "sk_lookup", "struct_ops", "tracing", "other"."""
+    place: _builtins.str
+    """"xdp eth0"; empty for a program that is attached nowhere."""
+    program: _builtins.int
+    """The foreign program, 0 where there is none."""
+    name: _builtins.str
+    message: _builtins.str
+    remedy: _builtins.str
+    @_builtins.property
+    def applications(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Objects or files that want the programs it is about."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        hook: _builtins.str = ...,
+        place: _builtins.str = ...,
+        program: _builtins.int = ...,
+        name: _builtins.str = ...,
+        applications: _abc.Iterable[_builtins.str] | None = ...,
+        message: _builtins.str = ...,
+        remedy: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applications", b"applications", "hook", b"hook", "kind", b"kind", "message", b"message", "name", b"name", "place", b"place", "program", b"program", "remedy", b"remedy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Alert: _TypeAlias = Alert  # noqa: Y015
 
 @_typing.final
 class DoctorRequest(_message.Message):

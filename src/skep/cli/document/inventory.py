@@ -17,6 +17,7 @@ def full(found: model.Inventory) -> dict[str, object]:
         "programs": [program(one, found) for one in found.programs],
         "links": [link(one, found) for one in found.links],
         "maps": [map(one, found) for one in found.maps],
+        "alerts": [alert(one) for one in found.alerts],
         "unread_processes": found.unread,
         "not_looked_at": list(found.cut),
     }
@@ -44,6 +45,21 @@ def program(one: model.OwnedProgram, found: model.Inventory) -> dict[str, object
         "loaded_at": when.stamp(one.since, whole=True),
         "map_ids": list(one.kernel.map_ids),
         "owner": owner(one.owner, found),
+        "sanctioned": one.sanctioned,
+    }
+
+
+def alert(one: model.Alert) -> dict[str, object]:
+    """Something that is wrong."""
+    return {
+        "kind": one.kind.value,
+        "hook": one.hook,
+        "place": one.place,
+        "program_id": one.program or None,
+        "name": one.name,
+        "applications": list(one.applications),
+        "message": one.message,
+        "remedy": one.remedy,
     }
 
 

@@ -37,6 +37,35 @@ def view(found: model.Inventory) -> output.View:
     )
 
 
+def alerts(found: model.Inventory) -> output.View:
+    """``skep inventory --alerts``."""
+    rows = tuple(
+        (str(one.kind), one.place or "-", str(one.program or "-"), one.name, one.message, one.remedy)
+        for one in found.alerts
+    )
+
+    def text(wide: bool) -> None:
+        if not rows:
+            print("nothing is wrong between skep and others")
+            return
+        columns = (
+            table.Column(title="ALERT", style="bold"),
+            table.Column(title="PLACE"),
+            table.Column(title="PROGRAM", right=True, style="cyan"),
+            table.Column(title="NAME"),
+            table.Column(title="WHAT", folds=True),
+            table.Column(title="TO DO", wide=True, folds=True),
+        )
+        table.show(table.Table(columns=columns, rows=rows), wide=wide)
+
+    return output.View(
+        document=lambda: {"alerts": [document.alert(one) for one in found.alerts]},
+        items=lambda: (document.alert(one) for one in found.alerts),
+        names=lambda: (f"program/{one.program}" for one in found.alerts if one.program),
+        text=text,
+    )
+
+
 def _rows(found: model.Inventory) -> Iterator[_Row]:
     for one in found.programs:
         type_ = kind.program(one.kernel.type)

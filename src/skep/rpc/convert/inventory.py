@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from skep import model
 from skep.pb import skep_pb2
 from skep.rpc.convert import observed
+
+_KINDS: Final = frozenset(each.value for each in model.AlertKind)
 
 
 def pack(found: model.Inventory | None, unless: str) -> skep_pb2.InventoryResponse:
@@ -23,6 +25,7 @@ def pack(found: model.Inventory | None, unless: str) -> skep_pb2.InventoryRespon
                 places=one.places,
                 since=one.since,
                 owner=_pack_owner(one.owner),
+                unsanctioned=not one.sanctioned,
             )
             for one in found.programs
         ],
@@ -39,6 +42,7 @@ def pack(found: model.Inventory | None, unless: str) -> skep_pb2.InventoryRespon
         processes=[_pack_process(one) for one in found.processes],
         unread=found.unread,
         cut=found.cut,
+        alerts=[_pack_alert(one) for one in found.alerts],
     )
 
 
@@ -56,6 +60,7 @@ def unpack(message: skep_pb2.InventoryResponse) -> model.Inventory | None:
                 places=tuple(one.places),
                 since=one.since,
                 owner=_unpack_owner(one.owner),
+                sanctioned=not one.unsanctioned,
             )
             for one in message.programs
         ),
@@ -74,6 +79,34 @@ def unpack(message: skep_pb2.InventoryResponse) -> model.Inventory | None:
         processes=tuple(_unpack_process(one) for one in message.processes),
         unread=message.unread,
         cut=tuple(message.cut),
+        # A daemon that is newer may know more kinds.
+        alerts=tuple(_unpack_alert(one) for one in message.alerts if one.kind in _KINDS),
+    )
+
+
+def _pack_alert(one: model.Alert) -> skep_pb2.Alert:
+    return skep_pb2.Alert(
+        kind=one.kind,
+        hook=one.hook,
+        place=one.place,
+        program=one.program,
+        name=one.name,
+        applications=one.applications,
+        message=one.message,
+        remedy=one.remedy,
+    )
+
+
+def _unpack_alert(message: skep_pb2.Alert) -> model.Alert:
+    return model.Alert(
+        kind=model.AlertKind(message.kind),
+        hook=message.hook,
+        place=message.place,
+        program=model.ProgramId(message.program),
+        name=message.name,
+        applications=tuple(message.applications),
+        message=message.message,
+        remedy=message.remedy,
     )
 
 
