@@ -86,7 +86,7 @@ def test_schemas_are_structural(kind: kinds.Kind) -> None:
             assert schema["items"]["properties"][key]["type"] == "string", path
         if "default" in schema:
             assert isinstance(schema["default"], {"array": list, "boolean": bool, "integer": int, "string": str}[
-                schema["type"]
+                schema.get("type", "integer")  # or a string: an int-or-string
             ]), path  # fmt: skip
 
 

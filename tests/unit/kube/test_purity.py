@@ -15,6 +15,7 @@ PURE = {
     "clean": ("cleaner", "telling"),
     "api": ("backoff", "key", "merge", "notice", "schedule", "tenure"),
     "inventory": ("kind", "status", "decide"),
+    "operator/rollout": ("asked", "told", "nodes", "decide"),
 }
 """Package below it -> its modules that decide."""
 DECIDING = sorted(
