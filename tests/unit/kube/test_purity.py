@@ -29,6 +29,7 @@ PURE = {
         "step",
         "why",
     ),
+    "operator/rollout": ("asked", "told", "nodes", "decide"),
 }
 """Package below it -> its modules that decide."""
 DECIDING = sorted(
