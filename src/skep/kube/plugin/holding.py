@@ -130,7 +130,8 @@ def owner(told: Mapping[str, Any], *, kin: bool = False) -> str:  # Any: JSON
     """Who keeps something in a kernel, in a few words; "": nobody that is known. ``kin``: without what is another on
     each node."""
     if told.get("managed"):
-        named = str(told.get("applied") or told.get("application") or "skep")
+        # What an agent applies is its node's part of an application: KIND/NAME@NODE.
+        named = str(told.get("applied") or told.get("application") or "skep").partition("@")[0]
         return f"{named} (chain)" if told.get("chain") else named
     for process in told.get("processes") or ():
         number = "" if kin else f"[{process['pid']}]"

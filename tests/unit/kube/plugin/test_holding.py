@@ -21,7 +21,7 @@ PROGRAMS = (
 @pytest.mark.parametrize(
     ("owner", "text", "kin"),
     [
-        (objects.ours("BpfApplication/web/x"), "BpfApplication/web/x", "BpfApplication/web/x"),
+        (objects.ours("BpfApplication/web/x@worker-1"), "BpfApplication/web/x", "BpfApplication/web/x"),
         (objects.ours("X/y", chain="xdp eth0"), "X/y (chain)", "X/y (chain)"),
         ({"managed": True, "application": "hand"}, "hand", "hand"),
         ({"managed": True}, "skep", "skep"),
