@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skep import hooks
-from skep.kube import deployment, members, parts
+from skep.kube import deployment, members, parts, rollout
 from skep.kube.inventory import kind as inventory
 from skep.kube.shape import Field, Flag, Many, Number, Octets, Record, Shape, Table, Text
 
@@ -110,6 +110,11 @@ def _application(*, cluster: bool) -> Record:
                 doc="skep's: when a change makes other maps of them: Keep the maps and refuse it, or Recreate them.",
             ),
             Field(
+                name="rollout",
+                shape=rollout.WANTED,
+                doc="skep's: a change reaches the nodes one after another; without it all of them at once.",
+            ),
+            Field(
                 name="programs",
                 shape=Many(of=members.program(cluster=cluster), fewest=1, most=members.MOST, keys=("name",)),
                 required=True,
@@ -125,7 +130,16 @@ def _counts(*names: str) -> tuple[Field, ...]:
 
 _OBSERVED = Field(name="observedGeneration", shape=Number(low=0), doc="The generation that this status is about.")
 _CONDITIONS = Field(name="conditions", shape=parts.CONDITIONS, doc="One condition, whose type is the state.")
-_APPLICATION_STATUS = Record(fields=(_OBSERVED, *_counts("desired", "ready", "failed"), _CONDITIONS))
+_APPLICATION_STATUS = Record(
+    fields=(
+        _OBSERVED,
+        *_counts("desired", "ready", "failed"),
+        _CONDITIONS,
+        Field(
+            name="rollout", shape=rollout.STATUS, doc="skep's: how far the newest change has come; see spec.rollout."
+        ),
+    )
+)
 
 _SHOULD = Field(name="shouldAttach", shape=Flag(), required=True, doc="Whether it is wanted.")
 _LINK = (
@@ -212,6 +226,8 @@ def _state(*, cluster: bool) -> Record:
                 doc="What became of loading.",
             ),
             _OBSERVED,
+            Field(name="revision", shape=Text(longest=63), doc="skep's: the revision of the application that runs."),
+            Field(name="observedRevision", shape=Text(longest=63), doc="skep's: the one that this status is about."),
             _CONDITIONS,
             Field(
                 name="programs", shape=Many(of=_seen_program(cluster=cluster), most=members.MOST),
@@ -239,6 +255,7 @@ _APPLICATION_COLUMNS = (
     Column(name="Ready", path=".status.ready", type="integer"),
     Column(name="Failed", path=".status.failed", type="integer"),
     _STATUS,
+    Column(name="Rollout", path=".status.rollout.phase", wide=True),
     Column(name="Image", path=".spec.byteCode.image.url", wide=True),
     _WHY,
     _AGE,
@@ -247,6 +264,7 @@ _STATE_COLUMNS = (
     Column(name="Node", path=".status.node"),
     _STATUS,
     Column(name="Load", path=".status.appLoadStatus", wide=True),
+    Column(name="Revision", path=".status.revision", wide=True),
     _WHY,
     _AGE,
 )

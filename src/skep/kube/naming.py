@@ -37,6 +37,10 @@ AGENT_ROLE: Final = "bpfman-agent-role"
 """The ClusterRole of deploy/rbac that the operator binds to the account."""
 PULL_SECRETS: Final = "bpfman-pull-secrets"
 """Role and RoleBinding by which the agent may read the pull secrets that applications name, in each namespace."""
+REVISION: Final = "skep.io/revision"
+"""Annotation of a state: the revision that the operator has assigned to the node. Label of a stored revision: which."""
+REVISION_OF: Final = "skep.io/revision-of"
+"""Label of a stored revision: the UID of the application's object."""
 PENDING, SUCCESS, ERROR, DELETE_ERROR = "Pending", "Success", "Error", "DeleteError"
 """Condition types of an application; the reason is the same word."""
 UNLOADED, UNLOAD_ERROR = "Unloaded", "UnloadError"
@@ -65,6 +69,11 @@ def state_name(application: str, node: str) -> str:
 def label(value: str) -> str:
     """``value`` as a label's value: as it is where it fits, else its beginning and a digest of the whole."""
     return _fitted(value, LONGEST_LABEL)
+
+
+def revision_name(application: str, revision: str) -> str:
+    """The name of an application's stored revision."""
+    return f"{_fitted(application, LONGEST_NAME - len(revision) - 1)}-{revision}"
 
 
 def state_labels(application: str, node: str) -> dict[str, str]:

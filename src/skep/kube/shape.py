@@ -20,6 +20,7 @@ _QUANTITY = (
     r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
 )
 """resource.Quantity as Kubernetes' own schemas have it."""
+_PERCENT = "^([1-9][0-9]?|100)%$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,11 @@ class Time:
 @dataclass(frozen=True, slots=True)
 class Quantity:
     """An amount as Kubernetes writes it: 2, "500m", "128Mi"; read as text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many of something: a whole number from 1, or a percentage of them from "1%" to "100%"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,9 @@ class Record:
     atomic: bool = False
 
 
-Shape: TypeAlias = "Text | Number | Flag | Octets | Time | Quantity | Foreign | Anything | Many | Table | Record"
+Shape: TypeAlias = (
+    "Text | Number | Flag | Octets | Time | Quantity | Share | Foreign | Anything | Many | Table | Record"
+)
 
 
 def read(shape: Shape, value: object, path: str) -> Any:  # Any: JSON, with bytes for Octets
@@ -144,6 +152,8 @@ def read(shape: Shape, value: object, path: str) -> Any:  # Any: JSON, with byte
             return value
         case Quantity():
             return _quantity(value, path)
+        case Share():
+            return _share(value, path)
         case Foreign():
             if not isinstance(value, Mapping):
                 raise wrong(path, value, "it is an object")
@@ -228,6 +238,14 @@ def _quantity(value: object, path: str) -> str:
     if isinstance(value, bool) or not isinstance(value, int | str) or re.search(_QUANTITY, str(value)) is None:
         raise wrong(path, value, 'it is an amount such as 2, "500m" or "128Mi"')
     return str(value)
+
+
+def _share(value: object, path: str) -> int | str:
+    if isinstance(value, str) and re.search(_PERCENT, value):
+        return value
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < INT32:
+        raise wrong(path, value, 'it is a whole number from 1, or a percentage such as "10%"')
+    return value
 
 
 def _many(shape: Many, value: object, path: str) -> list[Any]:  # Any: JSON
@@ -329,12 +347,14 @@ def schema(shape: Shape) -> dict[str, Any]:  # Any: JSON
             made = {"type": "string", "format": "byte"}
         case Time():
             made = {"type": "string", "format": "date-time"}
-        case Quantity():
+        case Quantity() | Share():
             made = {
                 "anyOf": [{"type": "integer"}, {"type": "string"}],
                 "pattern": _QUANTITY,
                 "x-kubernetes-int-or-string": True,
             }
+            if isinstance(shape, Share):
+                made |= {"pattern": _PERCENT, "minimum": 1, "maximum": INT32 - 1}
         case Foreign():
             made = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         case Anything():

@@ -16,6 +16,7 @@ PURE = {
     "api": ("backoff", "key", "merge", "notice", "schedule", "tenure"),
     "older": ("bpfd", "config", "fields", "kinds", "program", "status", "translate", "views"),
     "inventory": ("kind", "status", "decide"),
+    "operator/rollout": ("asked", "told", "nodes", "decide"),
 }
 """Package below it -> its modules that decide."""
 DECIDING = sorted(

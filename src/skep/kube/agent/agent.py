@@ -13,12 +13,13 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from skep import errors, model
 from skep.kube import naming
-from skep.kube.agent import expand, login, news, records, sight, status, turn
+from skep.kube.agent import expand, login, news, records, revision, sight, status, turn
+from skep.kube.agent.known import Known
 from skep.kube.agent.metrics import Numbers
 from skep.kube.agent.outcome import Aim, Outcome
 from skep.kube.agent.records import State, Wish
@@ -39,44 +40,16 @@ SOON: Final = 2.0
 LOGIN_SECONDS: Final = 60.0
 
 
-class Known(Protocol):
-    """What informers know; see ``program``."""
-
-    @property
-    def node(self) -> sight.Node | None:
-        """This node's object."""
-
-    @property
-    def host(self) -> model.HostSeen | None:
-        """What the daemon sees; None while it does not answer."""
-
-    def wish(self, key: str) -> Wish | None:
-        """An application's object."""
-
-    def wishes(self) -> tuple[Wish, ...]:
-        """All of them."""
-
-    def sees(self, key: str) -> bool:
-        """Whether ``wish`` would know of an application; not while its kind is none that the API server knows."""
-
-    def state(self, key: str) -> State | None:
-        """An application's state on this node."""
-
-    def states(self) -> tuple[State, ...]:
-        """All of them."""
-
-    def pods(self) -> tuple[sight.Pod, ...]:
-        """The pods of this node."""
-
-
 Tell = Callable[[Wish, news.News], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trouble:
-    """An application that fails: at which generation, how often, and until when (loop time) it is left alone."""
+    """An application that fails: at which generation and with which revision assigned, how often, and until when (loop
+    time) it is left alone."""
 
     generation: int
+    assigned: str
     failures: int
     until: float
 
@@ -95,6 +68,7 @@ class Agent:
         self._trouble: dict[str, _Trouble] = {}
         self._waiting: set[str] = set()
         self._written: dict[str, Mapping[str, Any]] = {}  # Any: JSON
+        self._revisions = revision.Revisions(api)
 
     # ---------------------------------------------------------------- what changed
 
@@ -115,7 +89,8 @@ class Agent:
         """A state came, changed or went; what we wrote ourselves is no news."""
         changed = new or old
         assert changed is not None
-        if new is not None and new.held and not new.deleted and new.status == self._written.get(new.key):
+        mine = new is not None and new.held and not new.deleted and new.status == self._written.get(new.key)
+        if mine and old is not None and new is not None and old.assigned == new.assigned:
             return
         if new is None:
             self._written.pop(changed.key, None)
@@ -128,7 +103,7 @@ class Agent:
     def pod_changed(self, old: sight.Pod | None, new: sight.Pod | None) -> None:
         """A pod of this node came, changed or went."""
         pods = [each for each in (old, new) if each is not None]
-        for wish in self._known.wishes():
+        for wish in self._running():
             for selector in records.looks_at_pods(wish):
                 assert wish.application is not None
                 if expand.selected(wish.application, selector, pods):
@@ -141,9 +116,14 @@ class Agent:
         if old is None:
             self.all()
             return
-        for wish in self._known.wishes():
+        for wish in self._running():
             if records.looks_at_interfaces(wish):
                 self._look(wish.key)
+
+    def _running(self) -> Iterable[Wish]:
+        """Applications as they run here, which in a rollout may be otherwise than they are written now."""
+        for wish in self._known.wishes():
+            yield replace(wish, application=self._revisions.running(wish)) if wish.staged else wish
 
     def _look(self, key: str) -> None:
         """Look at an application again because its surroundings changed. One that waits after a failure sees them
@@ -186,29 +166,40 @@ class Agent:
                 why="the agent's --node (KUBE_NODE_NAME) names it",
                 do="see 'kubectl get nodes'; it is looked for again",
             )
-        if (left := self._left(key, aim, wish)) is not None:
+        if (left := self._left(key, aim, wish, state)) is not None:
             return left
+        choice = revision.Choice(revision="")
         if aim is Aim.RUN:
             assert wish is not None
             state = await self._held(wish, state)
             if state is None:
                 return SOON
+            choice = await self._revisions.choose(wish, state, self._before(state))
         elif state is None and key not in await asyncio.to_thread(turn.leftover, self._door, self._node):
             self._forget(key)
             return None
         began = time.monotonic()
-        came = await asyncio.to_thread(turn.turn, self._door, self._job(key, aim, wish, state, node, host))
+        came = await asyncio.to_thread(turn.turn, self._door, self._job(key, aim, wish, state, node, host, choice))
         faults = [row.error for row in came.rows if row.error] + ([came.error] if came.error else [])
         self._numbers.turn(time.monotonic() - began, faults)
         for fault in faults:
             log.warning("%s: %s", key, fault)
-        await self._report(key, aim, wish, state, came)
-        return self._next(key, wish, came)
+        await self._report(key, aim, wish, state, came, choice.revision)
+        return self._next(key, wish, state, came)
 
     def _job(
-        self, key: str, aim: Aim, wish: Wish | None, state: State | None, node: sight.Node | None, host: model.HostSeen
+        self,
+        key: str,
+        aim: Aim,
+        wish: Wish | None,
+        state: State | None,
+        node: sight.Node | None,
+        host: model.HostSeen,
+        choice: revision.Choice,
     ) -> turn.Job:
         loop = asyncio.get_running_loop()
+        if wish is not None:
+            wish = replace(wish, application=choice.application)
 
         def find_login() -> model.Login | None:
             assert wish is not None and wish.application is not None
@@ -218,8 +209,11 @@ class Agent:
             key=key,
             aim=aim,
             application=wish.application if wish else None,
-            problem=wish.error if wish else None,
+            problem=choice.problem,
             generation=wish.generation if wish else 0,
+            revision=choice.revision,
+            staged=wish is not None and wish.staged,
+            waiting=choice.waiting,
             uid=state.uid if state else "",
             before=self._before(state),
             node=node or sight.Node(name=self._node),
@@ -258,25 +252,28 @@ class Agent:
 
     # ---------------------------------------------------------------- failures
 
-    def _left(self, key: str, aim: Aim, wish: Wish | None) -> float | None:
+    def _left(self, key: str, aim: Aim, wish: Wish | None, state: State | None) -> float | None:
         """For how long an application that fails is left alone; None: not."""
         trouble = self._trouble.get(key)
         if trouble is None or aim is not Aim.RUN or wish is None or wish.generation != trouble.generation:
             return None
+        if trouble.assigned != (state.assigned if state else ""):
+            return None
         left = trouble.until - asyncio.get_running_loop().time()
         return left if left > 0 else None
 
-    def _next(self, key: str, wish: Wish | None, came: Outcome) -> float | None:
+    def _next(self, key: str, wish: Wish | None, state: State | None, came: Outcome) -> float | None:
         if came.failed:
-            generation = wish.generation if wish else 0
+            generation, assigned = wish.generation if wish else 0, state.assigned if state else ""
             before = self._trouble.get(key)
-            failures = before.failures + 1 if before is not None and before.generation == generation else 1
+            same = before is not None and (before.generation, before.assigned) == (generation, assigned)
+            failures = before.failures + 1 if before is not None and same else 1
             wait = RETRY.wait(failures, random.random())
             until = asyncio.get_running_loop().time() + wait
-            self._trouble[key] = _Trouble(generation=generation, failures=failures, until=until)
+            self._trouble[key] = _Trouble(generation=generation, assigned=assigned, failures=failures, until=until)
             return wait
         self._trouble.pop(key, None)
-        if came.waiting:
+        if came.waiting and not came.kept:
             self._waiting.add(key)
         else:
             self._waiting.discard(key)
@@ -297,6 +294,7 @@ class Agent:
         self._trouble.pop(key, None)
         self._written.pop(key, None)
         self._waiting.discard(key)
+        self._revisions.forget(key)
 
     # ---------------------------------------------------------------- state objects
 
@@ -328,7 +326,9 @@ class Agent:
             await objects.add_finalizer(self._api, resource, key, finalizer)
         return state
 
-    async def _report(self, key: str, aim: Aim, wish: Wish | None, state: State | None, came: Outcome) -> None:
+    async def _report(
+        self, key: str, aim: Aim, wish: Wish | None, state: State | None, came: Outcome, meant: str
+    ) -> None:
         """Write the status if it differs, tell what happened, and let go of what is gone."""
         if state is None:
             return
@@ -338,7 +338,10 @@ class Agent:
 
         def decide(was: Mapping[str, Any]) -> Mapping[str, Any] | None:  # Any: JSON
             now = datetime.datetime.now(datetime.UTC)
-            return status.status(came, node=self._node, uid=state.uid, generation=generation, before=was, now=now)
+            return status.status(
+                came, node=self._node, uid=state.uid, generation=generation, revision=meant,
+                staged=wish is not None and wish.staged, before=was, now=now,
+            )  # fmt: skip
 
         after = decide(before)
         with contextlib.suppress(errors.NotFound):

@@ -31,6 +31,8 @@ def news(
         yield _recreated(came.application.name, node, pods)
     if after is None:
         return
+    if came.kept:
+        return  # the operator tells of rollouts, and not once for each node
     old, new = _condition(before), _condition(after)
     if (old.get("type"), old.get("message")) == (new["type"], new["message"]):
         return

@@ -29,7 +29,8 @@ class Outcome:
     """What came of an application. ``seen``: what it has on the node now. ``expansion`` None: nothing is wanted here,
     or what is wanted could not be found out.
 
-    ``error``: what kept everything from being done. ``waiting``: for what everything waits, which is no error.
+    ``error``: what kept everything from being done. ``waiting``: for what everything waits, which is no error; with
+    ``kept`` it is the node's turn in a rollout, and what runs is left as it is.
     """
 
     aim: Aim
@@ -39,6 +40,7 @@ class Outcome:
     rows: tuple[act.Row, ...] = ()
     error: errors.SkepError | None = None
     waiting: str = ""
+    kept: bool = False
 
     @property
     def failed(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skep import errors
-from skep.kube import kinds, naming, resources
+from skep.kube import kinds, naming, resources, revisions
 from skep.kube.older import kinds as older
 
 
@@ -15,7 +15,9 @@ from skep.kube.older import kinds as older
 class Wish:
     """An application's object. ``key``: as ``resources.Application.key``.
 
-    ``application`` None: it cannot be read, and ``problem`` says why: what failed, why, what to do.
+    ``application`` None: it cannot be read, and ``problem`` says why: what failed, why, what to do. ``revision``: of
+    its spec. ``staged``: it is rolled out in stages; then earlier revisions are stored in the namespace ``stored_in``,
+    and run on the nodes that the spec's selector ``nodes`` takes now.
     """
 
     key: str
@@ -27,6 +29,10 @@ class Wish:
     labels: Mapping[str, str] = field(default_factory=dict)
     application: resources.Application | None
     problem: tuple[str, str, str] = ("", "", "")
+    revision: str = ""
+    staged: bool = False
+    stored_in: str = ""
+    nodes: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
 
     @property
     def error(self) -> errors.SkepError | None:
@@ -37,7 +43,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """A state object of this node. ``owner``: the UID of its application's object; ``held``: our finalizer is there."""
+    """A state object of this node. ``owner``: the UID of its application's object; ``held``: our finalizer is there.
+
+    ``assigned``: the revision that the operator wants to run here; "": it has said nothing.
+    """
 
     namespace: str | None
     name: str
@@ -46,6 +55,7 @@ class State:
     owner: str
     held: bool
     deleted: bool
+    assigned: str = ""
     status: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
 
     @property
@@ -75,6 +85,9 @@ def wish(document: Mapping[str, Any]) -> Wish:  # Any: JSON
     except errors.InvalidRequest as error:
         problem = (error.what, error.why, error.do)
     namespace = about.get("namespace")
+    spec = document.get("spec") or {}
+    staged = spec.get("rollout") is not None
+    rolled = (document.get("status") or {}).get("rollout") or {}
     return Wish(
         key=key(namespace, about["name"]),
         namespace=namespace,
@@ -85,6 +98,10 @@ def wish(document: Mapping[str, Any]) -> Wish:  # Any: JSON
         labels=dict(about.get("labels") or {}),
         application=application,
         problem=problem,
+        revision=revisions.of(document),
+        staged=staged,
+        stored_in=rolled.get("storedIn", "") if staged else "",
+        nodes=spec.get("nodeSelector") or {} if staged else {},
     )
 
 
@@ -111,6 +128,7 @@ def state(document: Mapping[str, Any]) -> State | None:  # Any: JSON
         owner=owner.get("uid", ""),
         held=naming.agent_finalizer(namespaced=namespace is not None) in (about.get("finalizers") or ()),
         deleted="deletionTimestamp" in about,
+        assigned=(about.get("annotations") or {}).get(naming.REVISION, ""),
         status=document.get("status") or {},
     )
 

@@ -18,13 +18,27 @@ ERRORS = 3
 NOTES = 8
 
 
+_REVISIONS = ("revision", "observedRevision")
+
+
 def status(
-    came: Outcome, *, node: str, uid: str, generation: int, before: Mapping[str, Any], now: datetime.datetime
+    came: Outcome,
+    *,
+    node: str,
+    uid: str,
+    generation: int,
+    revision: str = "",
+    staged: bool = False,
+    before: Mapping[str, Any],
+    now: datetime.datetime,
 ) -> dict[str, Any] | None:  # Any: JSON
-    """The status to write, None if ``before`` says the same. ``uid``: the state object's."""
+    """The status to write, None if ``before`` says the same. ``uid``: the state object's. ``revision``: of what was
+    to run; ``staged``: it came in a rollout."""
     load, type, message = _verdict(came)
     first: Mapping[str, Any] = next(iter(before.get("conditions") or ()), {})
-    since = first.get("lastTransitionTime") if first.get("type") == type else None
+    # Who rolls out waits until a node has done well with this revision for a while.
+    lasts = first.get("type") == type and (not staged or before.get("observedRevision", "") == revision)
+    since = first.get("lastTransitionTime") if lasts else None
     made = {
         "node": node,
         "appLoadStatus": load,
@@ -39,9 +53,14 @@ def status(
                 "lastTransitionTime": since or stamp(now),
             }
         ],
-        "programs": [] if came.aim is not Aim.RUN or came.application is None else _programs(came, uid),
+        "programs": _told_programs(came, uid, before),
+        **_revisions(came, load, revision, before),
     }
-    if all(before.get(key) == value for key, value in made.items()):
+    # A node where nothing happens writes nothing: an agent of before has told no revision, and need not be corrected.
+    compared = (
+        made.items() if staged else [each for each in made.items() if each[0] in before or each[0] not in _REVISIONS]
+    )
+    if all(before.get(key) == value for key, value in compared):
         return None
     return {"updateCount": int(before.get("updateCount", 0)) + 1, **made}
 
@@ -59,6 +78,8 @@ def _verdict(came: Outcome) -> tuple[str, str, str]:
         if came.aim is Aim.NOT_SELECTED:
             return "NotSelected", naming.UNLOADED, "the node has not the labels that spec.nodeSelector wants"
         return "UnloadSuccess", naming.UNLOADED, "unloaded"
+    if came.kept:
+        return "LoadSuccess" if came.alive() else "NotLoaded", naming.PENDING, came.waiting
     loaded = came.application is not None and all(each.name in came.alive() for each in came.application.programs)
     if came.error is not None or came.refused:
         return "LoadError", naming.ERROR, _errors(came) + ("; what was applied before runs on" if came.alive() else "")
@@ -73,6 +94,22 @@ def _verdict(came: Outcome) -> tuple[str, str, str]:
         )
         return "LoadSuccess", naming.ERROR, f"{_count(len(loose), 'link')} not whole: {told}"
     return "LoadSuccess", naming.SUCCESS, _summary(came)
+
+
+def _revisions(came: Outcome, load: str, revision: str, before: Mapping[str, Any]) -> dict[str, str]:  # Any: JSON
+    """Which revision runs, and which one this is about."""
+    if came.aim is not Aim.RUN:
+        return {}
+    whole = load == "LoadSuccess" and not came.kept
+    running = revision if whole else str(before.get("revision", "")) if came.alive() else ""
+    told = {"revision": running, "observedRevision": revision}
+    return {name: value for name, value in told.items() if value}
+
+
+def _told_programs(came: Outcome, uid: str, before: Mapping[str, Any]) -> list[dict[str, Any]]:  # Any: JSON
+    if came.kept:
+        return list(before.get("programs") or ()) if came.alive() else []
+    return [] if came.aim is not Aim.RUN or came.application is None else _programs(came, uid)
 
 
 def _summary(came: Outcome) -> str:

@@ -29,8 +29,10 @@ class Job:
     """What is known of an application when its turn comes.
 
     ``problem``: why ``application`` is None although it is wanted. ``uid``, ``before``: the state object's, its status.
-    ``owners``: keys of the applications whose maps its selector means. ``login``: looks for the image's login when that
-    is needed; it may raise. ``patient``: a failure that may be over in a moment is raised, not told.
+    ``revision``: the one that is to run; ``staged``: it may be another than the spec's. ``waiting``: why there is none,
+    and what runs is left as it is. ``owners``: keys of the applications whose maps its selector means. ``login``: looks
+    for the image's login when that is needed; it may raise. ``patient``: a failure that may be over in a moment is
+    raised, not told.
     """
 
     key: str
@@ -38,6 +40,9 @@ class Job:
     application: resources.Application | None = None
     problem: errors.SkepError | None = None
     generation: int = 0
+    revision: str = ""
+    staged: bool = False
+    waiting: str = ""
     uid: str = ""
     before: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # Any: JSON
     node: sight.Node
@@ -55,6 +60,8 @@ def turn(door: Door, job: Job) -> Outcome:
     if job.aim is not Aim.RUN:
         rows = act.run(door, act.removal(owner, seen))
         return Outcome(aim=job.aim, application=job.application, rows=rows, seen=_again(door, owner, seen, rows))
+    if job.waiting:
+        return Outcome(aim=job.aim, seen=seen, waiting=job.waiting, kept=True)
     application = job.application
     if application is None:
         return Outcome(aim=job.aim, error=job.problem, seen=seen)
@@ -139,8 +146,10 @@ class _Turn:
         if isinstance(code, str):
             return act.Code(source=model.FileSource(path=code), digest="")
         before = self.job.before
-        settled = (
-            before.get("appLoadStatus") == "LoadSuccess" and before.get("observedGeneration") == self.job.generation
+        settled = before.get("appLoadStatus") == "LoadSuccess" and (
+            before.get("observedRevision") == self.job.revision
+            if self.job.staged
+            else before.get("observedGeneration") == self.job.generation
         )
         source = next(iter(alive.values())).record.source if alive else None
         if complete and settled and isinstance(source, model.ImageSource) and source.url == code.url:

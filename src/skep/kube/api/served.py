@@ -30,6 +30,7 @@ _FOREIGN = (
     ("v1", "Secret", "secrets", True),
     ("v1", "Service", "services", True),
     ("v1", "ServiceAccount", "serviceaccounts", True),
+    ("apps/v1", "ControllerRevision", "controllerrevisions", True),
     ("apps/v1", "DaemonSet", "daemonsets", True),
     ("apps/v1", "Deployment", "deployments", True),
     ("authentication.k8s.io/v1", "SelfSubjectReview", "selfsubjectreviews", False),
@@ -100,6 +101,7 @@ NODE = kind("v1", "Node")
 POD = kind("v1", "Pod")
 SECRET = kind("v1", "Secret")
 SERVICE_ACCOUNT = kind("v1", "ServiceAccount")
+REVISION = kind("apps/v1", "ControllerRevision")
 DAEMON_SET = kind("apps/v1", "DaemonSet")
 DEPLOYMENT = kind("apps/v1", "Deployment")
 LEASE = kind("coordination.k8s.io/v1", "Lease")

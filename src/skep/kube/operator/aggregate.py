@@ -49,15 +49,13 @@ class _Sight(enum.Enum):
 
 def verdict(application: Application, states: Iterable[State], cluster: Cluster, now: datetime.datetime) -> Verdict:
     """What to tell about an application. ``states``: those with its name; another's of the same name are left out."""
-    # Upstream's agents name states by chance, so a node may have two for a while: what is held counts.
-    ordered = sorted(states, key=lambda state: (state.held, state.owner == application.uid))
-    mine = {state.node: state for state in ordered if state.owner in (application.uid, "")}
+    mine = own(application, states)
     if application.deleted is not None:
         return _deleting(application, application.deleted, mine, cluster, now)
     if application.nodes is None:
         return Verdict(told=_told(application, naming.ERROR, application.problem, now))
-    selected = {label: node for label, node in cluster.nodes.items() if application.nodes.selects(node.labels)}
-    expected = [label for label, node in selected.items() if node.name in cluster.running or label in mine]
+    selected = _selected(application, cluster)
+    expected = expects(application, mine, cluster)
     seen = {label: _sight(mine.get(label), application.generation) for label in expected}
     ready = [label for label in expected if seen[label] is _Sight.READY]
     waiting = [label for label in expected if seen[label] is _Sight.WAITING]
@@ -72,6 +70,26 @@ def verdict(application: Application, states: Iterable[State], cluster: Cluster,
     return Verdict(
         told=_told(application, type, message, now, desired=len(expected), ready=len(ready), failed=len(failed))
     )
+
+
+def own(application: Application, states: Iterable[State]) -> dict[NodeLabel, State]:
+    """Of the states with its name those of this application, by node."""
+    # Upstream's agents name states by chance, so a node may have two for a while: what is held counts.
+    ordered = sorted(states, key=lambda state: (state.held, state.owner == application.uid))
+    return {state.node: state for state in ordered if state.owner in (application.uid, "")}
+
+
+def expects(application: Application, mine: Mapping[NodeLabel, State], cluster: Cluster) -> list[NodeLabel]:
+    """The nodes that are to have it and can be expected to say so."""
+    selected = _selected(application, cluster)
+    return [label for label, node in selected.items() if node.name in cluster.running or label in mine]
+
+
+def _selected(application: Application, cluster: Cluster) -> dict[NodeLabel, Node]:
+    nodes = application.nodes
+    if nodes is None:
+        return {}
+    return {label: node for label, node in cluster.nodes.items() if nodes.selects(node.labels)}
 
 
 def _words(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import logging
 from typing import Final
@@ -16,6 +17,7 @@ from skep.kube.api.events import Events
 from skep.kube.api.key import Key
 from skep.kube.operator import aggregate, deploy, records, view
 from skep.kube.operator.records import Application
+from skep.kube.operator.rollout import acting, nodes
 
 log = logging.getLogger("skep.kube.operator.applications")
 
@@ -26,10 +28,11 @@ STILL: Final = 2.0
 class Applications:
     """What is done for one application at a time."""
 
-    def __init__(self, api: Api, seen: view.View, events: Events) -> None:
+    def __init__(self, api: Api, seen: view.View, events: Events, namespace: str) -> None:
         self._api = api
         self._seen = seen
         self._events = events
+        self._rollouts = acting.Rollouts(api, seen, events, namespace)
 
     async def handle(self, key: Key) -> float | None:
         """Bring one up to date; in how many seconds it is to be looked at again, whatever happens."""
@@ -43,24 +46,38 @@ class Applications:
             if not held:
                 await objects.add_finalizer(self._api, view.kind_of(key), key, naming.OPERATOR_FINALIZER)
             now = datetime.datetime.now(datetime.UTC)
-            verdict = aggregate.verdict(application, self._seen.states(key), self._seen.cluster(), now)
+            states, cluster = self._seen.states(key), self._seen.cluster()
+            verdict = aggregate.verdict(application, states, cluster, now)
             if verdict.gone:
                 return await self._release(application)
-            await self._tell(application, verdict.told)
+            if application.deleted is not None or application.nodes is None:
+                await self._tell(application, dataclasses.replace(verdict.told, rollout=application.told.rollout))
+                return None if verdict.again is None else verdict.again.total_seconds()
+            plan = await self._rollouts.plan(application, aggregate.own(application, states), cluster, now)
+            if not plan.fresh:
+                return acting.SOON
+            told = verdict.told
+            if plan.told is not None:
+                told = nodes.overlaid(application, told, plan.told, now)
+            await self._tell(application, told)
+            await self._rollouts.act(application, plan)
         except errors.NotFound:
             return None  # its deletion will be told, or has been
-        return None if verdict.again is None else verdict.again.total_seconds()
+        return None if plan.again is None else plan.again.total_seconds()
 
     async def _tell(self, application: Application, told: records.Told) -> None:
         """Write the status, unless it is that already."""
         if application.told_whole and application.told == told:
             return
+        status = told.document()
+        if told.rollout is None and application.told.rollout is not None:
+            status["rollout"] = None  # else a merge patch leaves it
         # The uid keeps it from an application of the same name that came after this one.
         await self._api.ask(
             "patch",
             view.kind_of(application.key).Status,
             application.key,
-            body={"metadata": {"uid": application.uid}, "status": told.document()},
+            body={"metadata": {"uid": application.uid}, "status": status},
             content_type=PatchType.MERGE.value,
             params={"fieldManager": deploy.MANAGER},
         )
@@ -85,6 +102,7 @@ class Applications:
         for state in map(records.state, states):
             if state.held and state.owner in (application.uid, ""):
                 return STILL
+        await self._rollouts.forget(application)
         await objects.remove_finalizer(
             self._api, view.kind_of(application.key), application.key, naming.OPERATOR_FINALIZER
         )

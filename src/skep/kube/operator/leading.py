@@ -31,11 +31,12 @@ _CONFIG, _ALL = "the Config", "everything"
 
 class Operator:
     """One term of leading: ``run`` until cancelled. ``default``: the Config to make if there is none; with ``kept`` its
-    fields are set anyway."""
+    fields are set anyway. ``namespace``: the operator's own."""
 
-    def __init__(self, api: Api, events: Events, default: Object | None, *, kept: bool = False) -> None:
+    def __init__(self, api: Api, events: Events, default: Object | None, *, namespace: str, kept: bool = False) -> None:
         self._api = api
         self._events = events
+        self._namespace = namespace
         self._applications: queue.Queue[Key] = queue.Queue()
         self._work: queue.Queue[str] = queue.Queue()
         self._namespaces: queue.Queue[str] = queue.Queue()
@@ -50,6 +51,7 @@ class Operator:
                 vanished=lambda node: self._nodes.add_after(node, vanishing.GRACE),
                 served=lambda: self._work.add_after(_CONFIG, SWEEP),
             ),
+            namespace,
         )
         self._granting = granting.Granting(api, self.seen)
         self._configs = configs.Configs(api, self.seen, events, default, kept=kept)
@@ -68,7 +70,7 @@ class Operator:
             await self.seen.synced()
             log.info("seeing all", extra={"applications": sum(1 for _ in self.seen.applications())})
             self._work.add(_CONFIG)
-            acting = applications.Applications(self._api, self.seen, self._events)
+            acting = applications.Applications(self._api, self.seen, self._events, self._namespace)
             group.create_task(self._applications.run(acting.handle, workers=WORKERS))
             group.create_task(self._work.run(self._look, workers=1))
             group.create_task(self._namespaces.run(self._granting.handle, workers=2))

@@ -25,6 +25,7 @@ from skep.kube.api.merge import Object
 from skep.kube.api.queue import Queue
 from skep.kube.operator import deploy
 from skep.kube.operator.leading import Operator
+from skep.kube.operator.rollout import numbers
 
 log = logging.getLogger("skep.kube.operator")
 
@@ -100,7 +101,8 @@ class _Process:
             await asyncio.gather(telling, return_exceptions=True)
 
     async def _lead(self, api: Api, events: Events) -> None:
-        operator = Operator(api, events, self._options.default, kept=self._options.kept)
+        options = self._options
+        operator = Operator(api, events, options.default, namespace=options.namespace, kept=options.kept)
         self._leading = operator
         self._queues.update(operator.queues)
         self._informers.update(operator.seen.informers())
@@ -123,6 +125,7 @@ class _Process:
                     election=election if self._options.elect else None,
                     events=events,
                 )
+                registry.register(numbers.Numbers(lambda: self._leading.seen.applications() if self._leading else ()))
                 port = await stack.enter_async_context(
                     listen.listening(
                         *self._options.metrics,

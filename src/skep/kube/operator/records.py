@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, NewType
 
 from skep import errors
-from skep.kube import naming, parts, resources, shape
+from skep.kube import naming, parts, resources, revisions, shape
 from skep.kube.api import key as keys
 from skep.kube.api.key import Key
+from skep.kube.operator.rollout import asked
+from skep.kube.operator.rollout import told as rollouts
 
 NodeLabel = NewType("NodeLabel", str)
 """A node's name as a label has it (``naming.label``)."""
@@ -21,7 +23,10 @@ MESSAGE: int = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """An application's status. ``since``: when ``type`` last changed, as RFC 3339 writes it. ``type`` "": none yet."""
+    """An application's status. ``since``: when ``type`` last changed, as RFC 3339 writes it. ``type`` "": none yet.
+
+    ``rollout`` None: it is not rolled out in stages.
+    """
 
     generation: int = 0
     desired: int = 0
@@ -30,6 +35,7 @@ class Told:
     type: str = ""
     message: str = ""
     since: str = ""
+    rollout: rollouts.Told | None = None
 
     def document(self) -> dict[str, Any]:  # Any: JSON
         """As the API server stores it."""
@@ -39,6 +45,7 @@ class Told:
             "ready": self.ready,
             "failed": self.failed,
             "conditions": [condition(self.type, self.message, self.since, self.generation)],
+            **({} if self.rollout is None else {"rollout": self.rollout.document()}),
         }
 
 
@@ -56,7 +63,10 @@ def condition(type: str, message: str, since: str, generation: int) -> dict[str,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
-    """An application. ``nodes`` None: its selector cannot be read, and ``problem`` says why."""
+    """An application. ``nodes`` None: a selector of its cannot be read, and ``problem`` says why.
+
+    ``rollout`` None: a change reaches all nodes at once. ``revision`` is said of those that are rolled out in stages.
+    """
 
     key: Key
     uid: str
@@ -67,6 +77,8 @@ class Application:
     problem: str = ""
     secret: tuple[str, str] | None = None
     """The pull secret that it names, as (namespace, name)."""
+    rollout: asked.Asked | None = None
+    revision: str = ""
     told: Told = field(default_factory=Told)
     told_whole: bool = False
     """Whether the status holds ``told`` and nothing else, so that writing it again would change nothing."""
@@ -76,7 +88,8 @@ class Application:
 class State:
     """What an agent reports of an application. ``generation`` None: upstream's agent, which does not say.
 
-    ``of``: the application as its label names it. ``held``: the agent's finalizer is there.
+    ``of``: the application as its label names it. ``held``: the agent's finalizer is there. ``assigned``: the revision
+    that the node shall run; ``observed``: the one that the report is about; ``running``: the one that runs.
     """
 
     key: Key
@@ -89,6 +102,10 @@ class State:
     type: str
     message: str
     generation: int | None
+    assigned: str = ""
+    observed: str = ""
+    running: str = ""
+    since: datetime.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +121,9 @@ def application(document: Mapping[str, Any]) -> Application:  # Any: JSON
     """What is kept of an application, whatever its spec looks like."""
     about = document["metadata"]
     spec = document.get("spec") or {}
-    nodes, problem = None, ""
+    nodes, problem, rollout = None, "", None
     try:
+        rollout = asked.read(spec["rollout"]) if spec.get("rollout") is not None else None
         value = shape.read(parts.SELECTOR, spec.get("nodeSelector") or {}, "spec.nodeSelector")
         nodes = resources.selector(value, "spec.nodeSelector")
     except errors.InvalidRequest as error:
@@ -121,6 +139,8 @@ def application(document: Mapping[str, Any]) -> Application:  # Any: JSON
         nodes=nodes,
         problem=problem,
         secret=_secret(spec),
+        rollout=rollout,
+        revision="" if rollout is None else revisions.of(document),
         told=before,
         told_whole=bool(before.type) and status == before.document(),
     )
@@ -135,6 +155,7 @@ def state(document: Mapping[str, Any]) -> State:  # Any: JSON
     first = _first(status)
     owner = next((each["uid"] for each in about.get("ownerReferences") or () if each.get("controller")), "")
     node = labels.get(naming.HOSTNAME) or naming.label(status.get("node") or "")
+    assigned = (about.get("annotations") or {}).get(naming.REVISION, "")
     return State(
         key=key,
         uid=about["uid"],
@@ -146,6 +167,10 @@ def state(document: Mapping[str, Any]) -> State:  # Any: JSON
         type=first.get("type", ""),
         message=shortened(first.get("message", ""), MESSAGE),
         generation=status.get("observedGeneration"),
+        assigned=assigned,
+        observed=status.get("observedRevision", ""),
+        running=status.get("revision", ""),
+        since=_time(first.get("lastTransitionTime")) if assigned else None,
     )
 
 
@@ -198,6 +223,7 @@ def told(status: Mapping[str, Any]) -> Told:  # Any: JSON
         type=first.get("type", ""),
         message=first.get("message", ""),
         since=first.get("lastTransitionTime", ""),
+        rollout=rollouts.read(status.get("rollout")),
     )
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from skep.kube import naming
+from skep import errors
+from skep.kube import naming, revisions
 from skep.kube.api import informer, served
 from skep.kube.api.connect import Api
 from skep.kube.api.key import Key
@@ -55,9 +56,12 @@ class Made:
 
 
 class View:
-    """All informers; ``run`` feeds them until cancelled, ``synced`` waits until each has listed once."""
+    """All informers; ``run`` feeds them until cancelled, ``synced`` waits until each has listed once.
 
-    def __init__(self, api: Api, heard: Heard) -> None:
+    ``namespace``: the operator's own, in which revisions of applications are stored.
+    """
+
+    def __init__(self, api: Api, heard: Heard, namespace: str) -> None:
         self._heard = heard
         self._states: dict[tuple[str, str], dict[Key, State]] = {}
         self._cluster: Cluster | None = None
@@ -80,6 +84,11 @@ class View:
         )
         # Wherever an agent has told what runs in its kernel there is one, by a pod of the DaemonSet or otherwise.
         self._inventories = inform(api, served.INVENTORY, keep=lambda each: True, changed=self._runner)
+        # Nothing waits for one: who has stored it goes on at once.
+        self._revisions = inform(
+            api, served.REVISION, namespace=namespace, labels={naming.REVISION_OF: None}, keep=revisions.stored,
+            changed=lambda *_: None,
+        )  # fmt: skip
         self._config = inform(
             api,
             served.CONFIG,
@@ -125,7 +134,7 @@ class View:
         yield from ((served.name(kind), each) for kind, each in self._applications.items())
         yield from ((served.name(kind), each) for kind, each in self._reports.items())
         yield from (("Node", self._nodes), ("Pod", self._pods), ("Config", self._config))
-        yield "NodeBpfInventory", self._inventories
+        yield from (("NodeBpfInventory", self._inventories), ("ControllerRevision", self._revisions))
         yield "CustomResourceDefinition", self._definitions
         yield from self._made.items()
 
@@ -140,7 +149,7 @@ class View:
 
         A kind whose CRD is not there is waited for by nobody: the Config says what is missing, and the rest goes on.
         """
-        for _, each in self.informers():
+        for each in self._needed():
             await each.settled()
         self._ready = True
         for of_one in self._states.values():
@@ -149,7 +158,12 @@ class View:
 
     def trouble(self) -> tuple[str, ...]:
         """Why what is seen may be old; of a kind that is not there, nothing is."""
-        return tuple(each.trouble for _, each in self.informers() if each.trouble and not each.absent)
+        return tuple(each.trouble for each in self._needed() if each.trouble and not each.absent)
+
+    def _needed(self) -> Iterator[informer.Informer[Any]]:  # Any: each keeps something else
+        """Those without which nothing can be decided. Who lacks the right to stored revisions cannot roll out, that
+        is all: the roles may be of an earlier version."""
+        yield from (each for _, each in self.informers() if each is not self._revisions)
 
     def definitions(self) -> tuple[definitions.Definition, ...]:
         """The CRDs of our groups that are in the cluster."""
@@ -171,6 +185,14 @@ class View:
     def states_on(self, node: NodeLabel) -> tuple[State, ...]:
         """The states of a node."""
         return tuple(state for of_one in self._states.values() for state in of_one.values() if state.node == node)
+
+    def revisions(self, uid: str) -> tuple[revisions.Stored, ...]:
+        """The stored revisions of the application with this uid. Unavailable while they are not known."""
+        if not self._revisions.is_synced:
+            raise errors.Unavailable(
+                "stored revisions are not known", why=self._revisions.trouble, do="see the Role bpfman-revisions-role"
+            )
+        return tuple(each for each in self._revisions.all().values() if each.of == uid)
 
     def config(self) -> Document | None:
         """The Config."""
@@ -231,7 +253,9 @@ class View:
 
     def _node(self, key: Key, old: Node | None, new: Node | None) -> None:
         self._cluster = None
-        if old is None or new is None or old.labels != new.labels:
+        other = old is None or new is None or old.labels != new.labels
+        # Kubelets come and go: that concerns only what goes from node to node.
+        if other or (old != new and any(each.rollout is not None for each in self.applications())):
             self._heard.nodes()
         if new is None:
             self._look_for(NodeLabel(naming.label(key.name)))

@@ -6,7 +6,7 @@ import asyncio
 from typing import cast
 
 from skep import errors, model
-from skep.kube.agent import agent, records, turn
+from skep.kube.agent import agent, known, records, turn
 from skep.kube.agent.metrics import Numbers
 from skep.kube.api.connect import Api
 from tests.unit.kube.agent import world
@@ -35,7 +35,7 @@ def handled_after(news: int, *, failing: bool) -> int:
             cast(Api, None),
             cast(turn.Door, None),
             "n1",
-            cast(agent.Known, Cluster()),
+            cast(known.Known, Cluster()),
             lambda *_: None,
             Numbers(tuple, bool),
         )
