@@ -21,7 +21,7 @@ from skep.kube.operator.records import NodeLabel, listed, shortened
 from skep.kube.operator.rollout.asked import Asked, OnFailure
 from skep.kube.operator.rollout.told import NODES, Phase, Told
 
-CAUSE = 600
+CAUSE = 300
 """Characters of the reason of a failure."""
 
 
@@ -182,7 +182,10 @@ class _Rollout:
 
     def _are_back(self) -> bool:
         """Whether all nodes that can answer have: who is not ready gets the good revision when it is."""
-        return all(each.observed == self.good for each in self.members if each.assigned == self.good and each.able)
+        return not any(map(self._goes_back, self.members))
+
+    def _goes_back(self, member: Member) -> bool:
+        return member.able and member.assigned == self.good != member.observed
 
     # ---------------------------------------------------------------- forth
 
@@ -227,7 +230,9 @@ class _Rollout:
         known = self.known
         failed, cause = tuple(each.name for each in refusing[:NODES]), ""
         if refusing:
-            cause = shortened(f"{refusing[0].name}: {refusing[0].message or refusing[0].type}", CAUSE)
+            # The first line: the verifier's own words come after it, and are in the node's state.
+            said = refusing[0].message.partition("\n")[0] or refusing[0].type
+            cause = shortened(f"{refusing[0].name}: {said}", CAUSE)
         if phase in (Phase.RETURNING, Phase.RETURNED) and known is not None and known.failed:
             failed, cause = known.failed, known.cause
         told = Told(
@@ -254,11 +259,8 @@ class _Rollout:
                     f"{told.revision} is not tried again until the spec changes"
                 )
             case Phase.RETURNING:
-                left = [
-                    each for each in self.members if each.there and self.good not in (each.observed, each.running)
-                    and each.assigned in (self.target, self.good)
-                ]  # fmt: skip
-                return f"{told.revision} was refused by {told.cause}; {_names(left)} returning to {told.previous}"
+                left = [each for each in self.members if each.assigned == self.target or self._goes_back(each)]
+                return f"{told.revision} was refused by {told.cause}; returning to {told.previous}: {_names(left)}"
             case Phase.PAUSED if told.failed:
                 alone = "" if self.asked.on_failure is OnFailure.PAUSE else ", and there is no version to return to"
                 return f"{have}; refused by {told.cause}{_more(told)}; no other node is changed{alone}"
@@ -280,7 +282,8 @@ class _Rollout:
             yield f"not ready: {_names(silent)}"
         if absent := [each for each in self.members if each.ready and not each.there]:
             yield f"no agent reports from {_names(absent)}"
-        if ill := [each for each in self.members if each.able and each.assigned != self.target and not each.well]:
+        before = [each for each in self.members if each.able and each.running and each.assigned != self.target]
+        if ill := [each for each in before if not each.well]:
             yield f"not well before it: {_names(ill)}"
 
 

@@ -31,13 +31,13 @@ def overlaid(application: Application, told: Told, rolled: Rolled, now: datetime
     """The application's status with that of its rollout: it is a success when all nodes have the newest spec."""
     type, message = told.type, told.message
     if rolled.phase is not Phase.COMPLETE and rolled.total:
-        words = f"rollout {rolled.phase.value.lower()}: {rolled.message}"
-        if rolled.phase is Phase.RETURNED or type == naming.ERROR:
-            # An error may have nothing to do with the rollout, and a returned one leaves no node that says so.
-            message = f"{message}; {words}" if type == naming.ERROR and rolled.phase is not Phase.RETURNED else words
-            type = naming.ERROR
+        phase = f"rollout {rolled.phase.value.lower()}"
+        if type == naming.ERROR and rolled.phase is not Phase.RETURNED:
+            message = f"{message}; {phase}: {rolled.updated} of {rolled.total} nodes have revision {rolled.revision}"
         else:
-            type, message = naming.PENDING, words
+            # After a return no node refuses any more, and yet the spec is not what runs.
+            type = naming.ERROR if rolled.phase is Phase.RETURNED else naming.PENDING
+            message = f"{phase}: {rolled.message}"
     before = application.told
     since = before.since if before.type == type and before.since else aggregate.stamp(now)
     return replace(told, type=type, message=shortened(message, aggregate.LONGEST), since=since, rollout=rolled)

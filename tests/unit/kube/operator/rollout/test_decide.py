@@ -123,7 +123,7 @@ def test_a_return_begins_at_once_and_lasts_until_nodes_have_answered() -> None:
     assert (told.phase, cluster.brief()) == (Phase.RETURNING, "a=v1 b=v1")
     cluster.run("b")
     assert cluster.decide().told.phase is Phase.RETURNING
-    assert "a returning to v1" in cluster.decide().told.message
+    assert "returning to v1: a" in cluster.decide().told.message
     cluster.run("a")
     assert cluster.decide().told.phase is Phase.RETURNED
 
