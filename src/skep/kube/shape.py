@@ -345,20 +345,14 @@ def schema(shape: Shape) -> dict[str, Any]:  # Any: JSON
             made = {"type": "string", "format": "byte"}
         case Time():
             made = {"type": "string", "format": "date-time"}
-        case Quantity():
+        case Quantity() | Share():
             made = {
                 "anyOf": [{"type": "integer"}, {"type": "string"}],
                 "pattern": _QUANTITY,
                 "x-kubernetes-int-or-string": True,
             }
-        case Share():
-            made = {
-                "anyOf": [{"type": "integer"}, {"type": "string"}],
-                "pattern": _PERCENT,
-                "minimum": 1,
-                "maximum": INT32 - 1,
-                "x-kubernetes-int-or-string": True,
-            }
+            if isinstance(shape, Share):
+                made |= {"pattern": _PERCENT, "minimum": 1, "maximum": INT32 - 1}
         case Foreign():
             made = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         case Anything():
