@@ -37,7 +37,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """A state object of this node. ``owner``: the UID of its application's object; ``held``: our finalizer is there."""
+    """A state object of this node. ``owner``: the UID of its application's object; ``held``: our finalizer is there.
+
+    ``version``: its resource version, by which it is written without being read first. Of that alone nobody is told.
+    """
 
     namespace: str | None
     name: str
@@ -47,6 +50,7 @@ class State:
     held: bool
     deleted: bool
     status: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+    version: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:
@@ -112,6 +116,7 @@ def state(document: Mapping[str, Any]) -> State | None:  # Any: JSON
         held=naming.agent_finalizer(namespaced=namespace is not None) in (about.get("finalizers") or ()),
         deleted="deletionTimestamp" in about,
         status=document.get("status") or {},
+        version=about.get("resourceVersion", ""),
     )
 
 

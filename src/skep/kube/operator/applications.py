@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import logging
 from typing import Final
@@ -21,6 +22,9 @@ log = logging.getLogger("skep.kube.operator.applications")
 
 STILL: Final = 2.0
 """Seconds until a deleted application is looked at again whose states the watch has not told yet."""
+PROGRESS: Final = 1.0
+"""Seconds between two statuses that differ only in how far it is: whoever watches reads no faster, and each is a write
+and an event for all who watch. What kind of state it is in is told at once."""
 
 
 class Applications:
@@ -30,11 +34,14 @@ class Applications:
         self._api = api
         self._seen = seen
         self._events = events
+        self._told: dict[Key, float] = {}
+        """When a status was written last, by the loop's clock."""
 
     async def handle(self, key: Key) -> float | None:
         """Bring one up to date; in how many seconds it is to be looked at again, whatever happens."""
         application = self._seen.application(key)
         if application is None:
+            self._told.pop(key, None)
             return None
         held = naming.OPERATOR_FINALIZER in application.finalizers
         if application.deleted is not None and not held:
@@ -46,15 +53,22 @@ class Applications:
             verdict = aggregate.verdict(application, self._seen.states(key), self._seen.cluster(), now)
             if verdict.gone:
                 return await self._release(application)
-            await self._tell(application, verdict.told)
+            wait = await self._tell(application, verdict.told)
         except errors.NotFound:
             return None  # its deletion will be told, or has been
-        return None if verdict.again is None else verdict.again.total_seconds()
+        again = None if verdict.again is None else verdict.again.total_seconds()
+        return min((each for each in (wait, again) if each is not None), default=None)
 
-    async def _tell(self, application: Application, told: records.Told) -> None:
-        """Write the status, unless it is that already."""
+    async def _tell(self, application: Application, told: records.Told) -> float | None:
+        """Write the status, unless it is that already; in how many seconds, where it is too early for that."""
         if application.told_whole and application.told == told:
-            return
+            return None
+        now, before = asyncio.get_running_loop().time(), application.told
+        if (told.type, told.generation) == (before.type, before.generation):
+            left = self._told.get(application.key, -PROGRESS) + PROGRESS - now
+            if left > 0:
+                return left
+        self._told[application.key] = now
         # The uid keeps it from an application of the same name that came after this one.
         await self._api.ask(
             "patch",
@@ -64,8 +78,8 @@ class Applications:
             content_type=PatchType.MERGE.value,
             params={"fieldManager": deploy.MANAGER},
         )
-        if told.type == application.told.type:
-            return
+        if told.type == before.type:
+            return None
         kind = view.kind_of(application.key)
         log.info("%s: %s", application.key, told.message, extra={"kind": served.name(kind), "state": told.type})
         if told.type != naming.PENDING:
@@ -73,6 +87,7 @@ class Applications:
                 api_version=kinds.API_VERSION, kind=served.name(kind), key=application.key, uid=application.uid
             )
             self._events.tell(about, told.type, told.message, warning=told.type != naming.SUCCESS)
+        return None
 
     async def _release(self, application: Application) -> float | None:
         """Let a deleted one go, after asking once more: a state may be younger than what the watch has told."""
