@@ -17,6 +17,8 @@ from bench import measure
 
 # In the order of the table. Each runs as `python -m bench.<name>`.
 QUESTIONS = ("chain_cost", "tc_cost", "lifecycle", "list", "start", "memory", "attach_growth", "swap_loss")
+# Minutes, and most of a machine: run when it is named, and with a table of its own.
+ALONE = ("fleet",)
 BEGIN, END = "<!-- bench:results -->", "<!-- /bench:results -->"
 
 
@@ -29,7 +31,10 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "questions", nargs="*", metavar="QUESTION", help=f"any of: {', '.join(QUESTIONS)} (default all)"
+        "questions",
+        nargs="*",
+        metavar="QUESTION",
+        help=f"any of: {', '.join(QUESTIONS)} (default all), or {' '.join(ALONE)}",
     )
     parser.add_argument("--write", metavar="FILE", help=f"put the table between {BEGIN} and {END} of this file")
     parser.add_argument(
@@ -37,9 +42,11 @@ def main() -> int:
     )
     parser.add_argument("--from", dest="known", metavar="FILE", help="run nothing; make the table from this JSON")
     arguments = parser.parse_args()
-    unknown = set(arguments.questions) - set(QUESTIONS)
+    unknown = set(arguments.questions) - {*QUESTIONS, *ALONE}
     if unknown:
-        parser.error(f"no such question: {', '.join(sorted(unknown))}; there are {', '.join(QUESTIONS)}")
+        parser.error(f"no such question: {', '.join(sorted(unknown))}; there are {', '.join((*QUESTIONS, *ALONE))}")
+    if len(arguments.questions) > 1 and set(arguments.questions) & set(ALONE):
+        parser.error(f"{', '.join(ALONE)} runs alone: it takes minutes, and the machine")
     failed: list[str] = []
     if arguments.known:
         documents = json.loads(Path(arguments.known).read_text())
@@ -50,7 +57,7 @@ def main() -> int:
         Path(arguments.json).write_text(json.dumps(documents, indent=2) + "\n")
     text = table(documents)
     if arguments.write:
-        put(Path(arguments.write), text)
+        put(Path(arguments.write), text, *marks(documents))
     print(text)
     for question in failed:
         measure.progress(f"FAILED: {question}")
@@ -90,13 +97,20 @@ def table(documents: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def put(path: Path, text: str) -> None:
+def marks(documents: list[dict[str, Any]]) -> tuple[str, str]:
+    """Between what the table of these stands."""
+    command = documents[0]["command"] if len(documents) == 1 else ""
+    name = next((name for name in ALONE if f"bench.{name}" in command.split()), "results")
+    return BEGIN.replace("results", name), END.replace("results", name)
+
+
+def put(path: Path, text: str, opens: str = BEGIN, closes: str = END) -> None:
     """Replaces what stands between the two markers of a document. ``SystemExit`` when they are not there."""
-    before, begin, rest = path.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = path.read_text().partition(opens)
+    _, end, after = rest.partition(closes)
     if not begin or not end:
-        raise SystemExit(f"{path} has no {BEGIN} … {END}")
-    path.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
+        raise SystemExit(f"{path} has no {opens} … {closes}")
+    path.write_text(f"{before}{opens}\n{text}{closes}{after}")
 
 
 if __name__ == "__main__":

@@ -54,3 +54,14 @@ def test_page_without_markers_is_refused(tmp_path):
     page.write_text("nothing here\n")
     with pytest.raises(SystemExit, match="has no"):
         run.put(page, "new\n")
+
+
+def test_what_runs_alone_has_a_table_of_its_own():
+    assert run.marks([{"command": "python -m bench.fleet --nodes 100"}]) == (
+        "<!-- bench:fleet -->",
+        "<!-- /bench:fleet -->",
+    )
+    assert run.marks([{"command": "python -m bench.list"}, {"command": "python -m bench.fleet"}]) == (
+        run.BEGIN,
+        run.END,
+    )

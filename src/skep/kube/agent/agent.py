@@ -250,6 +250,14 @@ class Agent:
         # The informer may not have heard yet of what we wrote last.
         return max(mine, state.status, key=lambda each: int(each.get("updateCount", 0)))
 
+    def _as_seen(self, state: State, before: Mapping[str, Any]) -> dict[str, Any] | None:  # Any: JSON
+        """The state object without reading it, as far as its status is concerned; None: what is known may be old.
+
+        Were it old, the API server would refuse what is decided on it, and it would be read after all.
+        """
+        known = state.version and state.status == before
+        return {"metadata": {"resourceVersion": state.version}, "status": before} if known else None
+
     # ---------------------------------------------------------------- failures
 
     def _left(self, key: str, aim: Aim, wish: Wish | None, state: State | None) -> float | None:
@@ -343,21 +351,25 @@ class Agent:
                 staged=wish is not None and wish.staged, before=was, now=now,
             )  # fmt: skip
 
-        after = decide(before)
+        over = aim is Aim.DELETED and came.gone
+        after = None if over and not state.held else decide(before)
         with contextlib.suppress(errors.NotFound):
-            if after is not None:
+            # What goes at once need not be told first.
+            if after is not None and not over:
                 written = await objects.write_status(
                     self._api,
                     resource,
                     _key(state),
                     lambda object: dict(decide(object.get("status") or {}) or object.get("status") or {}),
+                    seen=self._as_seen(state, before),
                 )
                 self._written[key] = written.get("status") or {}
-            if aim is Aim.DELETED and came.gone:
+            if over and state.held:
                 finalizer = naming.agent_finalizer(namespaced=state.namespace is not None)
                 await objects.remove_finalizer(self._api, resource, _key(state), finalizer)
-                if wish is None:
-                    await objects.delete(self._api, resource, _key(state))
+            # What has an owner goes when that has gone; else two would delete it.
+            if over and wish is None and not state.deleted and (state.held or not state.owner):
+                await objects.delete(self._api, resource, _key(state))
         if wish is not None:
             pods = tuple(pod for pod in self._known.pods() if wish.namespace in (None, pod.namespace))
             for each in news.news(came, before, after, node=self._node, pods=pods):

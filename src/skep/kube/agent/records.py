@@ -46,6 +46,7 @@ class State:
     """A state object of this node. ``owner``: the UID of its application's object; ``held``: our finalizer is there.
 
     ``assigned``: the revision that the operator wants to run here; "": it has said nothing.
+    ``version``: its resource version, by which it is written without being read first. Of that alone nobody is told.
     """
 
     namespace: str | None
@@ -57,6 +58,7 @@ class State:
     deleted: bool
     assigned: str = ""
     status: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+    version: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:
@@ -130,6 +132,7 @@ def state(document: Mapping[str, Any]) -> State | None:  # Any: JSON
         deleted="deletionTimestamp" in about,
         assigned=(about.get("annotations") or {}).get(naming.REVISION, ""),
         status=document.get("status") or {},
+        version=about.get("resourceVersion", ""),
     )
 
 

@@ -15,11 +15,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from skep import errors
 
 log = logging.getLogger("skep.kube.api.certificate")
@@ -48,6 +43,12 @@ async def from_files(certificate: Path, key: Path, *, look: float = LOOK) -> Asy
 
 def made(name: str) -> ssl.SSLContext:
     """A context with a certificate for ``name`` that nobody has signed."""
+    # Here, because agents on every node serve no metrics unless told to, and it takes 9 MiB of each.
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
     key = ec.generate_private_key(ec.SECP256R1())
     today = datetime.now(UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])

@@ -164,11 +164,14 @@ async def add_finalizer(
 async def remove_finalizer(
     api: Api, resource: served.Resource, key: Key, name: str, *, seen: Object | None = None
 ) -> None:
-    """Let an object go; nothing if it has gone."""
+    """Let an object go; nothing if it is not kept by this name, or has gone."""
 
     def removed(object: Object) -> Object | None:
         metadata = object["metadata"]
-        metadata["finalizers"] = [each for each in metadata.get("finalizers") or [] if each != name]
+        held = metadata.get("finalizers") or []
+        if name not in held:
+            return None
+        metadata["finalizers"] = [each for each in held if each != name]
         return object
 
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import datetime
 import logging
@@ -23,6 +24,9 @@ log = logging.getLogger("skep.kube.operator.applications")
 
 STILL: Final = 2.0
 """Seconds until a deleted application is looked at again whose states the watch has not told yet."""
+PROGRESS: Final = 1.0
+"""Seconds between two statuses that differ only in how far it is: whoever watches reads no faster, and each is a write
+and an event for all who watch. What kind of state it is in is told at once."""
 
 
 class Applications:
@@ -33,11 +37,14 @@ class Applications:
         self._seen = seen
         self._events = events
         self._rollouts = acting.Rollouts(api, seen, events, namespace)
+        self._told: dict[Key, float] = {}
+        """When a status was written last, by the loop's clock."""
 
     async def handle(self, key: Key) -> float | None:
         """Bring one up to date; in how many seconds it is to be looked at again, whatever happens."""
         application = self._seen.application(key)
         if application is None:
+            self._told.pop(key, None)
             return None
         held = naming.OPERATOR_FINALIZER in application.finalizers
         if application.deleted is not None and not held:
@@ -51,26 +58,32 @@ class Applications:
             if verdict.gone:
                 return await self._release(application)
             if application.deleted is not None or application.nodes is None:
-                await self._tell(application, dataclasses.replace(verdict.told, rollout=application.told.rollout))
-                return None if verdict.again is None else verdict.again.total_seconds()
+                told = dataclasses.replace(verdict.told, rollout=application.told.rollout)
+                return _soonest(await self._tell(application, told), verdict.again)
             plan = await self._rollouts.plan(application, aggregate.own(application, states), cluster, now)
             if not plan.fresh:
                 return acting.SOON
             told = verdict.told
             if plan.told is not None:
                 told = nodes.overlaid(application, told, plan.told, now)
-            await self._tell(application, told)
+            wait = await self._tell(application, told)
             await self._rollouts.act(application, plan)
         except errors.NotFound:
             return None  # its deletion will be told, or has been
-        return None if plan.again is None else plan.again.total_seconds()
+        return _soonest(wait, plan.again)
 
-    async def _tell(self, application: Application, told: records.Told) -> None:
-        """Write the status, unless it is that already."""
+    async def _tell(self, application: Application, told: records.Told) -> float | None:
+        """Write the status, unless it is that already; in how many seconds, where it is too early for that."""
         if application.told_whole and application.told == told:
-            return
+            return None
+        now, before = asyncio.get_running_loop().time(), application.told
+        if _goes_on(before, told):
+            left = self._told.get(application.key, -PROGRESS) + PROGRESS - now
+            if left > 0:
+                return left
+        self._told[application.key] = now
         status = told.document()
-        if told.rollout is None and application.told.rollout is not None:
+        if told.rollout is None and before.rollout is not None:
             status["rollout"] = None  # else a merge patch leaves it
         # The uid keeps it from an application of the same name that came after this one.
         await self._api.ask(
@@ -81,8 +94,8 @@ class Applications:
             content_type=PatchType.MERGE.value,
             params={"fieldManager": deploy.MANAGER},
         )
-        if told.type == application.told.type:
-            return
+        if told.type == before.type:
+            return None
         kind = view.kind_of(application.key)
         log.info("%s: %s", application.key, told.message, extra={"kind": served.name(kind), "state": told.type})
         if told.type != naming.PENDING:
@@ -90,6 +103,7 @@ class Applications:
                 api_version=kinds.API_VERSION, kind=served.name(kind), key=application.key, uid=application.uid
             )
             self._events.tell(about, told.type, told.message, warning=told.type != naming.SUCCESS)
+        return None
 
     async def _release(self, application: Application) -> float | None:
         """Let a deleted one go, after asking once more: a state may be younger than what the watch has told."""
@@ -107,3 +121,22 @@ class Applications:
             self._api, view.kind_of(application.key), application.key, naming.OPERATOR_FINALIZER
         )
         return None
+
+
+def _goes_on(before: records.Told, after: records.Told) -> bool:
+    """Whether two statuses differ only in how far it is. The phase of a rollout and what it remembers are more than
+    that: whoever leads next knows them from the status alone."""
+    if (before.type, before.generation) != (after.type, after.generation):
+        return False
+    if before.rollout is None or after.rollout is None:
+        return before.rollout is after.rollout
+    was = dataclasses.replace(
+        before.rollout, updated=after.rollout.updated, ready=after.rollout.ready, message=after.rollout.message
+    )
+    return was == after.rollout
+
+
+def _soonest(wait: float | None, again: datetime.timedelta | None) -> float | None:
+    """In how many seconds to look again, of two wishes."""
+    wishes = [each for each in (wait, None if again is None else again.total_seconds()) if each is not None]
+    return min(wishes, default=None)

@@ -21,12 +21,23 @@ from skep.kube.operator.records import NodeLabel
 log = logging.getLogger("skep.kube.operator")
 
 GATHER: Final = 0.2
-"""Seconds that changes of one application's states are gathered: nodes report in bursts."""
+"""Seconds that changes of one application, or of its states, are gathered at least: nodes report in bursts."""
+LONGEST: Final = 5.0
+"""Seconds that changes of its states are gathered at most."""
+AT_ONCE: Final = 1000
+"""States that are looked at in a second: adding up takes as long as an application has states, and so does its wait."""
 SWEEP: Final = 1.0
 """Seconds that changes of nodes are gathered, after which all applications are looked at."""
 WORKERS: Final = 8
 """Applications that are written at once."""
+VANISHING: Final = 4
+"""Nodes whose states are removed at once."""
 _CONFIG, _ALL = "the Config", "everything"
+
+
+def gather(states: int) -> float:
+    """Seconds that changes of so many states of one application are gathered."""
+    return min(max(GATHER, states / AT_ONCE), LONGEST)
 
 
 class Operator:
@@ -45,6 +56,7 @@ class Operator:
             api,
             view.Heard(
                 application=lambda key: self._applications.add_after(key, GATHER),
+                states=lambda key: self._applications.add_after(key, gather(self.seen.count(key))),
                 config=lambda: self._work.add_after(_CONFIG, GATHER),
                 nodes=lambda: self._work.add_after(_ALL, SWEEP),
                 secrets=lambda namespace: self._namespaces.add_after(namespace, GATHER),
@@ -74,7 +86,7 @@ class Operator:
             group.create_task(self._applications.run(acting.handle, workers=WORKERS))
             group.create_task(self._work.run(self._look, workers=1))
             group.create_task(self._namespaces.run(self._granting.handle, workers=2))
-            group.create_task(self._nodes.run(vanishing.Vanishing(self._api, self.seen).handle, workers=1))
+            group.create_task(self._nodes.run(vanishing.Vanishing(self._api, self.seen).handle, workers=VANISHING))
 
     async def _look(self, at: str) -> None:
         """At the Config, or at all that depends on it and on the nodes."""

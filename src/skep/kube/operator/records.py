@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NewType
@@ -159,13 +160,14 @@ def state(document: Mapping[str, Any]) -> State:  # Any: JSON
     return State(
         key=key,
         uid=about["uid"],
-        of=labels.get(naming.OWNED, ""),
-        owner=owner,
-        node=NodeLabel(node),
+        # Of many states the same: one text in memory for all.
+        of=sys.intern(labels.get(naming.OWNED, "")),
+        owner=sys.intern(owner),
+        node=NodeLabel(sys.intern(node)),
         held=naming.agent_finalizer(namespaced=bool(key.namespace)) in (about.get("finalizers") or ()),
         deleted="deletionTimestamp" in about,
-        type=first.get("type", ""),
-        message=shortened(first.get("message", ""), MESSAGE),
+        type=sys.intern(first.get("type", "")),
+        message=sys.intern(shortened(first.get("message", ""), MESSAGE)),
         generation=status.get("observedGeneration"),
         assigned=assigned,
         observed=status.get("observedRevision", ""),

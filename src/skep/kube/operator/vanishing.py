@@ -28,17 +28,20 @@ class Vanishing:
         self._api = api
         self._seen = seen
 
-    async def handle(self, node: NodeLabel) -> None:
-        """Let go of its states, if it is gone: states and nodes are watched apart, so the API server is asked."""
+    async def handle(self, node: NodeLabel) -> float | None:
+        """Let go of its states, if it is gone: states and nodes are watched apart, so the API server is asked. In how
+        many seconds to look again."""
         states = self._seen.states_on(node)
         if not states or await self._is_there(node):
-            return
+            return None
         for state in states:
             kind = view.state_kind_of(state.key)
             finalizer = naming.agent_finalizer(namespaced=bool(state.key.namespace))
             await objects.remove_finalizer(self._api, kind, state.key, finalizer)
             await objects.delete(self._api, kind, state.key)
         log.info("node %s is gone, and so are its %d states", node, len(states))
+        # An agent that was about to write when its node went may have made another.
+        return GRACE
 
     async def _is_there(self, node: NodeLabel) -> bool:
         if len(node) < naming.LONGEST_LABEL:

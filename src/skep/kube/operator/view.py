@@ -30,10 +30,11 @@ DEFINITIONS = 25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """Whom to tell: of an application or its states, of the Config or what it stands for, of the nodes and who runs on
+    """Whom to tell: of an application, of its states, of the Config or what it stands for, of the nodes and who runs on
     them, of a namespace whose pull secrets are granted, of a node that has states and is not there, and of the CRDs."""
 
     application: Callable[[Key], None]
+    states: Callable[[Key], None]
     config: Callable[[], None]
     nodes: Callable[[], None]
     secrets: Callable[[str], None]
@@ -182,9 +183,21 @@ class View:
         """The states that name an application."""
         return tuple(self._states.get((key.namespace, naming.label(key.name)), {}).values())
 
+    def count(self, key: Key) -> int:
+        """How many states name an application."""
+        return len(self._states.get((key.namespace, naming.label(key.name)), ()))
+
     def states_on(self, node: NodeLabel) -> tuple[State, ...]:
-        """The states of a node."""
-        return tuple(state for of_one in self._states.values() for state in of_one.values() if state.node == node)
+        """The states of a node; of each application those that another agent named by chance only if there is none
+        by our name: an index by node would be as big as the states."""
+        found: list[State] = []
+        for (namespace, of), states in self._states.items():
+            named = states.get(Key(namespace=namespace, name=naming.state_name(of, node)))
+            if named is not None and named.node == node:
+                found.append(named)
+            else:
+                found += [state for state in states.values() if state.node == node]
+        return tuple(found)
 
     def revisions(self, uid: str) -> tuple[revisions.Stored, ...]:
         """The stored revisions of the application with this uid. Unavailable while they are not known."""
@@ -239,7 +252,7 @@ class View:
             if not of_one:
                 del self._states[key.namespace, state.of]
             for each in self._named(key.namespace, state.of):
-                self._heard.application(each)
+                self._heard.states(each)
         if new is not None:
             self._look_for(new.node)
 
