@@ -100,7 +100,8 @@ class _Process:
             await asyncio.gather(telling, return_exceptions=True)
 
     async def _lead(self, api: Api, events: Events) -> None:
-        operator = Operator(api, events, self._options.default, kept=self._options.kept)
+        options = self._options
+        operator = Operator(api, events, options.default, options.namespace, self._informers, kept=options.kept)
         self._leading = operator
         self._queues.update(operator.queues)
         self._informers.update(operator.seen.informers())
@@ -141,4 +142,4 @@ class _Process:
 
     def _trouble(self) -> str:
         """Why it cannot work; whoever waits for the lease can."""
-        return "; ".join(self._leading.seen.trouble()) if self._leading else ""
+        return "; ".join(self._leading.trouble()) if self._leading else ""
