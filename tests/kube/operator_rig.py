@@ -163,8 +163,16 @@ class Agent:
         self.kubeconfig = made.with_name(f"agent-of-{node}.kubeconfig")
         made.replace(self.kubeconfig)
 
-    def report(self, document: dict[str, Any], type: str, message: str = "m", *, generation: int | None = None) -> None:
-        """Make the state of an application if there is none, and write its condition."""
+    def report(
+        self,
+        document: dict[str, Any],
+        type: str,
+        message: str = "m",
+        *,
+        generation: int | None = None,
+        programs: list[dict[str, Any]] | None = None,
+    ) -> None:
+        """Make the state of an application if there is none, and write its condition, and what is told of programs."""
         about = document["metadata"]
         namespace = about.get("namespace", "")
         labels = naming.state_labels(about["name"], self.node)
@@ -194,6 +202,7 @@ class Agent:
                     "lastTransitionTime": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 }
             ],
+            **({} if programs is None else {"programs": programs}),
         }  # fmt: skip
         self._plane.kubectl(
             "apply", "--server-side", "--field-manager=agent", "-f", "-", input=json.dumps(state),

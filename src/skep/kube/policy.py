@@ -118,8 +118,10 @@ def _conditions() -> str:
 
 
 def _own_secret() -> dict[str, str]:
+    """The older form is of the whole cluster, and where the CRD of bpfman 0.5 is installed in no namespace at all."""
     return {
-        "expression": f"{_SECRET}.orValue(object.metadata.namespace) == object.metadata.namespace",
+        "expression": "!has(object.spec.byteCode) || "
+        f"{_SECRET}.orValue(object.metadata.namespace) == object.metadata.namespace",
         "messageExpression": f"'spec.byteCode.image.imagePullSecret.namespace is ' + {_SECRET}.orValue('')"
         " + ': a BpfApplication uses secrets of its own namespace, ' + object.metadata.namespace",
     }

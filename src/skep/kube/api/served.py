@@ -113,5 +113,10 @@ CLUSTER_APPLICATION = own("ClusterBpfApplication")
 APPLICATION = own("BpfApplication")
 CLUSTER_STATE = own("ClusterBpfApplicationState")
 STATE = own("BpfApplicationState")
+OLDER_APPLICATION = generic_resource.create_global_resource(
+    kinds.GROUP, kinds.VERSION, "BpfApplication of bpfman 0.5", kinds.APPLICATION.plural
+)
+"""Where the CRD of bpfman 0.5 is installed, BpfApplications are in no namespace. The kind has to differ from the
+current one's for lightkube, which never sends it."""
 CONFIG = own("Config")
 INVENTORY = own("NodeBpfInventory")

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from skep.kube import crd, kinds
+from skep.kube.older import kinds as older
 from skep.kube.operator import records
 
 Schema: TypeAlias = Mapping[str, Any]
 """An OpenAPI schema, as a CRD has it. Any: JSON."""
 
-GROUPS: Final = frozenset({kinds.GROUP, "bpfd.io"})
+GROUPS: Final = frozenset({kinds.GROUP, *(each.group for each in older.KINDS)})
 """Groups of which anything is looked at."""
 APPLICATIONS: Final = f"{kinds.APPLICATION.plural}.{kinds.GROUP}"
 """The one CRD whose scope two generations disagree about."""
@@ -26,20 +27,17 @@ _APPLY: Final = "apply deploy/crds"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """A CRD of the cluster. ``name``: "PLURAL.GROUP"; ``served``: its versions that are, once it is established.
+    """A CRD of the cluster. ``name``: "PLURAL.GROUP".
 
+    ``serves``: whether objects of the version that we speak can be asked for; ``refused``: why that will not be.
     ``lacks``: fields of ours that it does not know and the API server therefore drops; of other CRDs none.
     """
 
     name: str
     namespaced: bool
-    served: frozenset[str]
+    serves: bool
+    refused: str = ""
     lacks: tuple[str, ...] = ()
-
-    @property
-    def serves(self) -> bool:
-        """Whether objects of the version that we speak can be asked for."""
-        return kinds.VERSION in self.served
 
 
 def definition(document: Mapping[str, Any]) -> Definition | None:  # Any: JSON
@@ -47,10 +45,14 @@ def definition(document: Mapping[str, Any]) -> Definition | None:  # Any: JSON
     spec, about = document["spec"], document["metadata"]
     if spec["group"] not in GROUPS:
         return None
-    conditions = (document.get("status") or {}).get("conditions") or ()
-    established = any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
-    # One that is being deleted still says so, and answers no request any more.
-    there = established and "deletionTimestamp" not in about
+    told = {each["type"]: each for each in (document.get("status") or {}).get("conditions") or ()}
+    refused = ""
+    if not any(each["name"] == kinds.VERSION and each.get("served") for each in spec["versions"]):
+        refused = f"does not serve {kinds.VERSION}"
+    elif "deletionTimestamp" in about:
+        refused = "is being deleted"
+    elif told.get("NamesAccepted", {}).get("status") == "False":
+        refused = f"was not accepted ({told['NamesAccepted'].get('message', '')})"
     namespaced = spec["scope"] == "Namespaced"
     kind = OURS.get(about["name"])
     lacks: tuple[str, ...] = ()
@@ -59,7 +61,8 @@ def definition(document: Mapping[str, Any]) -> Definition | None:  # Any: JSON
     return Definition(
         name=about["name"],
         namespaced=namespaced,
-        served=frozenset(each["name"] for each in spec["versions"] if each.get("served") and there),
+        serves=not refused and told.get("Established", {}).get("status") == "True",
+        refused=refused,
         lacks=lacks,
     )
 
@@ -116,8 +119,8 @@ def _fault(name: str, there: Definition | None) -> str:
         return f"CRD {name} is not installed: {_APPLY}"
     if there.namespaced is not OURS[name].namespaced:
         return "" if name == APPLICATIONS else f"CRD {name} has the wrong scope: delete it, and {_APPLY}"
-    if not there.serves:
-        return f"CRD {name} does not serve {kinds.VERSION}: {_APPLY}"
+    if there.refused:
+        return f"CRD {name} {there.refused}: {_APPLY}"
     if there.lacks:
         return f"CRD {name} lacks {records.listed(there.lacks)}, which are dropped: {_APPLY}"
     return ""

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
 from skep.kube.api import queue
 from skep.kube.api.connect import Api
 from skep.kube.api.events import Events
+from skep.kube.api.informer import Informer
 from skep.kube.api.key import Key
 from skep.kube.api.merge import Object
 from skep.kube.operator import applications, configs, granting, vanishing, view
+from skep.kube.operator.older.leading import Older
 from skep.kube.operator.records import NodeLabel
 
 log = logging.getLogger("skep.kube.operator")
@@ -42,9 +44,19 @@ def gather(states: int) -> float:
 
 class Operator:
     """One term of leading: ``run`` until cancelled. ``default``: the Config to make if there is none; with ``kept`` its
-    fields are set anyway. ``namespace``: the operator's own."""
+    fields are set anyway. ``namespace``: the operator's own; ``informers``: where those are entered that come and go.
+    """
 
-    def __init__(self, api: Api, events: Events, default: Object | None, *, namespace: str, kept: bool = False) -> None:
+    def __init__(
+        self,
+        api: Api,
+        events: Events,
+        default: Object | None,
+        informers: MutableMapping[str, Informer[Any]],  # Any: each keeps something else
+        *,
+        namespace: str,
+        kept: bool = False,
+    ) -> None:
         self._api = api
         self._events = events
         self._namespace = namespace
@@ -57,14 +69,17 @@ class Operator:
             view.Heard(
                 application=lambda key: self._applications.add_after(key, GATHER),
                 states=lambda key: self._applications.add_after(key, gather(self.seen.count(key))),
+                itself=self._itself,
+                state=self._state,
                 config=lambda: self._work.add_after(_CONFIG, GATHER),
                 nodes=lambda: self._work.add_after(_ALL, SWEEP),
                 secrets=lambda namespace: self._namespaces.add_after(namespace, GATHER),
                 vanished=lambda node: self._nodes.add_after(node, vanishing.GRACE),
-                served=lambda: self._work.add_after(_CONFIG, SWEEP),
+                served=self._served,
             ),
             namespace,
         )
+        self.older = Older(api, self.seen, events, namespace, informers)
         self._granting = granting.Granting(api, self.seen)
         self._configs = configs.Configs(api, self.seen, events, default, kept=kept)
 
@@ -73,6 +88,7 @@ class Operator:
         """What there is to do, by name."""
         return {
             "applications": self._applications, "config": self._work, "secrets": self._namespaces, "nodes": self._nodes,
+            **self.older.queues,
         }  # fmt: skip
 
     async def run(self) -> None:
@@ -86,7 +102,23 @@ class Operator:
             group.create_task(self._applications.run(acting.handle, workers=WORKERS))
             group.create_task(self._work.run(self._look, workers=1))
             group.create_task(self._namespaces.run(self._granting.handle, workers=2))
+            group.create_task(self.older.run())
             group.create_task(self._nodes.run(vanishing.Vanishing(self._api, self.seen).handle, workers=VANISHING))
+
+    def trouble(self) -> tuple[str, ...]:
+        """Why what is seen may be old."""
+        return self.seen.trouble() + self.older.watching.trouble()
+
+    def _itself(self, key: Key) -> None:
+        self.older.application_changed(key)
+
+    def _state(self, key: Key, node: NodeLabel) -> None:
+        self.older.state_changed(key, node)
+
+    def _served(self) -> None:
+        """The cluster's CRDs have changed."""
+        self.older.served()
+        self._work.add_after(_CONFIG, SWEEP)
 
     async def _look(self, at: str) -> None:
         """At the Config, or at all that depends on it and on the nodes."""

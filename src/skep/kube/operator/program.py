@@ -102,7 +102,9 @@ class _Process:
 
     async def _lead(self, api: Api, events: Events) -> None:
         options = self._options
-        operator = Operator(api, events, options.default, namespace=options.namespace, kept=options.kept)
+        operator = Operator(
+            api, events, options.default, self._informers, namespace=options.namespace, kept=options.kept
+        )
         self._leading = operator
         self._queues.update(operator.queues)
         self._informers.update(operator.seen.informers())
@@ -144,4 +146,4 @@ class _Process:
 
     def _trouble(self) -> str:
         """Why it cannot work; whoever waits for the lease can."""
-        return "; ".join(self._leading.seen.trouble()) if self._leading else ""
+        return "; ".join(self._leading.trouble()) if self._leading else ""

@@ -63,6 +63,15 @@ def condition(type: str, message: str, since: str, generation: int) -> dict[str,
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The older object that an application was made of: its kind, its UID, and its namespace if it has another."""
+
+    kind: str
+    uid: str
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
     """An application. ``nodes`` None: a selector of its cannot be read, and ``problem`` says why.
 
@@ -83,6 +92,7 @@ class Application:
     told: Told = field(default_factory=Told)
     told_whole: bool = False
     """Whether the status holds ``told`` and nothing else, so that writing it again would change nothing."""
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +154,19 @@ def application(document: Mapping[str, Any]) -> Application:  # Any: JSON
         revision="" if rollout is None else revisions.of(document),
         told=before,
         told_whole=bool(before.type) and status == before.document(),
+        origin=origin(document),
+    )
+
+
+def origin(document: Mapping[str, Any]) -> Origin | None:  # Any: JSON
+    """What an application was made of; None for one that somebody has written."""
+    labels = document["metadata"].get("labels") or {}
+    if naming.TRANSLATED_FROM not in labels:
+        return None
+    return Origin(
+        kind=labels[naming.TRANSLATED_FROM],
+        uid=labels.get(naming.TRANSLATED_UID) or _owner(document),
+        namespace=labels.get(naming.TRANSLATED_NAMESPACE, ""),
     )
 
 
@@ -154,7 +177,6 @@ def state(document: Mapping[str, Any]) -> State:  # Any: JSON
     labels = about.get("labels") or {}
     status = document.get("status") or {}
     first = _first(status)
-    owner = next((each["uid"] for each in about.get("ownerReferences") or () if each.get("controller")), "")
     node = labels.get(naming.HOSTNAME) or naming.label(status.get("node") or "")
     assigned = (about.get("annotations") or {}).get(naming.REVISION, "")
     return State(
@@ -162,7 +184,7 @@ def state(document: Mapping[str, Any]) -> State:  # Any: JSON
         uid=about["uid"],
         # Of many states the same: one text in memory for all.
         of=sys.intern(labels.get(naming.OWNED, "")),
-        owner=sys.intern(owner),
+        owner=sys.intern(_owner(document)),
         node=NodeLabel(sys.intern(node)),
         held=naming.agent_finalizer(namespaced=bool(key.namespace)) in (about.get("finalizers") or ()),
         deleted="deletionTimestamp" in about,
@@ -207,6 +229,12 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     """ "a, b and 7 more"."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _owner(document: Mapping[str, Any]) -> str:  # Any: JSON
+    """The UID of the object's controller, "" if it has none."""
+    owners = document["metadata"].get("ownerReferences") or ()
+    return next((str(each["uid"]) for each in owners if each.get("controller")), "")
 
 
 def _first(status: Mapping[str, Any]) -> Mapping[str, Any]:  # Any: JSON

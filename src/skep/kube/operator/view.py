@@ -15,6 +15,7 @@ from skep.kube import naming, revisions
 from skep.kube.api import informer, served
 from skep.kube.api.connect import Api
 from skep.kube.api.key import Key
+from skep.kube.older import kinds
 from skep.kube.operator import daemonset, definitions, deploy, records
 from skep.kube.operator.aggregate import Cluster
 from skep.kube.operator.records import Application, Node, NodeLabel, State
@@ -30,11 +31,14 @@ DEFINITIONS = 25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """Whom to tell: of an application, of its states, of the Config or what it stands for, of the nodes and who runs on
-    them, of a namespace whose pull secrets are granted, of a node that has states and is not there, and of the CRDs."""
+    """Whom to tell: of an application (``itself`` too, of that alone), of its states, of one of them by application and
+    node, of the Config or what it stands for, of the nodes and who runs on them, of a namespace whose pull secrets are
+    granted, of a node that has states and is not there, and of the CRDs."""
 
     application: Callable[[Key], None]
+    itself: Callable[[Key], None]
     states: Callable[[Key], None]
+    state: Callable[[Key, NodeLabel], None]
     config: Callable[[], None]
     nodes: Callable[[], None]
     secrets: Callable[[str], None]
@@ -237,6 +241,7 @@ class View:
 
     def _application(self, key: Key, old: Application | None, new: Application | None) -> None:
         self._heard.application(key)
+        self._heard.itself(key)
         secrets = (old.secret if old else None, new.secret if new else None)
         if secrets[0] != secrets[1]:
             for secret in filter(None, secrets):
@@ -253,6 +258,7 @@ class View:
                 del self._states[key.namespace, state.of]
             for each in self._named(key.namespace, state.of):
                 self._heard.states(each)
+                self._heard.state(each, state.node)
         if new is not None:
             self._look_for(new.node)
 
@@ -302,8 +308,10 @@ def state_kind_of(key: Key) -> served.Resource:
 
 
 def _in_a_namespace(document: Document) -> Application | None:
-    """A BpfApplication of the current generation; the older CRD's are of the cluster, and another kind altogether."""
-    return records.application(document) if document["metadata"].get("namespace") else None
+    """A BpfApplication of the current generation, whose form and scope are others than the older one's."""
+    if kinds.is_older_form(document) or not document["metadata"].get("namespace"):
+        return None
+    return records.application(document)
 
 
 def _without_fields(document: Document) -> Document:

@@ -94,19 +94,28 @@ def test_a_missing_one_is_named() -> None:
     assert definitions.faults(there) == ("CRD nodebpfinventories.bpfman.io is not installed: apply deploy/crds",)
 
 
-@pytest.mark.parametrize("change", ["not established", "being deleted", "another version"])
-def test_what_does_not_answer_is_not_served(change: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"status": {}}, ""),
+        ({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, "is being deleted"),
+        ({"spec": {"versions": [{"name": "v1", "served": True}]}}, "does not serve v1alpha1"),
+        ({"spec": {"versions": [{"name": "v1alpha1", "served": False}]}}, "does not serve v1alpha1"),
+        (
+            {"status": {"conditions": [{"type": "NamesAccepted", "status": "False", "message": "ba is taken"}]}},
+            "was not accepted (ba is taken)",
+        ),
+    ],
+    ids=["not established yet", "being deleted", "another version", "not served", "names taken"],
+)
+def test_what_does_not_answer_is_not_served(change: dict[str, Any], why: str) -> None:
     document = installed(kinds.APPLICATION)
-    match change:
-        case "not established":
-            document["status"] = {}
-        case "being deleted":
-            document["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-        case _:
-            document["spec"]["versions"][0]["served"] = False
+    for part, fields in change.items():
+        document[part] = {**document[part], **fields} if fields else {}
     found = kept(document)
     assert not found.serves
-    assert "does not serve v1alpha1: apply deploy/crds" in " ".join(definitions.faults([found]))
+    told = [each for each in definitions.faults([found]) if each.startswith("CRD bpfapplications.")]
+    assert told == ([f"CRD bpfapplications.bpfman.io {why}: apply deploy/crds"] if why else [])
 
 
 def test_the_older_scope_of_bpfapplications_is_no_fault_but_told() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 
 from skep import errors
 from skep.kube import naming
+from skep.kube.older import kinds as older
 from skep.kube.operator import daemonset, deploy, logins, records, settings
 from tests.unit.house import source_tree
 
@@ -276,7 +278,8 @@ def test_the_agents_role_names_no_secret() -> None:
 
 
 def test_the_operator_makes_nothing_but_what_is_named() -> None:
-    """What its role lets it create is what ``deploy`` and ``logins`` make, object by object."""
+    """What its role lets it create is what ``deploy`` and ``logins`` make, object by object; of free names are the
+    applications that older objects stand for, and what is told of those."""
     rules = roles()["bpfman-operator-role"]["rules"]
     named = {
         (resource, name)
@@ -291,4 +294,19 @@ def test_the_operator_makes_nothing_but_what_is_named() -> None:
         for each in (*deploy.objects(now), *logins.objects("a", frozenset("b"), now))
     }
     free = {"configs", "events", "tokenreviews", "subjectaccessreviews"}
+    free |= {kind.plural for each in older.OWN for kind in (each.target, each.view)}
     assert named == wanted | {(resource, "*") for resource in free}
+
+
+def test_the_operator_may_do_with_older_kinds_what_it_does() -> None:
+    allowed: dict[tuple[str, str], set[str]] = {}
+    for rule in roles()["bpfman-operator-role"]["rules"]:
+        for group, resource in itertools.product(rule.get("apiGroups", ()), rule.get("resources", ())):
+            allowed.setdefault((group, resource), set()).update(rule["verbs"])
+    for kind in (each.kind for each in older.OWN):
+        assert allowed[kind.group, kind.plural] == {"get", "list", "watch", "patch"}, kind.name
+        assert allowed[kind.group, f"{kind.plural}/status"] == {"patch"}, kind.name
+        assert allowed[kind.group, f"{kind.plural}/finalizers"] == {"update"}, kind.name
+    for kind in older.VIEWS:
+        assert allowed[kind.group, kind.plural] == {"get", "list", "watch", "create", "patch", "delete"}, kind.name
+        assert allowed[kind.group, f"{kind.plural}/status"] == {"patch"}, kind.name
