@@ -9,8 +9,6 @@ from typing import Any
 from skep import errors
 from skep.kube import naming
 
-TRANSLATED = "skep.io/translated-from"
-"""Label of an application that the operator made out of an object of an older kind: that kind."""
 SHORT = {
     "clusterbpfapplication": "ClusterBpfApplication",
     "clusterbpfapplications": "ClusterBpfApplication",
@@ -91,7 +89,7 @@ def listed(document: Mapping[str, Any]) -> Listed:  # Any: JSON
         status="Deleting" if deleted and type_ != naming.DELETE_ERROR else type_,
         message=condition.get("message") or "no operator has looked at it",
         current=status.get("observedGeneration") == about.get("generation"),
-        older=(about.get("labels") or {}).get(TRANSLATED, ""),
+        older=(about.get("labels") or {}).get(naming.TRANSLATED_FROM, ""),
         rollout=rollout(status.get("rollout")),
         created=about.get("creationTimestamp", ""),
     )
