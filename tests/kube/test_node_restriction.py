@@ -124,6 +124,20 @@ def test_an_agent_does_not_hand_its_state_to_another_node(agents: Agents) -> Non
     assert "may not write for node" in agents.write("restricted-a", *words)
 
 
+def test_an_agent_does_not_choose_the_revision_that_its_node_runs(agents: Agents) -> None:
+    own = state("restricted-a", "staged")
+    name, words = own["metadata"]["name"], "is said by the operator"
+    ahead = {**own, "metadata": {**own["metadata"], "annotations": {naming.REVISION: "new"}}}
+    assert words in agents.write("restricted-a", "create", document=ahead)
+    assert agents.write("restricted-a", "create", document=own) == ""
+    assert words in agents.write("restricted-a", "annotate", "cbas", name, f"{naming.REVISION}=new")
+    agents.plane.kubectl("annotate", "cbas", name, f"{naming.REVISION}=old")
+    assert words in agents.write("restricted-a", "annotate", "--overwrite", "cbas", name, f"{naming.REVISION}=new")
+    assert words in agents.write("restricted-a", "annotate", "cbas", name, f"{naming.REVISION}-")
+    assert agents.write("restricted-a", "annotate", "cbas", name, "a=b") == ""
+    assert agents.write("restricted-a", "delete", "cbas", name) == ""
+
+
 def test_a_status_says_no_other_node(agents: Agents) -> None:
     agents.plane.apply(inventory("restricted-a"))
     wrong = {**counts("restricted-a"), "status": counts("restricted-b")["status"]}

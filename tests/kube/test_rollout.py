@@ -134,10 +134,22 @@ def test_from_node_to_node_under_traffic(plane: ControlPlane, tmp_path: Path) ->
             for each in order:
                 assert each.state("staged")["revision"] == three["revision"]
                 assert each.condition("staged")[0] == "Success" and len(each.links()) == 2
-            # The agent and the operator may end meanwhile; what is stored is what it runs.
+            # An agent that begins anew knows only what is stored: it follows an interface that comes and goes with it.
             third.kill()
+            _ip(third, "link", "del", "extra")
             third.start()
-            until("the agent is back", third.ready)
+            third.becomes("staged", "Error", "no interface 'extra'")
+            _ip(third, "link", "add", "extra", "type", "veth", "peer", "name", "extra-peer")
+            third.becomes("staged", "Success", "1 program loaded, 2 links attached")
+            assert third.state("staged")["revision"] == three["revision"]
+            # And where it is stored no longer, all stays as it is.
+            third.kill()
+            name = naming.revision_name("staged", three["revision"])
+            plane.kubectl("delete", "controllerrevision", "-n", naming.NAMESPACE, name)
+            third.start()
+            third.becomes("staged", "Pending", f"keeps what it has: revision {three['revision']} cannot be had")
+            assert len(third.links()) == 2
+            assert becomes(plane, app, "Returned")["revision"] == four["revision"], "and no node is given the other"
         assert third.counted() - before == sent[0] > 1000, "no packet was lost"
         events = {each["reason"] for each in plane.list("events") if each["involvedObject"]["name"] == "staged"}
         assert {"RolloutStarted", "RolloutComplete", "RolloutPaused", "RolloutResumed", "RolloutReturned"} <= events

@@ -22,12 +22,16 @@ _DIGITS: Final = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What is known of a stored revision: whose it is (the UID of the application's object), which, and its number."""
+    """What is known of a stored revision: whose it is (the UID of the application's object), which, and its number.
+
+    ``secret``: the pull secret that it names, as (namespace, name).
+    """
 
     name: str
     of: str
     revision: str
     number: int
+    secret: tuple[str, str] | None = None
 
 
 def of(document: Mapping[str, Any]) -> str:  # Any: JSON
@@ -72,7 +76,14 @@ def stored(document: Mapping[str, Any]) -> Stored:  # Any: JSON
         of=labels.get(naming.REVISION_OF, ""),
         revision=labels.get(naming.REVISION, ""),
         number=int(document.get("revision", 0)),
+        secret=secret(document.get("data") or {}),
     )
+
+
+def secret(spec: Mapping[str, Any]) -> tuple[str, str] | None:  # Any: JSON
+    """The pull secret that a spec names, as (namespace, name)."""
+    named = ((spec.get("byteCode") or {}).get("image") or {}).get("imagePullSecret")
+    return (str(named["namespace"]), str(named["name"])) if named else None
 
 
 def restored(document: Mapping[str, Any], uid: str, revision: str, nodes: object) -> dict[str, Any] | None:  # Any: JSON

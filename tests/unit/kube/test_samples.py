@@ -56,6 +56,7 @@ def test_there_is_one_for_every_kind_and_type() -> None:
     wanted = {f"clusterbpfapplication-{hook.name}" for hook in hooks.HOOKS}
     wanted |= {f"bpfapplication-{hook.name}" for hook in members.types(cluster=False)}
     wanted |= {kind.name.lower() for kind in kinds.KINDS if not kind.name.endswith("Application")}
+    wanted.add("clusterbpfapplication-rollout")
     assert {path.stem for path in SAMPLES} == wanted
     assert {path.stem for path in WRONG.glob("*.yaml")} == wanted
 

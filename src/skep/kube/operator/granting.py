@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from skep import errors
@@ -24,7 +25,7 @@ class Granting:
         wanted = self._settings()
         if wanted is None:
             return None
-        named = logins.wanted(self._seen.applications()).get(namespace, frozenset())
+        named = self._wanted().get(namespace, frozenset())
         pair = logins.objects(namespace, named, wanted)
         try:
             for each in pair:
@@ -38,7 +39,10 @@ class Granting:
 
     def namespaces(self) -> set[str]:
         """All in which something is granted or is to be."""
-        return set(logins.wanted(self._seen.applications())) | self._seen.granted()
+        return set(self._wanted()) | self._seen.granted()
+
+    def _wanted(self) -> Mapping[str, frozenset[str]]:
+        return logins.wanted(one for each in self._seen.applications() for one in self._seen.earlier(each))
 
     def _settings(self) -> settings.Settings | None:
         """Who is granted it; None without a Config, or with one that nothing is made of."""

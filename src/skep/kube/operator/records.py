@@ -149,7 +149,7 @@ def application(document: Mapping[str, Any]) -> Application:  # Any: JSON
         finalizers=tuple(about.get("finalizers") or ()),
         nodes=nodes,
         problem=problem,
-        secret=_secret(spec),
+        secret=revisions.secret(spec),
         rollout=rollout,
         revision="" if rollout is None else revisions.of(document),
         told=before,
@@ -255,11 +255,6 @@ def told(status: Mapping[str, Any]) -> Told:  # Any: JSON
         since=first.get("lastTransitionTime", ""),
         rollout=rollouts.read(status.get("rollout")),
     )
-
-
-def _secret(spec: Mapping[str, Any]) -> tuple[str, str] | None:  # Any: JSON
-    named = ((spec.get("byteCode") or {}).get("image") or {}).get("imagePullSecret")
-    return (str(named["namespace"]), str(named["name"])) if named else None
 
 
 def _time(text: str | None) -> datetime.datetime | None:

@@ -6,12 +6,13 @@ Whoever acts hears of changes through ``Heard``; what they get are records, neve
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from skep import errors
-from skep.kube import naming, revisions
+from skep.kube import naming
 from skep.kube.api import informer, served
 from skep.kube.api.connect import Api
 from skep.kube.api.key import Key
@@ -19,6 +20,7 @@ from skep.kube.older import kinds
 from skep.kube.operator import daemonset, definitions, deploy, records
 from skep.kube.operator.aggregate import Cluster
 from skep.kube.operator.records import Application, Node, NodeLabel, State
+from skep.kube.revisions import Stored, stored
 
 Document: TypeAlias = Mapping[str, Any]
 """An object as the API server sends it. Any: JSON."""
@@ -91,8 +93,8 @@ class View:
         self._inventories = inform(api, served.INVENTORY, keep=lambda each: True, changed=self._runner)
         # Nothing waits for one: who has stored it goes on at once.
         self._revisions = inform(
-            api, served.REVISION, namespace=namespace, labels={naming.REVISION_OF: None}, keep=revisions.stored,
-            changed=lambda *_: None,
+            api, served.REVISION, namespace=namespace, labels={naming.REVISION_OF: None}, keep=stored,
+            changed=self._stored,
         )  # fmt: skip
         self._config = inform(
             api,
@@ -203,13 +205,21 @@ class View:
                 found += [state for state in states.values() if state.node == node]
         return tuple(found)
 
-    def revisions(self, uid: str) -> tuple[revisions.Stored, ...]:
+    def revisions(self, uid: str) -> tuple[Stored, ...]:
         """The stored revisions of the application with this uid. Unavailable while they are not known."""
         if not self._revisions.is_synced:
             raise errors.Unavailable(
                 "stored revisions are not known", why=self._revisions.trouble, do="see the Role bpfman-revisions-role"
             )
         return tuple(each for each in self._revisions.all().values() if each.of == uid)
+
+    def earlier(self, application: Application) -> Iterator[Application]:
+        """An application as it is, and with the pull secrets of its earlier revisions, which nodes may run still."""
+        yield application
+        if application.rollout is not None and self._revisions.is_synced:
+            for each in self.revisions(application.uid):
+                if each.secret not in (None, application.secret):
+                    yield dataclasses.replace(application, secret=each.secret)
 
     def config(self) -> Document | None:
         """The Config."""
@@ -246,6 +256,11 @@ class View:
         if secrets[0] != secrets[1]:
             for secret in filter(None, secrets):
                 self._heard.secrets(secret[0])
+
+    def _stored(self, key: Key, old: Stored | None, new: Stored | None) -> None:
+        for each in filter(None, (old, new)):
+            if each.secret is not None:
+                self._heard.secrets(each.secret[0])
 
     def _state(self, key: Key, old: State | None, new: State | None) -> None:
         for state in filter(None, (old, new)):

@@ -132,7 +132,7 @@ class Rollouts:
         written = self._written.get(application.uid)
         if written is None:
             return True
-        seen = written.told == application.told.rollout and all(
+        seen = _remembered(written.told) == _remembered(application.told.rollout) and all(
             mine[node].assigned == revision for node, revision in written.assigned.items() if node in mine
         )
         if seen or asyncio.get_running_loop().time() > written.until:
@@ -193,3 +193,8 @@ class Rollouts:
         bad = bool(told.failed) and told.phase is not Phase.COMPLETE
         log.info("%s: %s: %s", application.key, reason, told.message)
         self._events.tell(about, reason, told.message, warning=bad)
+
+
+def _remembered(told: Told | None) -> Told | None:
+    """What is decided with; how far it is follows from the states, and may be told later."""
+    return None if told is None else dataclasses.replace(told, updated=0, ready=0, total=0, message="")

@@ -116,6 +116,8 @@ class _Rollout:
         phase = self.known.phase if self.known else Phase.PROGRESSING
         if phase is Phase.COMPLETE:
             wanted = {each.label: self.target for each in self.members}
+        elif phase in (Phase.RETURNING, Phase.RETURNED) and not self.good:
+            wanted = {}  # what was to be run again is stored no longer, and what was refused is not tried again
         elif self._returns(phase):
             left = [each for each in self.members if self._has_to_return(each)]
             wanted = {each.label: self.good for each in left}
@@ -260,7 +262,8 @@ class _Rollout:
                 )
             case Phase.RETURNING:
                 left = [each for each in self.members if each.assigned == self.target or self._goes_back(each)]
-                return f"{told.revision} was refused by {told.cause}; returning to {told.previous}: {_names(left)}"
+                whom = _names(left) if self.good else f"not possible, since {told.previous} is stored no longer"
+                return f"{told.revision} was refused by {told.cause}; returning to {told.previous}: {whom}"
             case Phase.PAUSED if told.failed:
                 alone = "" if self.asked.on_failure is OnFailure.PAUSE else ", and there is no version to return to"
                 return f"{have}; refused by {told.cause}{_more(told)}; no other node is changed{alone}"

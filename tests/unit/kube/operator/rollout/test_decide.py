@@ -143,6 +143,16 @@ def test_a_version_that_is_stored_no_longer_is_not_returned_to() -> None:
     assert cluster.brief() == "a=v2 b=v1"
 
 
+def test_what_was_refused_is_not_tried_again_because_the_good_one_is_lost() -> None:
+    cluster = running("v1", "a", "b", on_failure=RETURN)
+    cluster.spec, cluster.refuses = "v2", {"a": {"v2"}}
+    cluster.settle()
+    cluster.stored.discard("v1")
+    cluster.refuses = {}
+    cluster.join("new")
+    assert (cluster.settle().phase, cluster.brief()) == (Phase.RETURNED, "a=v1 b=v1 new=-")
+
+
 def test_paused_by_its_author() -> None:
     cluster = running("v1", "a", "b", "c")
     cluster.spec = "v2"
