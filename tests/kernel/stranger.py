@@ -29,8 +29,9 @@ BPF_CGROUP_DEVICE = 6
 SET_BPF = 0x40042408  # PERF_EVENT_IOC_SET_BPF
 
 
-def load(kind: int, name: str = "stranger") -> int:
-    """A program that returns 1."""
+def load(kind: int, name: str = "") -> int:
+    """A program that returns 1; its name is STRANGER's, if that is set."""
+    name = name or os.environ.get("STRANGER", "stranger")
     code = ctypes.create_string_buffer(RETURN_ONE, len(RETURN_ONE))
     licence = ctypes.create_string_buffer(b"GPL")
     empty = [0] * 26
@@ -92,12 +93,14 @@ def do(what: str, argument: str) -> dict[str, int]:
 
 
 @contextlib.contextmanager
-def stranger(what: str, argument: str = "", *, enter: list[str] | None = None) -> Iterator[Any]:  # Any: JSON
-    """A process of one's own that does ``what``; "pid" is told besides what it tells."""
+def stranger(
+    what: str, argument: str = "", *, enter: list[str] | None = None, name: str = "stranger"
+) -> Iterator[Any]:  # Any: JSON
+    """A process of one's own that does ``what`` with programs of a name; "pid" is told besides what it tells."""
     words = [*(enter or []), sys.executable, "-m", __name__, what, argument]
     process = subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=instance.environment(),
-        cwd=instance.REPOSITORY,
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**instance.environment(), "STRANGER": name}, cwd=instance.REPOSITORY,
     )  # fmt: skip
     try:
         assert process.stdout is not None

@@ -46,6 +46,7 @@ class Node:
     logs: Path
     agent: subprocess.Popen[bytes] | None = None
     port: int = 0
+    metrics: int = 0
     serving: subprocess.Popen[bytes] = field(init=False)
     held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -56,7 +57,8 @@ class Node:
         """Start the agent."""
         self.port = free_port()
         words = ["kube", "agent", "--node", self.name, "--kubeconfig", str(self.kubeconfig), "--socket-path",
-                 self.daemon.layout.socket, "--health-probe-bind-address", f"127.0.0.1:{self.port}"]  # fmt: skip
+                 self.daemon.layout.socket, "--health-probe-bind-address", f"127.0.0.1:{self.port}",
+                 "--metrics-bind-address", f"127.0.0.1:{self.metrics}" if self.metrics else "0"]  # fmt: skip
         with self.logs.open("ab") as output:
             self.agent = subprocess.Popen(
                 [*instance.command(), *words], stdout=output, stderr=output, env=instance.environment()
@@ -243,14 +245,23 @@ class Pod:
 
 @contextlib.contextmanager
 def node(
-    plane: ControlPlane, directory: Path, *, start: bool = True, own_network: bool = True, **labels: str
+    plane: ControlPlane,
+    directory: Path,
+    *,
+    start: bool = True,
+    own_network: bool = True,
+    options: Sequence[str] = (),
+    **labels: str,
 ) -> Iterator[Node]:
-    """A node of the cluster whose agent runs. ``own_network``: the daemon is in a network namespace, not in ours."""
+    """A node of the cluster whose agent runs. ``own_network``: the daemon is in a network namespace, not in ours.
+    ``options``: the daemon's."""
     number = next(_numbers)
     name = f"node{number}-{os.getpid()}"
     with contextlib.ExitStack() as held:
         network = held.enter_context(instance.network("knode"))
-        daemon = held.enter_context(instance.instance("knode", enter=network.enter if own_network else None))
+        daemon = held.enter_context(
+            instance.instance("knode", enter=network.enter if own_network else None, options=tuple(options))
+        )
         groups = held.enter_context(kubepods.node(cgroups.mount()))
         labels = {"kubernetes.io/hostname": name, **labels}
         plane.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})

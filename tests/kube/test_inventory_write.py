@@ -207,12 +207,13 @@ def test_kubectl_shows_what_runs_in_a_real_kernel_and_who_put_it_there(rig: Rig)
             return next((one["owner"] for one in programs if one["id"] == told["program"]), None)
 
         def row() -> list[str]:
-            return rig.plane.kubectl("get", "nbi", rig.node, "-o", "wide", "--no-headers").split()[:6]
+            return rig.plane.kubectl("get", "nbi", rig.node, "-o", "wide", "--no-headers").split()[:7]
 
         def columns() -> list[str]:
             told = rig.plane.get("nbi", rig.node)["status"]
             numbers = [str(told["counts"][name]) for name in ("programs", "managed", "foreign")]
-            return [rig.node, *numbers, told["memory"], told["kernel"]]
+            clean = told["conditions"][0]["status"]
+            return [rig.node, *numbers, clean, told["memory"], told["kernel"]]
 
         async def body() -> None:
             await until("the stranger's program", owner)

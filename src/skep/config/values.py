@@ -100,7 +100,7 @@ def sanctioned(value: object) -> tuple[model.Sanctioned, ...]:
     for one in value:
         if unknown := sorted(set(one) - set(fields)):
             raise ValueError(f"knows {', '.join(fields)}, and not {', '.join(unknown)}")
-        if not all(isinstance(text, str) and text for text in one.values()):
+        if not all(isinstance(text, str) for text in one.values()):
             raise ValueError("wants patterns as text; leave away what may be anything")
     return tuple(model.Sanctioned(**one) for one in value)
 

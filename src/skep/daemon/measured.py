@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import skep
 from skep import errors, manager, model
 from skep.metrics import families, page
 
 logger = logging.getLogger("skep.daemon")
+
+SECONDS: Final = 60.0
+"""How old an inventory may be in which nothing came or went: who holds something may change without that."""
 
 _Id = TypeVar("_Id")
 _Seen = TypeVar("_Seen")
@@ -20,6 +24,8 @@ _Seen = TypeVar("_Seen")
 @contextlib.contextmanager
 def measured(address: str, managed: manager.Manager) -> Iterator[None]:
     """The daemon's numbers, read whenever somebody asks."""
+
+    whole = _Whole(managed)
 
     def look() -> families.Snapshot:
         listed = managed.programs(model.ProgramFilter(managed_only=True))
@@ -32,11 +38,33 @@ def measured(address: str, managed: manager.Manager) -> Iterator[None]:
             links=managed.links(model.LinkFilter()),
             maps=tuple(each for each in maps if each is not None),
             operations=managed.ended(),
+            inventory=whole.look(),
         )
 
     with page.served(address, look) as place:
         logger.info("serving metrics", extra={"address": place})
         yield
+
+
+class _Whole:
+    """The inventory, looked at anew when something came or went, or after a minute: descriptors of every process are
+    too much to look at for each scrape."""
+
+    def __init__(self, managed: manager.Manager) -> None:
+        self._manager = managed
+        self._found: model.Inventory | None = None
+        self._at = 0.0
+
+    def look(self) -> model.Inventory | None:
+        """What there is; None where the kernel does not let us see it."""
+        fresh = self._found is not None and time.monotonic() < self._at + SECONDS
+        try:
+            found = self._manager.inventory(self._found.fingerprint if fresh and self._found is not None else "")
+        except (errors.Denied, errors.Unsupported):
+            return None
+        if found is not None:
+            self._found, self._at = found, time.monotonic()
+        return self._found
 
 
 def _one(read: Callable[[_Id], _Seen], id: _Id) -> _Seen | None:

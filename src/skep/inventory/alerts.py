@@ -21,6 +21,9 @@ HOOKS: Final = (
     "xdp", "tc", "tcx", "netkit", "cgroup", "flow_dissector", "sk_lookup", "struct_ops", "tracing", "other",
 )  # fmt: skip
 """The words that ``Alert.hook`` may be: few, since they label numbers."""
+FOREIGN, FOREIGN_HELP = "skep_foreign_programs", "Programs that skep did not load, and whether they are sanctioned."
+CLASHES, CLASHES_HELP = "skep_clashes", "What is wrong between skep and others, by kind and hook; shares is no fault."
+"""Names and helps of ``foreign`` and ``counted`` as numbers for Prometheus."""
 _SHARED: Final = ("xdp", "tc", "tcx", "netkit", "sk_lookup")
 """Hooks on which programs decide in turn; tracing goes on beside others without a word."""
 _ORDER: Final = tuple(AlertKind)

@@ -73,6 +73,24 @@ AGENT = Record(
     )
 )
 
+SANCTIONED = Many(
+    most=256,
+    of=Record(
+        fields=tuple(
+            Field(name=name, shape=Text(longest=256), doc=doc)
+            for name, doc in (
+                ("name", "The program's name, of at most 15 characters, as a pattern with * and ?."),
+                ("type", "Its type, as the inventory spells it."),
+                ("tag", "The kernel's digest of its instructions."),
+                ("process", "Name, executable or systemd unit of one that holds it."),
+            )
+        )
+    ),
+)
+_SANCTIONED_DOC = (
+    "Programs of others that are meant to be there; all fields of an entry must fit. None: everybody is. []: nobody is."
+)
+
 DAEMON = Record(
     fields=(
         _IMAGE,
@@ -108,6 +126,11 @@ CONFIG = Record(
             doc="skep's: the CSI driver of each node; it runs the daemon's image.",
         ),
         Field(name="configuration", shape=parts.NAME, required=True, doc="The daemon's configuration file."),
+        Field(
+            name="inventory",
+            shape=Record(fields=(Field(name="sanctioned", shape=SANCTIONED, doc=_SANCTIONED_DOC),)),
+            doc="skep's: what each node's inventory is judged by.",
+        ),
         Field(name="namespace", shape=Text(), doc="Where all of it runs."),
         Field(
             name="imagePullPolicy",

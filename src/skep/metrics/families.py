@@ -12,6 +12,7 @@ from typing import Final
 
 from skep import model
 from skep.chain import codes
+from skep.inventory import alerts
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _APPLICATION: Final = "bpfman.io/application"
@@ -27,6 +28,8 @@ class Snapshot:
     links: tuple[model.Link, ...]
     maps: tuple[model.MapView, ...]
     operations: Mapping[tuple[str, str], int]
+    inventory: model.Inventory | None = None
+    """All that is in the kernel, at most a minute old; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,14 @@ def families(seen: Snapshot) -> tuple[Family, ...]:
     """All of them, also those without a number."""
     build = Family("skep_build_info", "gauge", "1, labelled with the daemon's release.")
     build.add(1, version=seen.version)
-    return (build, *_programs(seen.programs), *_links(seen.links), *_maps(seen.maps), _operations(seen.operations))
+    return (
+        build,
+        *_programs(seen.programs),
+        *_links(seen.links),
+        *_maps(seen.maps),
+        _operations(seen.operations),
+        *_alerts(seen.inventory),
+    )
 
 
 def _programs(programs: Iterable[model.Program]) -> Iterator[Family]:
@@ -128,6 +138,17 @@ def _operations(operations: Mapping[tuple[str, str], int]) -> Family:
     for (verb, outcome), number in sorted(operations.items()):
         done.add(number, verb=verb, outcome=outcome)
     return done
+
+
+def _alerts(found: model.Inventory | None) -> Iterator[Family]:
+    foreign = Family(alerts.FOREIGN, "gauge", alerts.FOREIGN_HELP)
+    clashes = Family(alerts.CLASHES, "gauge", alerts.CLASHES_HELP)
+    if found is not None:
+        for (type_, sanctioned), number in sorted(alerts.foreign(found).items()):
+            foreign.add(number, type=type_, sanctioned=str(sanctioned).lower())
+        for (kind, hook), number in sorted(alerts.counted(found).items()):
+            clashes.add(number, kind=kind, hook=hook)
+    yield from (foreign, clashes)
 
 
 def text(families: Iterable[Family]) -> str:

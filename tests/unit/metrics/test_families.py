@@ -51,6 +51,22 @@ def link(
     return dataclasses.replace(made, record=record, status=status, program_name="count")
 
 
+def test_programs_of_others_and_what_is_wrong() -> None:
+    owned = filled(model.OwnedProgram)
+    kernel = dataclasses.replace(owned.kernel, type=6)
+    programs = tuple(
+        dataclasses.replace(owned, kernel=kernel, owner=owner, sanctioned=sanctioned)
+        for owner, sanctioned in (
+            (model.Foreign(), True), (model.Foreign(), False), (model.Foreign(), False), (model.Managed(), True),
+        )
+    )  # fmt: skip
+    clash = model.Alert(kind=model.AlertKind.CLASH, hook="xdp", message="m", remedy="r")
+    found = samples(snapshot(inventory=model.Inventory(fingerprint="", release="", programs=programs, alerts=(clash,))))
+    assert found["skep_foreign_programs", (("sanctioned", "false"), ("type", "xdp"))] == 2
+    assert found["skep_foreign_programs", (("sanctioned", "true"), ("type", "xdp"))] == 1
+    assert found["skep_clashes", (("hook", "xdp"), ("kind", "clash"))] == 1
+
+
 def test_a_program() -> None:
     made = program()
     assert made.status.kernel is not None

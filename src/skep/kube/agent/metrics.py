@@ -9,6 +9,8 @@ from typing import Any, Final
 from prometheus_client import core
 from prometheus_client.registry import Collector
 
+from skep import model
+from skep.inventory import alerts
 from skep.kube import naming
 
 BUCKETS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -30,6 +32,7 @@ class Numbers(Collector):
         self._seconds = [0] * (len(BUCKETS) + 1)
         self._total = 0.0
         self._errors: Counter[str] = Counter()
+        self._found: model.Inventory | None = None
 
     def turn(self, seconds: float, errors: Iterable[BaseException]) -> None:
         """A turn has ended."""
@@ -37,6 +40,10 @@ class Numbers(Collector):
         self._seconds[place] += 1
         self._total += seconds
         self._errors.update(type(each).__name__ for each in errors)
+
+    def inventory(self, found: model.Inventory) -> None:
+        """All that is in the kernel has been looked at."""
+        self._found = found
 
     def collect(self) -> Iterator[core.Metric]:
         """All families."""
@@ -66,4 +73,17 @@ class Numbers(Collector):
             buckets.append((edge, below))
         turns.add_metric([], buckets, self._total)
         up = core.GaugeMetricFamily("skep_agent_daemon_up", "1 while the daemon answers.", value=self._daemon())
-        yield from (applications, attached, failed, turns, up)
+        yield from (applications, attached, failed, turns, up, *_alerts(self._found))
+
+
+def _alerts(found: model.Inventory | None) -> Iterator[core.Metric]:
+    """As the daemon's page has them; nothing before the first look."""
+    if found is None:
+        return
+    foreign = core.GaugeMetricFamily(alerts.FOREIGN, alerts.FOREIGN_HELP, labels=["type", "sanctioned"])
+    for (type_, sanctioned), number in sorted(alerts.foreign(found).items()):
+        foreign.add_metric([type_, str(sanctioned).lower()], number)
+    clashes = core.GaugeMetricFamily(alerts.CLASHES, alerts.CLASHES_HELP, labels=["kind", "hook"])
+    for (kind, hook), number in sorted(alerts.counted(found).items()):
+        clashes.add_metric([kind, hook], number)
+    yield from (foreign, clashes)

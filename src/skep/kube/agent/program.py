@@ -14,7 +14,7 @@ from typing import Final
 
 from skep.kube import kinds
 from skep.kube.agent import metrics as numbers
-from skep.kube.agent import news
+from skep.kube.agent import news, sight
 from skep.kube.agent.agent import Agent
 from skep.kube.agent.records import Wish
 from skep.kube.agent.view import View
@@ -23,7 +23,7 @@ from skep.kube.api.connect import Api
 from skep.kube.api.events import Events
 from skep.kube.api.key import Key
 from skep.kube.api.notice import About
-from skep.kube.inventory import write
+from skep.kube.inventory import findings, write
 from skep.rpc import client
 
 log = logging.getLogger("skep.kube.agent")
@@ -77,6 +77,18 @@ async def _run(options: Options, api: Api, door: client.Client) -> None:
         events.tell(_about(wish), told.reason, told.note, warning=told.warning)
 
     told = numbers.Numbers(lambda: [each.status for each in view.states()], lambda: view.host is not None)
+
+    def tell_of_node(found: findings.News) -> None:
+        log.info("%s: %s: %s", found.application or options.node, found.reason, found.note)
+        about = None
+        if not found.application:
+            about = _about_node(view.node)
+        elif (wish := view.wish(found.application)) is not None:
+            about = _about(wish)
+        if about is not None:
+            events.tell(about, found.reason, found.note, warning=found.warning)
+
+    ears = write.Ears(found=told.inventory, news=tell_of_node)
     agent = Agent(api, door, options.node, view, tell, told)
     async with _served(options, api, view, agent, told), asyncio.TaskGroup() as group:
         group.create_task(view.run())
@@ -90,7 +102,7 @@ async def _run(options: Options, api: Api, door: client.Client) -> None:
         log.info("watching", extra={"node": options.node, "applications": len(view.wishes())})
         group.create_task(agent.sweep())
         group.create_task(agent.queue.run(agent.handle, workers=WORKERS))
-        group.create_task(write.run(api, door, options.node, view.inventoried))
+        group.create_task(write.run(api, door, options.node, view.inventoried, ears=ears))
 
 
 @contextlib.asynccontextmanager
@@ -115,6 +127,10 @@ async def _tls(options: Options, held: contextlib.AsyncExitStack) -> ssl.SSLCont
     if directory is None:
         return certificate.made(options.node)
     return await held.enter_async_context(certificate.from_files(directory / "tls.crt", directory / "tls.key"))
+
+
+def _about_node(node: sight.Node | None) -> About | None:
+    return None if node is None else About(api_version="v1", kind="Node", key=Key(name=node.name), uid=node.uid)
 
 
 def _about(wish: Wish) -> About:

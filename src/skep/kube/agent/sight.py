@@ -56,6 +56,7 @@ class Node:
     """This node. ``addresses``: its internal ones."""
 
     name: str
+    uid: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     addresses: tuple[str, ...] = ()
 
@@ -106,6 +107,7 @@ def node(document: Mapping[str, Any]) -> Node:  # Any: JSON
     addresses = (document.get("status") or {}).get("addresses") or ()
     return Node(
         name=about["name"],
+        uid=about.get("uid", ""),
         labels=dict(about.get("labels") or {}),
         addresses=tuple(each["address"] for each in addresses if each.get("type") == "InternalIP"),
     )

@@ -92,14 +92,14 @@ def event(notice: Notice, times: Times, *, component: str, host: str) -> Object:
         "reportingComponent": component,
         "reportingInstance": host,
         "count": times.count,
-        "firstTimestamp": _time(times.first),
-        "lastTimestamp": _time(times.last),
+        "firstTimestamp": time(times.first),
+        "lastTimestamp": time(times.last),
     }
 
 
 def counted(event: Object, times: Times) -> Object:
     """An Event that is there already, told so many times more."""
-    return {**event, "count": (event.get("count") or 1) + times.count, "lastTimestamp": _time(times.last)}
+    return {**event, "count": (event.get("count") or 1) + times.count, "lastTimestamp": time(times.last)}
 
 
 def cut(message: str) -> str:
@@ -134,6 +134,6 @@ class Budget:
         return True
 
 
-def _time(when: datetime) -> str:
+def time(when: datetime) -> str:
     """Kubernetes' Time: RFC 3339 in whole seconds of UTC."""
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from skep.kube import parts
 from skep.kube.shape import Field, Flag, Many, Number, Record, Text
+from skep.model import AlertKind
 
 MOST_OBJECTS = 10_000
 """Of each kind; an object of a megabyte has no room for more."""
 MOST_NAMED = 8
 """Processes, pins and cgroups of one owner, and places of one program."""
+MOST_FINDINGS = 64
 LONGEST = 256
 """Characters of a name, a path or a place; longer ones are cut."""
 
@@ -80,6 +83,7 @@ PROGRAM = Record(
         _text("type", "The program type.", required=True),
         _text("tag", "The kernel's digest of its instructions."),
         Field(name="places", shape=_WORDS, doc="Where it is attached."),
+        Field(name="unsanctioned", shape=Flag(), doc="True: it is somebody else's, and not in the list."),
         _MEMORY,
         _OWNER,
     )
@@ -106,6 +110,22 @@ MAP = Record(
     )
 )
 
+FINDING = Record(
+    fields=(
+        Field(
+            name="kind", shape=Text(choices=tuple(each.value for each in AlertKind)), required=True,
+            doc="What is the matter; programs that share a hook are no fault.",
+        ),
+        _text("hook", "On what kind of hook.", required=True),
+        _text("place", "Where."),
+        _number("programId", "The kernel's number of the foreign program."),
+        _text("name", "Its name."),
+        Field(name="applications", shape=_WORDS, doc="The objects whose programs it is about: KIND/[NAMESPACE/]NAME."),
+        Field(name="message", shape=Text(longest=1024), required=True, doc="For a person."),
+        _text("remedy", "What to do."),
+    )
+)  # fmt: skip
+
 STATUS = Record(
     fields=(
         _text("node", "The node.", required=True),
@@ -117,6 +137,10 @@ STATUS = Record(
                     _number("programs", "All programs.", required=True),
                     _number("managed", "Programs that are skep's.", required=True),
                     _number("foreign", "Programs that are not.", required=True),
+                    _number(
+                        "unsanctioned", "Those of them that spec.inventory.sanctioned of the Config does not have."
+                    ),
+                    _number("findings", "What is wrong, and what is worth knowing."),
                     _number("links", "All links.", required=True),
                     _number("maps", "All maps.", required=True),
                 )
@@ -125,6 +149,10 @@ STATUS = Record(
             doc="How many there are, those that are left out below included.",
         ),
         _MEMORY,
+        Field(
+            name="conditions", shape=parts.CONDITIONS, doc="Clean: whether nothing is wrong between skep and others."
+        ),
+        Field(name="findings", shape=Many(of=FINDING, most=MOST_FINDINGS), doc="What is wrong, the worst first."),
         Field(name="programs", shape=Many(of=PROGRAM, most=MOST_OBJECTS), doc="The programs, managed ones first."),
         Field(name="links", shape=Many(of=LINK, most=MOST_OBJECTS), doc="The links, managed ones first."),
         Field(name="maps", shape=Many(of=MAP, most=MOST_OBJECTS), doc="The maps, managed ones first."),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from skep import model
+from skep.kube.inventory import findings
 from skep.kube.inventory.kind import LONGEST, MOST_NAMED, MOST_OBJECTS
 from skep.model import kind
 
@@ -51,7 +52,8 @@ def status(found: model.Inventory, node: str, pods: Iterable[Pod]) -> Json:
         "maps": [(one.owner, _map(one, owners)) for one in found.maps],
     }
     managed = sum(isinstance(one.owner, model.Managed) for one in found.programs)
-    kept = _fitting(entries)
+    told = findings.listed(found.alerts, node)
+    kept = _fitting(entries, ROOM - _size(told))
     left = {name: len(entries[name]) - len(kept[name]) for name in _LISTS}
     return _without_nothing(
         {
@@ -61,10 +63,18 @@ def status(found: model.Inventory, node: str, pods: Iterable[Pod]) -> Json:
                 "programs": len(found.programs),
                 "managed": managed,
                 "foreign": len(found.programs) - managed,
+                **_without_nothing(
+                    {
+                        "unsanctioned": sum(not one.sanctioned for one in found.programs),
+                        "findings": len(found.alerts),
+                    }
+                ),
                 "links": len(found.links),
                 "maps": len(found.maps),
             },
             "memory": amount(found.memory),
+            "findings": told,
+            "conditions": [findings.condition(found.alerts)],
             **kept,
             "leftOut": {name: number for name, number in left.items() if number},
             "unreadProcesses": found.unread,
@@ -73,9 +83,17 @@ def status(found: model.Inventory, node: str, pods: Iterable[Pod]) -> Json:
     )
 
 
-def steady(old: Mapping[str, Any], new: Json) -> Json:  # Any: JSON
-    """``new`` with the amounts of memory of ``old`` where they are nearly the same: a map that fills is no news."""
+def steady(old: Mapping[str, Any], new: Json, today: str) -> Json:  # Any: JSON
+    """``new`` with the amounts of memory of ``old`` where they are nearly the same: a map that fills is no news.
+
+    A condition has been so since the time in ``old`` if it was so there, else since ``today`` (RFC 3339).
+    """
     made = {**new, **_memory(old, new)}
+    since = {(one["type"], one["status"]): one["lastTransitionTime"] for one in old.get("conditions", ())}
+    if "conditions" in new:
+        made["conditions"] = [
+            {**one, "lastTransitionTime": since.get((one["type"], one["status"]), today)} for one in new["conditions"]
+        ]
     for name in ("programs", "maps"):
         before = {one["id"]: one for one in old.get(name, ())}
         if name in new:
@@ -157,7 +175,7 @@ def _program(one: model.OwnedProgram, owners: _Owners) -> Json:
         "name": _cut(one.name),
         "type": kind.program(one.kernel.type),
         "tag": one.kernel.tag,
-        **_without_nothing({"places": _words(one.places)}),
+        **_without_nothing({"places": _words(one.places), "unsanctioned": not one.sanctioned}),
         "memory": amount(one.kernel.memlock_bytes),
         "owner": owners.told(one.owner),
     }
@@ -184,20 +202,23 @@ def _map(one: model.OwnedMap, owners: _Owners) -> Json:
     }
 
 
-def _fitting(entries: Mapping[str, Sequence[tuple[model.Owner, Json]]]) -> dict[str, list[Json]]:
+def _fitting(entries: Mapping[str, Sequence[tuple[model.Owner, Json]]], room: int) -> dict[str, list[Json]]:
     """What there is room for: all that is managed, then what others have, then what is nobody's."""
     kept: dict[str, list[Json]] = {name: [] for name in _LISTS}
-    room = ROOM
     for rank in range(3):
         for name in _LISTS:
             for owner, entry in entries[name]:
                 if _rank(owner) != rank:
                     continue
-                size = len(json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode()) + 1
+                size = _size(entry) + 1
                 if size <= room and len(kept[name]) < MOST_OBJECTS:
                     kept[name].append(entry)
                     room -= size
     return kept
+
+
+def _size(value: object) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def _rank(owner: model.Owner) -> int:

@@ -12,17 +12,18 @@ import logging
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from skep import errors, model
 from skep.kube import kinds
-from skep.kube.api import objects, served
+from skep.kube.api import notice, objects, served
 from skep.kube.api.backoff import Backoff
 from skep.kube.api.connect import Api
 from skep.kube.api.informer import Informer
 from skep.kube.api.key import Key
 from skep.kube.api.merge import Object
-from skep.kube.inventory import decide, status
+from skep.kube.inventory import decide, findings, status
 
 log = logging.getLogger("skep.kube.inventory")
 
@@ -52,21 +53,30 @@ Pods = Callable[[], Iterable[status.Pod]]
 """The pods of this node."""
 
 
-async def run(api: Api, door: Door, node: str, pods: Pods, *, pace: Pace = PACE) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ears:
+    """Who hears of what: ``found`` is given every inventory, ``news`` what was not written before."""
+
+    found: Callable[[model.Inventory], None] = lambda found: None
+    news: Callable[[findings.News], None] = lambda news: None
+
+
+async def run(api: Api, door: Door, node: str, pods: Pods, *, ears: Ears = Ears(), pace: Pace = PACE) -> None:
     """Keep the inventory of ``node`` until cancelled. One task of the agent, beside its others:
 
         group.create_task(write.run(api, client, node, pods))
 
     ``pods`` tells the pods of this node, out of what the agent's informer keeps; it is called in this event loop and
-    must not block. The daemon's client is called in threads. Nothing is raised: without daemon or API server it goes
-    on when they are back, and before the Node is there nothing is written.
+    must not block, and nor must ``ears``. The daemon's client is called in threads. Nothing is raised: without daemon
+    or API server it goes on when they are back, and before the Node is there nothing is written.
     """
-    await _Writer(api, door, node, pods, pace).run()
+    await _Writer(api, door, node, pods, ears, pace).run()
 
 
 class _Writer:
-    def __init__(self, api: Api, door: Door, node: str, pods: Pods, pace: Pace) -> None:
+    def __init__(self, api: Api, door: Door, node: str, pods: Pods, ears: Ears, pace: Pace) -> None:
         self._api, self._door, self._node, self._pods, self._pace = api, door, node, pods, pace
+        self._ears = ears
         self._key = Key(name=node)
         self._poked = asyncio.Event()
         self._written = Informer[Object](
@@ -109,9 +119,11 @@ class _Writer:
         found = await asyncio.to_thread(self._door.inventory, known)
         if found is not None:
             self._found, self._looked = found, clock()
+            self._ears.found(found)
         assert self._found is not None  # an answer to "" is never None
         wanted = status.status(self._found, self._node, self._pods())
-        match decide.decide(self._written.get(self._key), wanted, now=clock(), last=self._last, least=self._pace.write):
+        written, today = self._written.get(self._key), notice.time(datetime.now(UTC))
+        match decide.decide(written, wanted, today=today, now=clock(), last=self._last, least=self._pace.write):
             case decide.Nothing():
                 return self._pace.ask
             case decide.Wait(seconds=seconds):
@@ -119,6 +131,9 @@ class _Writer:
             case decide.Write(status=new, create=create):
                 await self._write(new, create=create)
                 self._last = clock()
+                # Only now: who is told reads what is written, and what is not written is told with the next try.
+                for each in findings.news((written or {}).get("status") or {}, new):
+                    self._ears.news(each)
                 return self._pace.ask
 
     async def _write(self, new: status.Json, *, create: bool) -> None:

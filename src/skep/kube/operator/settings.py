@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,7 +78,8 @@ def read(document: Mapping[str, Any]) -> Settings:  # Any: JSON
     about = document["metadata"]
     spec = shape.read(deployment.CONFIG, document.get("spec"), "spec")
     daemon, agent, csi = spec["daemon"], spec["agent"], spec.get("csi", {})
-    check(spec["configuration"])
+    configuration = _configuration(spec)
+    check(configuration)
     for name, part in (("daemon", daemon), ("agent", agent), ("csi", csi)):
         _check_level(part.get("logLevel", LEVEL), f"spec.{name}.logLevel")
     tolerations = daemon.get("tolerations")
@@ -91,7 +93,7 @@ def read(document: Mapping[str, Any]) -> Settings:  # Any: JSON
         csi=_part({"image": daemon["image"]} | csi),
         health_port=agent["healthProbePort"],
         metrics_port=agent.get("metricsPort"),
-        configuration=spec["configuration"],
+        configuration=configuration,
         pull_policy=spec.get("imagePullPolicy", "IfNotPresent"),
         pull_secrets=tuple(each["name"] for each in spec.get("imagePullSecrets", ())),
         node_selector=daemon.get("nodeSelector", {"kubernetes.io/os": "linux"}),
@@ -103,6 +105,20 @@ def read(document: Mapping[str, Any]) -> Settings:  # Any: JSON
             if each["unmanaged"]
         ),
     )
+
+
+def _configuration(spec: Mapping[str, Any]) -> str:  # Any: JSON
+    """The daemon's file: what the Config says, and its list of sanctioned programs in the file's own words."""
+    text = str(spec["configuration"])
+    listed = spec.get("inventory", {}).get("sanctioned")
+    if listed is None:
+        return text
+    # A string of JSON is one of TOML.
+    entries = (
+        "{" + ", ".join(f"{name} = {json.dumps(word, ensure_ascii=False)}" for name, word in one.items()) + "}"
+        for one in listed
+    )
+    return f"{text.rstrip()}\n\n[inventory]\nsanctioned = [{', '.join(entries)}]\n"
 
 
 def _part(spec: Mapping[str, Any]) -> Part:  # Any: JSON

@@ -12,9 +12,13 @@ from skep.kube import shape
 from skep.kube.inventory import kind, status
 from tests.unit.kube.inventory.inventories import NOBODY, OURS, POD, inventory, link, map_, program
 
+TODAY = "2026-11-21T23:00:00Z"
+CLEAN = {"type": "Clean", "status": "True", "reason": "Clean", "message": "nothing is wrong between skep and others"}
+
 
 def told(found: model.Inventory, *pods: status.Pod) -> status.Json:
-    made = status.status(found, "node-1", pods)
+    """As it is written for the first time."""
+    made = status.steady({}, status.status(found, "node-1", pods), TODAY)
     assert shape.read(kind.STATUS, json.loads(json.dumps(made)), "status") == made
     return made
 
@@ -23,6 +27,7 @@ def test_an_empty_kernel_has_a_status() -> None:
     assert told(inventory()) == {
         "node": "node-1", "kernel": "6.12.1", "memory": "0",
         "counts": {"programs": 0, "managed": 0, "foreign": 0, "links": 0, "maps": 0},
+        "conditions": [{**CLEAN, "lastTransitionTime": TODAY}],
     }  # fmt: skip
 
 
@@ -107,17 +112,17 @@ def test_a_map_that_fills_a_little_is_no_news_and_one_that_doubles_is() -> None:
         return told(inventory((program(1, OURS),), (), (map_(9, OURS, 1, memory=memory),)))
 
     old = of(100_000)
-    assert status.steady(old, of(120_000)) == old
-    assert status.steady(old, of(80_000)) == old
-    grown = status.steady(old, of(200_000))
+    assert status.steady(old, of(120_000), TODAY) == old
+    assert status.steady(old, of(80_000), TODAY) == old
+    grown = status.steady(old, of(200_000), TODAY)
     assert grown["maps"][0]["memory"] == "196Ki"
-    assert status.steady({}, of(100_000)) == old
+    assert status.steady({}, of(100_000), TODAY) == old
 
 
 def test_another_object_of_the_same_number_keeps_what_is_its_own() -> None:
     old = told(inventory((program(1, OURS, name="old"),)))
     new = told(inventory((program(1, NOBODY, name="new"),)))
-    assert status.steady(old, new) == new
+    assert status.steady(old, new, TODAY) == new
 
 
 @pytest.mark.slow

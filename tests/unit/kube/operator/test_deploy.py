@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from skep import errors
+from skep import config as configuration
+from skep import errors, model
 from skep.kube import naming
 from skep.kube.older import kinds as older
 from skep.kube.operator import daemonset, deploy, logins, records, settings
@@ -136,6 +137,26 @@ def test_a_changed_configuration_replaces_pods() -> None:
     assert before == annotation(agent={"healthProbePort": 9999})
 
 
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [
+        (None, (model.Sanctioned(),)),
+        ([], ()),
+        (
+            [{"name": "sd_*", "process": "systemd"}, {"type": "xdp", "tag": 'a"\\n\u00e9'}],
+            (model.Sanctioned(name="sd_*", process="systemd"), model.Sanctioned(type="xdp", tag='a"\\n\u00e9')),
+        ),
+    ],
+    ids=["everybody", "nobody", "some"],
+)
+def test_the_daemons_are_given_the_list_of_sanctioned_programs(
+    listed: list[dict[str, str]] | None, expected: tuple[model.Sanctioned, ...]
+) -> None:
+    spec = {} if listed is None else {"inventory": {"sanctioned": listed}}
+    values, _ = configuration.parse(made(**spec)["ConfigMap"]["data"]["bpfman.toml"])
+    assert configuration.Settings(**{"sanctioned": (model.Sanctioned(),)} | values).sanctioned == expected  # type: ignore[arg-type]
+
+
 def test_the_configuration_map_has_upstreams_keys() -> None:
     data = made(daemon={"logLevel": "debug"}, agent={"logLevel": "warn"})["ConfigMap"]["data"]
     assert data["bpfman.log.level"] == "debug" and data["bpfman.agent.log.level"] == "warn"
@@ -173,6 +194,10 @@ def test_an_override_of_a_cluster_wide_object() -> None:
     [
         ({"configuration": "[signing\n"}, "cannot read spec.configuration: not TOML"),
         ({"configuration": "[sining]\nverify_enabled = true"}, "unknown key sining"),
+        (
+            {"configuration": "[inventory]\nsanctioned = []", "inventory": {"sanctioned": []}},
+            "not TOML: Cannot declare",
+        ),
         ({"configuration": 'socket_mode = "rw"'}, "socket_mode in spec.configuration"),
         ({"daemon": {"logLevel": "loud"}}, "spec.daemon.logLevel is 'loud'"),
         ({"agent": {"logLevel": "info,manager=loud"}}, "spec.agent.logLevel"),
