@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -176,8 +177,8 @@ class Run:
 
         stirring = threading.Thread(target=stir)
         stirring.start()
-        urls = [self.urls[1 - number % 2] for number in range(CHANGES)]
-        times = seen.changes(self.plane.kubeconfig, OWN, self.real.name, urls, pause=1.0)
+        order = self.real_changes(lambda number: {"programs": at_priority(60 + number % 2)})
+        code = self.real_changes(lambda number: {"byteCode": {"image": {"url": self.urls[1 - number % 2]}}})
         stirring.join()
         if failed:
             raise failed[0]
@@ -188,10 +189,21 @@ class Run:
         left = f"{naming.HOSTNAME} in ({','.join(sorted(hosts))})"
         until("states of nodes that are gone are gone", lambda: not self.fleet.states(left), 120)
         self.told("nodes come and go", counts.counted(self.plane)[0] - before, 1, seconds, cost)
-        self.detail["nodes come and go"] |= {"left": len(gone), "changes seen after": measure.summary(times)}
+        self.detail["nodes come and go"] |= {
+            "left": len(gone),
+            "change of order seen after": measure.summary(order),
+            "change of code seen after": measure.summary(code),
+        }
         self.figure("states of nodes that are gone", len(self.fleet.states(left)), 0, unit="states")
-        self.figure("real agent: change until seen, median", statistics.median(times) * 1000, SEEN_MS, unit="ms")
-        self.figure("real agent: change until seen, longest", max(times) * 1000, SEEN_MS, unit="ms")
+        for name, times in (("order", order), ("code", code)):
+            what = f"real agent: a link's new {name} until it is seen" if name == "order" else f"real agent: new {name}"
+            self.figure(f"{what}, median", statistics.median(times) * 1000, SEEN_MS, unit="ms")
+            self.figure(f"{what}, longest", max(times) * 1000, SEEN_MS, unit="ms")
+
+    def real_changes(self, spec: Callable[[int], dict[str, Any]]) -> list[float]:
+        """Seconds until the real agent's status has each of some changes."""
+        specs = [spec(number) for number in range(CHANGES)]
+        return seen.changes(self.plane.kubeconfig, OWN, self.real.name, specs, pause=0.7)
 
     def remove_one(self) -> None:
         """One application is deleted."""
@@ -268,6 +280,12 @@ class Run:
     def say(self, text: str) -> None:
         """One line for whoever waits."""
         measure.progress(f"fleet {time.monotonic() - self._began:5.0f} s: {text}")
+
+
+def at_priority(priority: int) -> list[dict[str, Any]]:
+    """The program of all applications, elsewhere in its chain."""
+    link = {"interfaceSelector": {"interfaces": ["near"]}, "priority": priority}
+    return [{"name": "first", "type": "XDP", "xdp": {"links": [link]}}]
 
 
 if __name__ == "__main__":

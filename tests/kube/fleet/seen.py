@@ -15,13 +15,17 @@ from skep.kube.api.informer import Informer
 from skep.kube.api.key import Key
 
 
-def changes(kubeconfig: Path, application: str, node: str, urls: Sequence[str], pause: float) -> list[float]:
-    """Give an application one image after the other; for each the seconds from the request to the state's status, as
-    somebody sees it who watches. ``pause``: seconds between them."""
-    return asyncio.run(_changes(kubeconfig, application, node, urls, pause))
+def changes(
+    kubeconfig: Path, application: str, node: str, specs: Sequence[Mapping[str, Any]], pause: float
+) -> list[float]:
+    """Change an application's spec, one merge patch after the other; for each the seconds from the request to the
+    state's status, as somebody sees it who watches. ``pause``: seconds between them."""
+    return asyncio.run(_changes(kubeconfig, application, node, specs, pause))
 
 
-async def _changes(kubeconfig: Path, application: str, node: str, urls: Sequence[str], pause: float) -> list[float]:
+async def _changes(
+    kubeconfig: Path, application: str, node: str, specs: Sequence[Mapping[str, Any]], pause: float
+) -> list[float]:
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
     labels = naming.state_labels(application, node)
@@ -33,11 +37,10 @@ async def _changes(kubeconfig: Path, application: str, node: str, urls: Sequence
         watching = asyncio.create_task(states.run())
         await states.synced()
         state = Key(name=naming.state_name(application, node))
-        for url in urls:
+        for spec in specs:
             began = loop.time()
-            body = {"spec": {"byteCode": {"image": {"url": url}}}}
             done = await api.ask(
-                "patch", served.CLUSTER_APPLICATION, Key(name=application), body=body,
+                "patch", served.CLUSTER_APPLICATION, Key(name=application), body={"spec": spec},
                 content_type=PatchType.MERGE.value,
             )  # fmt: skip
             wanted = (done["metadata"]["generation"], naming.SUCCESS)
