@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.kube import story_rig
-from tests.kube.plane import until
+from tests.kube.plane import ControlPlane, until
 from tests.kube.story_rig import PORT, Story, counter
 from tests.kube.traffic import Traffic
 
@@ -115,7 +115,7 @@ def nothing_left(story: Story, before: Seen, loaded: story_rig.InKernel) -> None
 
 def seen(story: Story) -> Seen:
     """What is there now."""
-    return Seen(objects=frozenset(_objects(story)), node=frozenset(_node(story)))
+    return Seen(objects=frozenset(objects(story.plane)), node=frozenset(_node(story)))
 
 
 def in_kernel(state: dict[str, Any]) -> story_rig.InKernel:  # Any: JSON
@@ -125,16 +125,16 @@ def in_kernel(state: dict[str, Any]) -> story_rig.InKernel:  # Any: JSON
     return story_rig.InKernel(programs, frozenset(maps))
 
 
-def _objects(story: Story) -> Iterator[str]:
+def objects(plane: ControlPlane) -> Iterator[str]:
     """Every object of every kind that can be listed, by its name; of the node also labels, annotations and drivers."""
-    kinds = story.kubectl("api-resources", "--verbs=list", "-o", "name").split()
+    kinds = plane.kubectl("api-resources", "--verbs=list", "-o", "name").split()
     asked = ",".join(one for one in kinds if one not in OTHERS)
     wanted = "{range .items[*]}{.kind}.{.apiVersion} {.metadata.namespace}/{.metadata.name}{'\\n'}{end}"
-    yield from story.kubectl("get", asked, "-A", "-o", f"jsonpath={wanted}").splitlines()
-    for one in story.plane.list("nodes"):
+    yield from plane.kubectl("get", asked, "-A", "-o", f"jsonpath={wanted}").splitlines()
+    for one in plane.list("nodes"):
         about = one["metadata"]
         yield from (f"node {what}: {key}" for what in ("labels", "annotations") for key in about.get(what, {}))
-    for one in story.plane.list("csinodes"):
+    for one in plane.list("csinodes"):
         yield from (f"driver {driver['name']}" for driver in one["spec"].get("drivers") or ())
 
 

@@ -21,7 +21,7 @@ from tests.kube.pki import Authority
 from tests.parts import CHECKOUT, Server, free_port, part
 
 T = TypeVar("T")
-DEPLOYED = tuple(CHECKOUT / "deploy" / name for name in ("crds", "crds/older", "policies", "rbac"))
+DEPLOYED = tuple(CHECKOUT / "deploy" / name for name in ("crds", "policies", "rbac"))
 SERVICES = "10.96.0.0/16"
 CONTROLLERS = (
     "garbage-collector-controller", "namespace-controller", "serviceaccount-controller", "daemonset-controller",
@@ -68,7 +68,7 @@ class ControlPlane:
         self.enter = enter
         self.port = 443 if enter else free_port()
         self.kubeconfig = directory / "admin.kubeconfig"
-        self._programs = part("kubernetes").parent / "kubernetes.d"
+        self.programs = part("kubernetes").parent / "kubernetes.d"
         self._etcd_port = free_port()
         self._scheduler = scheduler
         self._deployed = () if empty else DEPLOYED
@@ -107,7 +107,7 @@ class ControlPlane:
         self.start_apiserver()
         self._running.callback(self.stop_apiserver)
         for directory in self._deployed:
-            self.kubectl("apply", "--server-side", *_all_of(directory))
+            self.kubectl("apply", "--server-side", "-k", str(directory))
         if self._deployed:
             self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         self._start_controllers()
@@ -121,7 +121,7 @@ class ControlPlane:
 
     def kubectl(self, *words: str, input: str | None = None, kubeconfig: Path | None = None, check: bool = True) -> str:
         """Run kubectl as the administrator, or as somebody else; what it printed. CalledProcessError with stderr."""
-        program = [*self.enter, str(self._programs / "kubectl")]
+        program = [*self.enter, str(self.programs / "kubectl")]
         command = [*program, "--kubeconfig", str(kubeconfig or self.kubeconfig), *words]
         done = subprocess.run(command, input=input, capture_output=True, text=True, check=False, timeout=120)
         if check and done.returncode:
@@ -158,7 +158,7 @@ class ControlPlane:
         self._api = Server(
             self.directory / "kube-apiserver.log",
             *self.enter,
-            self._programs / "kube-apiserver",
+            self.programs / "kube-apiserver",
             "--etcd-servers", f"http://127.0.0.1:{self._etcd_port}",
             "--bind-address", "0.0.0.0" if self.enter else self.address,
             "--advertise-address", self.address, "--secure-port", str(self.port),
@@ -230,7 +230,7 @@ class ControlPlane:
         )  # fmt: skip
 
     def _server(self, name: str, *words: str) -> Server:
-        made = Server(self.directory / f"{name}.log", *self.enter, self._programs / name, *words)
+        made = Server(self.directory / f"{name}.log", *self.enter, self.programs / name, *words)
         self._running.callback(made.close)
         return made
 
@@ -267,8 +267,3 @@ class ControlPlane:
 
     def _file(self, name: str) -> str:
         return str(self.directory / name)
-
-
-def _all_of(directory: Path) -> tuple[str, ...]:
-    """The words for all that a directory has."""
-    return ("-k" if (directory / "kustomization.yaml").exists() else "-Rf", str(directory))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -56,6 +57,21 @@ class Story:
         environment = {**instance.environment(), "KUBECONFIG": str(self.plane.kubeconfig)}
         command = [*self.node.enter, *instance.command(), *words]
         return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
+    def make(self, *words: str) -> str:
+        """What ``make`` prints, for the cluster's administrator on the node. CalledProcessError with stderr."""
+        bin = self.directory / "bin"
+        if not bin.exists():
+            bin.mkdir()
+            kubectl = [str(self.plane.programs / "kubectl"), "--kubeconfig", str(self.plane.kubeconfig)]
+            for name, words_of in {"kubectl": kubectl, "skep": instance.command()}.items():
+                (bin / name).write_text(f'#!/bin/sh\nexec {shlex.join(words_of)} "$@"\n')
+                (bin / name).chmod(0o755)
+        own = {"KUBECONFIG": str(self.plane.kubeconfig), "SKEP": str(bin / "skep"), "KUBECTL": str(bin / "kubectl")}
+        command = [*self.node.enter, "make", "--no-print-directory", *words]
+        environment = {**instance.environment(), **own}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=CHECKOUT)
+        return done.stdout + done.stderr
 
     def example(self, name: str) -> str:
         """A file of examples/kubernetes, with the test's own busybox."""

@@ -60,7 +60,11 @@ CONFIG = ("ConfigMap", "bpfman", "bpfman-operator-config")
 def test_it_is_what_kustomize_makes() -> None:
     ours, theirs = rendered(), kustomized()
     assert set(ours) - set(theirs) == {CONFIG}
-    assert set(theirs) - set(ours) == {("Namespace", "", "bpfman")}, "helm install --create-namespace"
+    assert set(theirs) - set(ours) == {
+        ("Namespace", "", "bpfman"),  # helm install --create-namespace
+        ("PodDisruptionBudget", "bpfman", "bpfman-operator"),  # by choice
+        ("NetworkPolicy", "bpfman", "bpfman-operator"),
+    }
     for key in set(ours) & set(theirs) - {DEPLOYMENT}:
         assert ours[key] == theirs[key], key
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kube import install_helm, install_olm, install_rig
-from tests.kube.plane import until
-from tests.kube.story_rig import SYSTEM, Story
+from tests.kube import images, install_helm, install_olm, install_rig
+from tests.kube.story_rig import Story
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300, func_only=True)]
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +32,10 @@ def test_by_olm(empty: Story) -> None:
 
 
 def _deploy(story: Story) -> None:
-    story.kubectl("apply", "--server-side", "-k", str(story.deployment()))
-    story.kubectl("rollout", "status", "-n", SYSTEM, "deployment/bpfman-operator", "--timeout=90s")
-    until("the DaemonSet is there", lambda: story.plane.get("daemonset", "bpfman-daemon", namespace=SYSTEM), 60)
-    story.kubectl("rollout", "status", "-n", SYSTEM, "daemonset/bpfman-daemon", "--timeout=90s")
+    assert "runs on 1 node" in story.make("deploy", f"IMG={images.SKEP}")
 
 
 def _undeploy(story: Story) -> None:
-    story.skep("kube", "clean")
-    story.kubectl("delete", "-k", str(story.deployment()), "--timeout=90s")
+    said = story.make("undeploy")
+    assert "deleting 1 application" in said and "no node has a file of skep's" in said, said
+    assert "nothing is left" in said, said

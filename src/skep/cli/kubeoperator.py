@@ -43,6 +43,10 @@ from skep.cli import ground, lazy, output, session
     help="imagePullPolicy of the default Config.  [BPFMAN_IMAGE_PULL_POLICY]",
 )  # fmt: skip
 @click.option(
+    "--agent-metrics-port", envvar="BPFMAN_AGENT_METRICS_PORT", type=click.IntRange(1, 65535), metavar="PORT",
+    help="agent.metricsPort of the default Config.  [default: agents serve no metrics; BPFMAN_AGENT_METRICS_PORT]",
+)  # fmt: skip
+@click.option(
     "--namespace", envvar="POD_NAMESPACE", default="bpfman", show_default=True, metavar="NAME",
     help="Where the lease is, and what the default Config deploys.  [POD_NAMESPACE]",
 )  # fmt: skip
@@ -64,6 +68,7 @@ def operator(
     agent_image: str | None,
     config_object: str | None,
     image_pull_policy: str | None,
+    agent_metrics_port: int | None,
     namespace: str,
     leader_elect: bool,
     health: str,
@@ -77,7 +82,12 @@ def operator(
     if config_object:
         default = _read(config_object)
     elif image:
-        default = settings.default((image, agent_image or image), namespace=namespace, policy=image_pull_policy or "")
+        default = settings.default(
+            (image, agent_image or image),
+            namespace=namespace,
+            policy=image_pull_policy or "",
+            metrics_port=agent_metrics_port,
+        )
     ctx.meta[_DEFAULT] = default
     if ctx.invoked_subcommand is not None:
         return

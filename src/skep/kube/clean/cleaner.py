@@ -13,7 +13,7 @@ from skep import paths
 from skep.kube import naming
 from skep.kube.api.merge import Object
 
-NAME: Final = "bpfman-clean"
+NAME: Final = "bpfman-clean-node"
 """The DaemonSet, its ServiceAccount, and its pods' label ``name``."""
 LABELS: Final = {"app.kubernetes.io/part-of": "bpfman", "name": NAME}
 HOST: Final = "/host"

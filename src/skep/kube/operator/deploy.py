@@ -36,6 +36,8 @@ def objects(settings: Settings) -> tuple[Object, ...]:
             "storage.k8s.io/v1",
             "CSIDriver",
             naming.DRIVER,
+            # OpenShift asks it of drivers of ephemeral volumes: any pod may have one, whatever it is allowed otherwise.
+            labels={"security.openshift.io/csi-ephemeral-volume-profile": "restricted"},
             spec={
                 "attachRequired": False,
                 "podInfoOnMount": True,
@@ -98,6 +100,14 @@ def fingerprint(document: Mapping[str, Any]) -> str:  # Any: JSON
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def _object(version: str, kind: str, name: str, namespace: str = "", **rest: Any) -> Object:  # Any: JSON
-    where = {"namespace": namespace} if namespace else {}
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, **where}, **rest}
+def _object(
+    version: str,
+    kind: str,
+    name: str,
+    namespace: str = "",
+    *,
+    labels: Mapping[str, str] | None = None,
+    **rest: Any,  # Any: JSON
+) -> Object:
+    about = {"name": name, **({"namespace": namespace} if namespace else {}), **({"labels": labels} if labels else {})}
+    return {"apiVersion": version, "kind": kind, "metadata": about, **rest}

@@ -124,15 +124,18 @@ def _check_level(level: str, path: str) -> None:
             raise shape.wrong(path, level, f"{word} {error}") from None
 
 
-def default(images: tuple[str, str], *, namespace: str = naming.NAMESPACE, policy: str = "") -> dict[str, Any]:
+def default(
+    images: tuple[str, str], *, namespace: str = naming.NAMESPACE, policy: str = "", metrics_port: int | None = None
+) -> dict[str, Any]:
     """The Config that is made when there is none. ``images``: the daemon's and the agent's."""  # Any above: JSON
     daemon, agent = images
+    port = {} if metrics_port is None else {"metricsPort": metrics_port}
     return {
         "apiVersion": kinds.API_VERSION,
         "kind": "Config",
         "metadata": {"name": naming.CONFIG},
         "spec": {
-            "agent": {"healthProbePort": 8175, "image": agent, "logLevel": LEVEL},
+            "agent": {"healthProbePort": 8175, **port, "image": agent, "logLevel": LEVEL},
             "daemon": {"image": daemon, "logLevel": LEVEL},
             "configuration": CONFIGURATION,
             "namespace": namespace,
