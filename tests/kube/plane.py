@@ -25,7 +25,7 @@ DEPLOYED = tuple(CHECKOUT / "deploy" / name for name in ("crds", "policies", "rb
 SERVICES = "10.96.0.0/16"
 CONTROLLERS = (
     "garbage-collector-controller", "namespace-controller", "serviceaccount-controller", "daemonset-controller",
-    "deployment-controller", "replicaset-controller", "root-ca-certificate-publisher-controller",
+    "deployment-controller", "replicaset-controller", "job-controller", "root-ca-certificate-publisher-controller",
     "clusterrole-aggregation-controller", "node-lifecycle-controller",
 )  # fmt: skip
 

@@ -10,6 +10,9 @@ from tests.parts import CHECKOUT, part
 EXPLAINED = (
     # It looks at groups and resources, not at versions: events.k8s.io/v1 is there, v1beta1 was removed.
     r"using APIs which were deprecated and removed in v1\.25.*for events: ",
+    # Nobody shall begin with a kind of bpfman's or bpfd's former days.
+    r"Kind=(Xdp|Tc|Tcx|Tracepoint|Kprobe|Uprobe|Fentry|Fexit|Bpf)(Ns)?Program: provided API should have an example",
+    r"Kind=(BpfNsApplication|BpfProgramConfig): provided API should have an example",
     # It asks a container engine about the image, of which there is none here; what it suggests follows from that.
     r"unable to inspect the image \(registry\.example/skep:",
     r"check if the CSV (is missing a|has a missing or invalid) node affinity configuration",

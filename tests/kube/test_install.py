@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kube import images, install_rig
+from tests.kube import images, install_helm, install_olm, install_rig
 from tests.kube.story_rig import Story
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300, func_only=True)]
@@ -20,6 +20,15 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
 
 def test_by_kustomize(empty: Story) -> None:
     install_rig.told(empty, install_rig.Way(install=_deploy, uninstall=_undeploy))
+
+
+def test_by_helm(empty: Story) -> None:
+    """And another release of it while packets are counted."""
+    install_rig.told(empty, install_helm.WAY)
+
+
+def test_by_olm(empty: Story) -> None:
+    install_rig.told(empty, install_olm.WAY)
 
 
 def _deploy(story: Story) -> None:

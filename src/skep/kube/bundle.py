@@ -202,9 +202,9 @@ def _descriptors(schema: Mapping[str, Any]) -> Iterator[Object]:  # Any: JSON
 
 
 def _examples(deploy: Path, crds: list[Object]) -> Iterator[Object]:
-    """The first sample of each kind, XDP's if there is one; a kind that has none has none here."""
+    """The first sample of each kind, XDP's if there is one. The older kinds have none: nobody shall begin with them."""
     samples: dict[tuple[str, str], Object] = {}
-    paths = sorted((deploy / "samples").rglob("*.yaml"), key=lambda path: ("xdp" not in path.stem, path.as_posix()))
+    paths = sorted((deploy / "samples").glob("*.yaml"), key=lambda path: ("xdp" not in path.stem, path.as_posix()))
     for path in paths:
         for each in _documents(path):
             samples.setdefault((each["apiVersion"].partition("/")[0], each["kind"]), each)

@@ -26,7 +26,7 @@ app.kubernetes.io/name: bpfman-operator
 {{- define "skep.hook" }}
   labels:
     app.kubernetes.io/part-of: bpfman
-    app.kubernetes.io/name: bpfman-clean
+    app.kubernetes.io/name: bpfman-uninstall
   annotations:
     helm.sh/hook: pre-delete
     helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
