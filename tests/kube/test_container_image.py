@@ -12,7 +12,7 @@ import pytest
 from scripts.container import image
 from skep.image.making import Built
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.node]
 
 LARGEST = 50 << 20
 """Bytes of what a node pulls; 39 MB when this was written."""

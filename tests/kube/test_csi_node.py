@@ -17,7 +17,7 @@ from tests.kube import images, node
 from tests.kube.plane import ControlPlane, until
 from tests.parts import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.node]
 
 DRIVER = {
     "apiVersion": "storage.k8s.io/v1",

@@ -9,7 +9,7 @@ import pytest
 from tests.kube import images, install_helm, install_olm, install_rig
 from tests.kube.story_rig import Story
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300, func_only=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.node, pytest.mark.timeout(300, func_only=True)]
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from tests.kube.plane import ControlPlane, until
 
 
 @pytest.mark.slow
+@pytest.mark.node
 def test_a_daemon_set_runs_and_nothing_is_left_of_the_node(tmp_path: Path) -> None:
     before = {name: Path("/proc/sys", name).read_text() for name in node.SYSCTLS}
     with node.cluster(tmp_path) as made:

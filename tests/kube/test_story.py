@@ -25,6 +25,7 @@ DAEMON_SET = "name=bpfman-daemon"
 
 
 @pytest.mark.slow
+@pytest.mark.node
 @pytest.mark.timeout(300)
 def test_from_kubectl_apply_to_nothing_left(tmp_path: Path) -> None:
     with story_rig.story(tmp_path) as story:

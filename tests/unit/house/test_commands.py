@@ -71,4 +71,7 @@ def test_make_test_runs_every_directory_of_tests() -> None:
         path.parent.relative_to(source_tree.ROOT / "tests").parts[0]
         for path in (source_tree.ROOT / "tests").rglob("test_*.py")
     }
-    assert sorted(there) == sorted(run) == sorted(told.group(1).split())
+    # Those of tests/kube that need a node of their own are a stage of their own, beside the rest of tests/kube.
+    for marked in ('kube -m "not node"', "kube -m node"):
+        assert text.count(f"pytest -q tests/{marked} ") == 1
+    assert sorted([*there, "node"]) == sorted(run) == sorted(told.group(1).split())
