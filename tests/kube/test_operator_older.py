@@ -191,7 +191,9 @@ def test_the_sample_of_its_time(plane: ControlPlane, agents: tuple[rig.Agent, ri
     becomes(plane, document, "ReconcileError", f"failed on 1 of 2 nodes: {B}: the verifier said no")
 
     def one_is_left() -> bool:
-        (left,) = plane.list("bpfprograms.bpfman.io", labels=f"{naming.OWNED}=xdp-pass-all-nodes")
+        found = plane.list("bpfprograms.bpfman.io", labels=f"{naming.OWNED}=xdp-pass-all-nodes")
+        assert len(found) == 1
+        left = found[0]
         assert left["metadata"]["labels"][naming.HOSTNAME] == A
         assert versions[left["metadata"]["name"]] == left["metadata"]["resourceVersion"], "nothing new was written"
         return True
@@ -457,9 +459,9 @@ def test_on_a_node(plane: ControlPlane, cluster: rig.Operator, tmp_path: Path) -
         assert counts.runs == 20
 
         def look() -> dict[str, Any]:
-            (found,) = plane.list("bpfprograms.bpfman.io", labels=f"{naming.OWNED}=really")
-            assert rig.condition(found)["reason"] == "bpfmanLoaded"
-            return found
+            found = plane.list("bpfprograms.bpfman.io", labels=f"{naming.OWNED}=really")
+            assert rig.condition(found[0])["reason"] == "bpfmanLoaded" and len(found) == 1
+            return found[0]
 
         view = until("its BpfProgram", look)
         (program,) = node.programs()
