@@ -25,10 +25,10 @@ LEVEL = "debug"
 COMMAND = (sys.executable, "-m", "skep", "kube", "operator")
 
 
-def environment() -> dict[str, str]:
+def environment(source: Path = CHECKOUT / "src") -> dict[str, str]:
     """Without what somebody has set for an operator of theirs."""
     own = {key: value for key, value in os.environ.items() if not key.startswith("BPFMAN_") and key != "KUBECONFIG"}
-    return {**own, "PYTHONPATH": str(CHECKOUT / "src")}
+    return {**own, "PYTHONPATH": str(source)}
 
 
 def prepare(plane: ControlPlane) -> None:
@@ -38,9 +38,9 @@ def prepare(plane: ControlPlane) -> None:
 
 
 class Operator:
-    """One process; its log is in ``log``."""
+    """One process; its log is in ``log``. ``source``: the code that it runs."""
 
-    def __init__(self, plane: ControlPlane, log: Path, *words: str) -> None:
+    def __init__(self, plane: ControlPlane, log: Path, *words: str, source: Path = CHECKOUT / "src") -> None:
         self.log = log
         kubeconfig = plane.kubeconfig_for(naming.NAMESPACE, "bpfman-operator")
         command = [
@@ -48,7 +48,7 @@ class Operator:
             "--health-probe-bind-address", "0", "--metrics-bind-address", "0", *words,
         ]  # fmt: skip
         with log.open("wb") as out:
-            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment())
+            self.process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment(source))
 
     def said(self, text: str) -> bool:
         """Whether the log has it."""

@@ -191,7 +191,9 @@ def test_the_sample_of_its_time(plane: ControlPlane, agents: tuple[rig.Agent, ri
     becomes(plane, document, "ReconcileError", f"failed on 1 of 2 nodes: {B}: the verifier said no")
 
     def one_is_left() -> bool:
-        (left,) = plane.list("bpfprograms.bpfman.io", labels=f"{naming.OWNED}=xdp-pass-all-nodes")
+        found = plane.list("bpfprograms.bpfman.io", labels=f"{naming.OWNED}=xdp-pass-all-nodes")
+        assert len(found) == 1
+        left = found[0]
         assert left["metadata"]["labels"][naming.HOSTNAME] == A
         assert versions[left["metadata"]["name"]] == left["metadata"]["resourceVersion"], "nothing new was written"
         return True
@@ -348,9 +350,18 @@ def test_bpfapplications_in_both_forms(plane: ControlPlane, cluster: rig.Operato
     rig.wait_for(plane, new, "Success")
     plane.kubectl("replace", "-f", "-", input=json.dumps(here))
     becomes(plane, here, "ReconcileSuccess")
+    made = plane.get("clusterbpfapplication", "older-form")
+    agent = rig.Agent(plane, A, NAMESPACE)
+    agent.report(made, "Success", programs=pods_see("older-form"))
+    (view,) = until("a BpfProgram", lambda: plane.list("bpfprograms.bpfman.io"))
+    (owner,) = view["metadata"]["ownerReferences"]
+    assert owner["kind"] == "ClusterBpfApplication", "what is in a namespace cannot own what is not"
     delete(plane, here)
+    until("it is being deleted", lambda: "deletionTimestamp" in rig.seen(plane, made)["metadata"])
+    agent.let_go(made)
     gone(plane, here)
     until("nothing of it for the cluster", lambda: not plane.get("clusterbpfapplication", "older-form"))
+    until("its BpfProgram is collected", lambda: not plane.list("bpfprograms.bpfman.io"))
 
 
 def install(plane: ControlPlane, document: dict[str, Any]) -> None:
@@ -448,9 +459,9 @@ def test_on_a_node(plane: ControlPlane, cluster: rig.Operator, tmp_path: Path) -
         assert counts.runs == 20
 
         def look() -> dict[str, Any]:
-            (found,) = plane.list("bpfprograms.bpfman.io", labels=f"{naming.OWNED}=really")
-            assert rig.condition(found)["reason"] == "bpfmanLoaded"
-            return found
+            found = plane.list("bpfprograms.bpfman.io", labels=f"{naming.OWNED}=really")
+            assert rig.condition(found[0])["reason"] == "bpfmanLoaded" and len(found) == 1
+            return found[0]
 
         view = until("its BpfProgram", look)
         (program,) = node.programs()

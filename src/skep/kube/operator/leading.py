@@ -67,9 +67,7 @@ class Operator:
         self.seen = view.View(
             api,
             view.Heard(
-                application=lambda key: self._applications.add_after(key, GATHER),
-                states=lambda key: self._applications.add_after(key, gather(self.seen.count(key))),
-                itself=self._itself,
+                application=self._application,
                 state=self._state,
                 config=lambda: self._work.add_after(_CONFIG, GATHER),
                 nodes=lambda: self._work.add_after(_ALL, SWEEP),
@@ -109,10 +107,12 @@ class Operator:
         """Why what is seen may be old."""
         return self.seen.trouble() + self.older.watching.trouble()
 
-    def _itself(self, key: Key) -> None:
+    def _application(self, key: Key) -> None:
+        self._applications.add_after(key, GATHER)
         self.older.application_changed(key)
 
     def _state(self, key: Key, node: NodeLabel) -> None:
+        self._applications.add_after(key, gather(self.seen.count(key)))
         self.older.state_changed(key, node)
 
     def _served(self) -> None:

@@ -33,13 +33,11 @@ DEFINITIONS = 25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """Whom to tell: of an application (``itself`` too, of that alone), of its states, of one of them by application and
-    node, of the Config or what it stands for, of the nodes and who runs on them, of a namespace whose pull secrets are
-    granted, of a node that has states and is not there, and of the CRDs."""
+    """Whom to tell: of an application, of its state on a node, of the Config or what it stands for, of the nodes and
+    who runs on them, of a namespace whose pull secrets are granted, of a node that has states and is not there, and of
+    the CRDs."""
 
     application: Callable[[Key], None]
-    itself: Callable[[Key], None]
-    states: Callable[[Key], None]
     state: Callable[[Key, NodeLabel], None]
     config: Callable[[], None]
     nodes: Callable[[], None]
@@ -251,7 +249,6 @@ class View:
 
     def _application(self, key: Key, old: Application | None, new: Application | None) -> None:
         self._heard.application(key)
-        self._heard.itself(key)
         secrets = (old.secret if old else None, new.secret if new else None)
         if secrets[0] != secrets[1]:
             for secret in filter(None, secrets):
@@ -272,7 +269,6 @@ class View:
             if not of_one:
                 del self._states[key.namespace, state.of]
             for each in self._named(key.namespace, state.of):
-                self._heard.states(each)
                 self._heard.state(each, state.node)
         if new is not None:
             self._look_for(new.node)
