@@ -348,9 +348,18 @@ def test_bpfapplications_in_both_forms(plane: ControlPlane, cluster: rig.Operato
     rig.wait_for(plane, new, "Success")
     plane.kubectl("replace", "-f", "-", input=json.dumps(here))
     becomes(plane, here, "ReconcileSuccess")
+    made = plane.get("clusterbpfapplication", "older-form")
+    agent = rig.Agent(plane, A, NAMESPACE)
+    agent.report(made, "Success", programs=pods_see("older-form"))
+    (view,) = until("a BpfProgram", lambda: plane.list("bpfprograms.bpfman.io"))
+    (owner,) = view["metadata"]["ownerReferences"]
+    assert owner["kind"] == "ClusterBpfApplication", "what is in a namespace cannot own what is not"
     delete(plane, here)
+    until("it is being deleted", lambda: "deletionTimestamp" in rig.seen(plane, made)["metadata"])
+    agent.let_go(made)
     gone(plane, here)
     until("nothing of it for the cluster", lambda: not plane.get("clusterbpfapplication", "older-form"))
+    until("its BpfProgram is collected", lambda: not plane.list("bpfprograms.bpfman.io"))
 
 
 def install(plane: ControlPlane, document: dict[str, Any]) -> None:

@@ -47,8 +47,10 @@ def views(
         return ()
     if older.view is kinds.BPFD_PROGRAM:
         return (_of_config(owner, told, now),)
+    owners = (state.get("metadata") or {}).get("ownerReferences") or ()
+    of = next((each for each in owners if each.get("controller")), None)
     return tuple(
-        _view(older, owner, told, program, member, link, now)
+        _view(older, owner, of, told, program, member, link, now)
         for program in told.get("programs") or ()
         for member in (_member(program),)
         for link in (program.get(member) or {}).get("links") or (None,)
@@ -71,6 +73,7 @@ def _member(program: Mapping[str, Any]) -> str:  # Any: JSON
 def _view(
     older: Older,
     owner: Mapping[str, Any],
+    of: Mapping[str, Any] | None,
     told: Mapping[str, Any],
     program: Mapping[str, Any],
     member: str,
@@ -102,7 +105,7 @@ def _view(
             **({"namespace": owner["metadata"]["namespace"]} if older.view.namespaced else {}),
             "labels": {**naming.state_labels(name, node), APP_PROGRAM_ID: which},
             "annotations": {**annotations, ATTACH_POINT: point},
-            "ownerReferences": [_owned(older, owner)],
+            "ownerReferences": _owned(older, owner, of),
         },
         "spec": {"type": kind, **({"maps": dict(maps)} if maps else {})},
         "status": {"conditions": [_condition("bpfman", type, message, now)]},
@@ -136,7 +139,7 @@ def _of_config(
         "metadata": {
             "name": _fitted(f"{name}-{node}"),
             "labels": {OWNING_CONFIG: naming.label(name), naming.HOSTNAME: naming.label(node)},
-            "ownerReferences": [_owned(kinds.CONFIG, owner)],
+            "ownerReferences": _owned(kinds.CONFIG, owner, None),
         },
         "spec": {"node": node, "type": spec.get("type", ""), "programs": programs},
         "status": {"conditions": [_condition("bpfd", type, message, now)]},
@@ -235,12 +238,23 @@ def _condition(daemon: str, type: str, message: str, now: datetime.datetime) -> 
     return status.condition(type, reason, message, None, now)
 
 
-def _owned(older: Older, owner: Mapping[str, Any]) -> dict[str, Any]:  # Any: JSON
+def _owned(
+    older: Older, owner: Mapping[str, Any], of: Mapping[str, Any] | None
+) -> list[Mapping[str, Any]]:  # Any: JSON
+    """By whom a view is owned; ``of``: the application, as its states name their owner.
+
+    A namespaced object (a BpfApplication in its older form) cannot own one of the cluster: the application does then,
+    and the garbage collector removes the view with that.
+    """
     about = owner["metadata"]
-    return {
-        "apiVersion": older.kind.api_version, "kind": older.kind.name, "name": about["name"], "uid": about["uid"],
-        "controller": True, "blockOwnerDeletion": True,
-    }  # fmt: skip
+    if about.get("namespace") and not older.view.namespaced:
+        return [] if of is None else [of]
+    return [
+        {
+            "apiVersion": older.kind.api_version, "kind": older.kind.name, "name": about["name"], "uid": about["uid"],
+            "controller": True, "blockOwnerDeletion": True,
+        }
+    ]  # fmt: skip
 
 
 def _named(owner: str, key: str) -> str:

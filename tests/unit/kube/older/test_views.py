@@ -228,6 +228,16 @@ def test_an_applications_programs_are_told_apart() -> None:
     assert found[0]["metadata"]["ownerReferences"][0]["kind"] == "BpfApplication"
 
 
+def test_what_is_in_a_namespace_owns_nothing_of_the_cluster() -> None:
+    one = {"type": "XDP", "xdp": {"bpffunctionname": "a", **AT}}
+    owner = owned(older("BpfApplication", {"programs": [one]}, namespace="bpfman"))
+    of = {"kind": "ClusterBpfApplication", "name": "old", "uid": "u-2", "controller": True}
+    (view,) = made(owner, {**state(program(ETH0)), "metadata": {"ownerReferences": [of]}})
+    assert view["metadata"]["ownerReferences"] == [of] and "namespace" not in view["metadata"]
+    (view,) = made(owner, state(program(ETH0)))
+    assert view["metadata"]["ownerReferences"] == []
+
+
 def test_times_stay_as_long_as_the_type_does() -> None:
     (view,) = made(XDP, state(program(ETH0)))
     before = {"status": {"conditions": [{"type": "Loaded", "lastTransitionTime": "2023-11-07T19:16:42Z"}]}}

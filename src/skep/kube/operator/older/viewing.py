@@ -60,10 +60,12 @@ class Viewing:
         if kind is None:
             return
         uid = application.origin.uid
+        # What is in a namespace cannot own what is not: the application does (``views``).
+        owner = application.uid if ref.key.namespace and not ref.target.namespace else uid
         mine = (each for each in self._seen.states(at.application) if each.node == at.node)
         state = next((each for each in mine if each.owner == application.uid and not each.deleted), None)
         wanted = await self._wanted(ref, uid, state)
-        before = dict(await self._watching.views(ref, uid, at.node))
+        before = dict(await self._watching.views(ref, owner, at.node))
         for key, made in wanted.items():
             await self._write(kind, key, made, before.pop(key, None))
         for key, left in before.items():
