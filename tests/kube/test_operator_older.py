@@ -12,6 +12,7 @@ import pytest
 
 from skep.kube import crd, kinds, naming
 from skep.kube.older import kinds as older_kinds
+from skep.kube.older import rewrite
 from skep.kube.operator import definitions
 from tests.kube import nodes as real
 from tests.kube import operator_rig as rig
@@ -477,6 +478,18 @@ def test_on_a_node(plane: ControlPlane, cluster: rig.Operator, tmp_path: Path) -
 
         until("the change is on the node", changed)
         becomes(plane, document, "ReconcileSuccess")
-        delete(plane, document)
-        gone(plane, document)
+        # Converted, with nothing unloaded in between.
+        (program,), runs = node.programs(), node.chain()[0].runs
+        converted = plane.kubectl("get", "xdpprogram", "really", "-o", "yaml")
+        converted = rewrite.rewrite("really.yaml", converted, rewrite.Seen()).text
+        plane.kubectl("delete", "xdpprogram", "really", "--cascade=orphan")
+        until("its BpfProgram is gone", lambda: not plane.list("bpfprograms.bpfman.io"))
+        kept = plane.get("clusterbpfapplication", "really")
+        assert naming.TRANSLATED_FROM not in kept["metadata"]["labels"] and "ownerReferences" not in kept["metadata"]
+        plane.kubectl("apply", "--server-side", "-f", "-", input=converted)
+        assert plane.get("clusterbpfapplication", "really")["metadata"]["generation"] == kept["metadata"]["generation"]
+        node.send(5)
+        assert node.chain()[0].runs == runs + 5
+        assert [each.record.id for each in node.programs()] == [program.record.id]
+        plane.kubectl("delete", "clusterbpfapplication", "really")
         real.gone(node)

@@ -24,7 +24,7 @@ from skep.kube.api.merge import Object
 from skep.kube.older import kinds, status, translate
 from skep.kube.operator import records as applications
 from skep.kube.operator import view
-from skep.kube.operator.older import records
+from skep.kube.operator.older import records, releasing
 from skep.kube.operator.older.records import Ref
 from skep.kube.operator.older.watching import Watching
 
@@ -182,6 +182,10 @@ class Translating:
         if naming.OPERATOR_FINALIZER not in (document["metadata"].get("finalizers") or ()):
             return None  # somebody else's finalizer keeps it
         there = await objects.find(self._api, view.kind_of(ref.target), ref.target)
+        if releasing.is_wanted(ref, document, there):
+            await self._release(ref, document["metadata"]["uid"])
+            await objects.remove_finalizer(self._api, resource, ref.key, naming.OPERATOR_FINALIZER)
+            return None
         if there is None or not self._is_of(applications.origin(there), ref, document):
             await objects.remove_finalizer(self._api, resource, ref.key, naming.OPERATOR_FINALIZER, seen=document)
             self._applied.pop(ref, None)
@@ -194,6 +198,14 @@ class Translating:
             await self._tell(ref, resource, document, said)
         return None
 
+    async def _release(self, ref: Ref, uid: str) -> None:
+        """Let what was made of an older object stay without it. ``uid``: the older object's, "" if nobody knows."""
+        self._applied.pop(ref, None)
+        kept = await releasing.release(self._api, ref, uid, self._watching.view_kind(ref), manager=MANAGER)
+        if kept is not None:
+            text = f"{ref} was deleted, and this was to stay (--cascade=orphan): it is written as what it is now"
+            self._events.tell(notice.about(kept), "Kept", text)
+
     async def _left(self, ref: Ref) -> float | None:
         """Remove what is there of an older object that is not: deleted with its finalizer, or written anew as a current
         one. What has an owner the garbage collector removes, too."""
@@ -201,7 +213,9 @@ class Translating:
         there = await objects.find(self._api, view.kind_of(ref.target), ref.target)
         if there is None or "deletionTimestamp" in there["metadata"]:
             return None
-        if _is_named(applications.origin(there), ref):
+        if releasing.is_wanted(ref, None, there):
+            await self._release(ref, "")
+        elif _is_named(applications.origin(there), ref):
             log.info("%s is no longer there: deleting %s", ref, _named(there))
             await objects.delete(self._api, view.kind_of(ref.target), ref.target)
         return None
