@@ -52,10 +52,11 @@ def test_the_operator_may_what_it_may_elsewhere() -> None:
     (role,) = (
         each for each in documents([DEPLOY / "rbac/operator.yaml"]) if each["metadata"]["name"].endswith("-role")
     )
-    (lease,) = (each for each in documents([DEPLOY / "operator/account.yaml"]) if each["kind"] == "Role")
+    roles = (each for each in documents([DEPLOY / "operator/account.yaml"]) if each["kind"] == "Role")
+    here = [rule for each in roles for rule in each["rules"]]
     install = VERSION["spec"]["install"]["spec"]
     assert install["clusterPermissions"] == [{"serviceAccountName": "bpfman-operator", "rules": role["rules"]}]
-    assert install["permissions"] == [{"serviceAccountName": "bpfman-operator", "rules": lease["rules"]}]
+    assert install["permissions"] == [{"serviceAccountName": "bpfman-operator", "rules": here}]
 
 
 def test_an_image_is_named_everywhere() -> None:
