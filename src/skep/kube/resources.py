@@ -232,8 +232,6 @@ def read(document: object) -> Application:
             f"a {kind.name} uses secrets of its own namespace, {namespace}",
         )
     owner = spec.get("mapOwnerSelector")
-    for index, each in enumerate(spec.get("rollout", {}).get("order", ())):
-        selector(each, f"spec.rollout.order[{index}]")
     return Application(
         name=about["name"],
         namespace=namespace,

@@ -92,6 +92,12 @@ def test_maps_are_kept_unless_it_says_otherwise() -> None:
     assert resources.read(changed).map_policy is resources.MapPolicy.RECREATE
 
 
+def test_a_host_has_no_use_for_a_rollout() -> None:
+    staged = document()
+    staged["spec"]["rollout"] = {"maxUnavailable": "20%", "order": [{"matchLabels": {"canary": "yes"}}]}
+    assert resources.read(staged) == resources.read(document())
+
+
 def test_a_namespaced_one_is_in_default() -> None:
     value = document() | {"kind": "BpfApplication"}
     value["spec"]["programs"] = [{"name": "count", "type": "XDP", "xdp": {}}]
@@ -164,6 +170,15 @@ WRONG: list[tuple[str, Callable[[Any], object]]] = [
     (
         "spec.nodeSelector.matchExpressions[0] does not fit together",
         _spec(lambda spec: spec.update(nodeSelector={"matchExpressions": [{"key": "a", "operator": "In"}]})),
+    ),
+    ("spec.rollout.maxUnavailable is 0", _spec(lambda spec: spec.update(rollout={"maxUnavailable": 0}))),
+    ("spec.rollout.maxUnavailable is '0%'", _spec(lambda spec: spec.update(rollout={"maxUnavailable": "0%"}))),
+    ("spec.rollout.onFailure is 'return'", _spec(lambda spec: spec.update(rollout={"onFailure": "return"}))),
+    (
+        "spec.rollout.order[1].matchExpressions[0] does not fit together",
+        _spec(
+            lambda spec: spec.update(rollout={"order": [{}, {"matchExpressions": [{"key": "a", "operator": "In"}]}]})
+        ),
     ),
 ]
 
