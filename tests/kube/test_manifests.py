@@ -85,6 +85,7 @@ MORE = (
 FOREIGN = (
     foreign("SecurityContextConstraints", "security.openshift.io", namespaced=False, required=REQUIRED, more=MORE),
     foreign("ServiceMonitor", "monitoring.coreos.com", namespaced=True, required=("spec",)),
+    foreign("PrometheusRule", "monitoring.coreos.com", namespaced=True, required=("spec",)),
 )
 
 

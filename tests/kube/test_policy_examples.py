@@ -39,6 +39,16 @@ def application(*programs: Json, namespace: str = "", labels: Json | None = None
     }
 
 
+def older(kind: str, *, namespace: str = "", group: str = "bpfman.io", **spec: Any) -> Json:
+    """An object of an older generation."""
+    about: Json = {"name": "policed", **({"namespace": namespace} if namespace else {})}
+    function = {} if "programs" in spec else {"bpffunctionname": "count"}
+    rest: Json = {"nodeselector": {}, "bytecode": GOOD, **function, **spec}
+    if group == "bpfd.io":
+        rest = {"name": "count", **{key: value for key, value in rest.items() if key != "bpffunctionname"}}
+    return {"apiVersion": f"{group}/v1alpha1", "kind": kind, "metadata": about, "spec": rest}
+
+
 XDP_IN_PODS = application(program("XDP", POD))
 
 
@@ -128,6 +138,40 @@ REFUSED: list[tuple[str, tuple[str, ...], Json, str]] = [
      application(program("XDP", POD), namespace=TEAM, mapOwnerSelector={"matchLabels": {"team": "red"}}),
      "which may be blue"),
 ]  # fmt: skip
+ON_HOST: Json = {"interfaceselector": {"interfaces": ["eth0"]}, "priority": 600}
+IN_PODS: Json = {**ON_HOST, "containers": {"pods": {}}}
+BPFD: Json = {"type": "XDP", "attachpoint": {"interface": "eth0"}, "priority": 1}
+REFUSED += [
+    ("older-xdp-without-the-verb", (), older("XdpProgram", **IN_PODS), "it needs the verb attach on "
+     "clusterbpfapplications/xdp of bpfman.io"),
+    ("older-xdp-in-a-namespace-without-the-verb", (), older("XdpNsProgram", namespace=TENANT, **IN_PODS),
+     "it needs the verb attach on bpfapplications/xdp of bpfman.io"),
+    ("older-kretprobe-without-the-verb", ("networkers", "security"),
+     older("KprobeProgram", func_name="vfs_read", retprobe=True), "may not attach kretprobe programs"),
+    ("older-fentry", ("attach-everything", "netops"), older("FentryProgram", func_name="vfs_read"),
+     "only the group security may attach fentry programs: ask it to apply FentryProgram policed"),
+    ("older-xdp-on-the-node", ("networkers",), older("XdpProgram", **ON_HOST), "interfaces of the node: xdp"),
+    ("older-tenant-who-comes-first", ("networkers",),
+     older("TcxNsProgram", namespace=TENANT, **{**IN_PODS, "priority": 1, "direction": "ingress"}),
+     "priorities below 500"),
+    ("older-maps-of-another-team", (*EVERYTHING, "team:blue"),
+     older("XdpProgram", **IN_PODS, mapownerselector={"matchLabels": {"team": "red"}}), "which may be blue"),
+    ("older-image-by-tag", EVERYTHING, older("XdpProgram", **IN_PODS, bytecode={"image": {"url": "quay.io/acme/a:v1"}}),
+     "can change: name it by digest"),
+    ("older-application-on-the-node", ("networkers",), older(
+        "BpfApplication", namespace="bpfman", programs=[
+            {"type": "XDP", "xdp": {"bpffunctionname": "count", **ON_HOST}}]), "interfaces of the node: xdp"),
+    ("bpfd-without-the-verb", ("security", "netops"), older("BpfProgramConfig", group="bpfd.io", **BPFD),
+     "may not attach xdp programs"),
+    ("bpfd-on-the-node", ("networkers",), older("BpfProgramConfig", group="bpfd.io", **BPFD),
+     "interfaces of the node: xdp"),
+    ("bpfd-image-url-from-elsewhere", EVERYTHING, older(
+        "BpfProgramConfig", group="bpfd.io", **BPFD, bytecode={"imageurl": f"quay.io/evil/count{DIGEST}"}),
+     "image quay.io/evil/count"),
+    ("bpfd-uri-from-elsewhere", EVERYTHING, older(
+        "BpfProgramConfig", group="bpfd.io", **BPFD, bytecode=f"image://quay.io/evil/count{DIGEST}"),
+     "image quay.io/evil/count"),
+]  # fmt: skip
 FIRST = [row[:3] for row in REFUSED if row[0] in (
     "the-verb-is-for-a-type", "a-file-anywhere", "a-tenant-who-comes-first", "the-primary-interface", "lsm",
     "maps-of-another-team",
@@ -150,6 +194,16 @@ ADMITTED: list[tuple[str, tuple[str, ...], Json]] = [
      application(program("XDP", POD), mapOwnerSelector={"matchLabels": {"team": "blue", "app": "a"}})),
     ("maps-of-the-namespaces-team", ("networkers",),
      application(program("XDP", POD), namespace=TEAM, mapOwnerSelector={"matchLabels": {"team": "blue"}})),
+    ("older-xdp-in-pods", ("networkers",), older("XdpProgram", **IN_PODS)),
+    ("older-xdp-on-the-node-for-netops", ("networkers", "netops"), older("XdpProgram", **ON_HOST)),
+    ("older-tenant-behind", ("networkers",), older("XdpNsProgram", namespace=TENANT, **IN_PODS)),
+    ("older-kprobe-for-security", ("attach-everything", "security"), older("KprobeProgram", func_name="vfs_read")),
+    ("older-application-for-netops", ("networkers", "netops"), older(
+        "BpfApplication", namespace="bpfman", programs=[
+            {"type": "XDP", "xdp": {"bpffunctionname": "count", **ON_HOST}}])),
+    ("bpfd-for-netops", ("networkers", "netops"), older("BpfProgramConfig", group="bpfd.io", **BPFD)),
+    ("bpfd-by-uri", ("networkers", "netops"), older(
+        "BpfProgramConfig", group="bpfd.io", **BPFD, bytecode=f"image://quay.io/acme/count{DIGEST}")),
     ("whoever-may-do-everything", ("system:masters",), application(program("Lsm"), program("XDP", PRIMARY))),
 ]  # fmt: skip
 

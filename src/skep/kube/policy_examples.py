@@ -62,7 +62,13 @@ _SINGLE_LINK: Final = (
 _VARIABLES: Final[Mapping[str, str]] = {
     "spec": "dyn(object.?spec.orValue({}))",
     # Today's spelling, or that of any generation before.
-    "code": "dyn(variables.spec.?byteCode.or(variables.spec.?bytecode).orValue({}))",
+    "said": "dyn(variables.spec.?byteCode.or(variables.spec.?bytecode).orValue({}))",
+    # bpfd once took a URI: image://NAME or file://PATH.
+    "code": (
+        "type(variables.said) != string ? variables.said : variables.said.startsWith('image://')"
+        " ? dyn({'image': {'url': variables.said.substring(8)}})"
+        " : dyn({'path': string(variables.said).replace('file://', '')})"
+    ),
     # Of each program its type in lower case, and where it shall be attached: in older objects it is its one link.
     "programs": (
         "has(variables.spec.programs) ? variables.spec.programs.map(each, {'type': dyn(each.type.lowerAscii()), "
@@ -194,7 +200,8 @@ def _sources() -> _Policy:
         " with /.",
         params={"images": "quay.io/acme/ registry.example:5000/bpf/", "digest": "required", "directories": "/opt/bpf/"},
         variables={
-            "image": "string(variables.code.?image.?url.or(variables.code.?imageurl).orValue(''))",
+            "image": "string(variables.code.?image.?url.or(variables.code.?imageurl).orValue(''))"
+            ".replace('image://', '')",
             "path": "string(variables.code.?path.orValue(''))",
             "images": "params.data[?'images'].orValue('').split(' ').filter(each, each != '')",
             "directories": "params.data[?'directories'].orValue('').split(' ').filter(each, each != '')",
@@ -298,11 +305,11 @@ def _map_owners() -> _Policy:
         "In a namespace the team is the namespace's label; elsewhere whoever writes it is in the group team:NAME.",
         spec_only=False,
         variables={
-            "selectors": "[variables.spec.?mapOwnerSelector.or(variables.spec.?mapownerselector)]"
-            ".filter(each, each.hasValue()).map(each, dyn(each.value()))"
-            " + dyn(variables.spec.?programs.orValue([])).filter(each,"
-            " each[?each.type.lowerAscii()].?mapownerselector.hasValue())"
-            ".map(each, dyn(each[each.type.lowerAscii()].mapownerselector))",
+            # In older objects an empty one is none.
+            "older": "[variables.spec.?mapownerselector.orValue({})] + dyn(variables.spec.?programs.orValue([]))"
+            ".map(each, dyn(each[?each.type.lowerAscii()].?mapownerselector.orValue({})))",
+            "selectors": "(has(variables.spec.mapOwnerSelector) ? [dyn(variables.spec.mapOwnerSelector)] : [])"
+            " + variables.older.filter(each, each.?matchLabels.hasValue() || each.?matchExpressions.hasValue())",
             "teams": "has(object.metadata.namespace) ? [namespaceObject.metadata.?labels[?'team'].orValue('')]"
             " : request.userInfo.groups.filter(each, each.startsWith('team:')).map(each, each.substring(5))",
         },

@@ -126,3 +126,23 @@ def test_what_was_not_seen_is_told(run: Run, skep: fake.FakeSkep) -> None:
 )
 def test_labels(owner: model.Owner, label: str) -> None:
     assert render.label(owner, FOUND) == label
+
+
+def test_what_is_wrong_is_shown_by_itself_and_in_every_form(skep: fake.FakeSkep, run: Run) -> None:
+    clash = model.Alert(
+        kind=model.AlertKind.CLASH, hook="xdp", place="xdp eth0", program=model.ProgramId(1), name="name1",
+        applications=("ClusterBpfApplication/firewall",), message="it is in the way", remedy="detach it",
+    )  # fmt: skip
+    skep.found = dataclasses.replace(FOUND, alerts=(clash,))
+    text = run("inventory", "--alerts").out
+    assert text.splitlines()[-1].split() == ["clash", "xdp", "eth0", "1", "name1", "it", "is", "in", "the", "way"]
+    assert "detach it" in run("inventory", "--alerts", "-o", "wide").out
+    (one,) = run("inventory", "--alerts", "-o", "json").json["alerts"]
+    assert (one["kind"], one["program_id"], one["applications"]) == ("clash", 1, ["ClusterBpfApplication/firewall"])
+    assert run("inventory", "--alerts", "-o", "name").out == "program/1\n"
+    assert len(run("inventory", "-o", "json").json["alerts"]) == 1
+
+
+def test_nothing_wrong_is_told_as_that(run: Run) -> None:
+    assert run("inventory", "--alerts").out == "nothing is wrong between skep and others\n"
+    assert run("inventory", "--alerts", "--foreign").code == 2
