@@ -48,10 +48,11 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert not (directory / "lib" / "skep").exists()
 
 
-def test_the_installed_program_runs(prefix: Path) -> None:
+@pytest.mark.parametrize("program", ["skep", "kubectl-skep"])
+def test_the_installed_program_runs(prefix: Path, program: str) -> None:
     """Without the checkout, its environment or its interpreter's packages."""
     done = subprocess.run(
-        [prefix / "bin" / "skep", "--help"],
+        [prefix / "bin" / program, "--help"],
         cwd="/",
         env={"PATH": "/usr/bin:/bin"},
         capture_output=True,
@@ -74,6 +75,9 @@ def test_everything_a_package_needs_is_there(prefix: Path) -> None:
         "share/zsh/site-functions/_skep",
         "share/fish/vendor_completions.d/skep.fish",
         "share/man/man1/skep.1",
+        "bin/kubectl_complete-skep",
+        "share/bash-completion/completions/kubectl-skep",
+        "share/man/man1/kubectl-skep-why.1",
         "share/doc/skep/skep.toml",
         "share/doc/skep/LICENSE",
     }
@@ -100,7 +104,9 @@ def test_nothing_installed_remembers_where_it_was_built(prefix: Path) -> None:
     }
     script = prefix / "lib" / "skep" / "bin" / "skep"
     assert script.read_text().splitlines()[0] == f"#!{prefix}/lib/skep/bin/python3 -I"
-    assert {path.name for path in script.parent.iterdir() if "python" not in path.name} == {"skep"}
+    assert {path.name for path in script.parent.iterdir() if "python" not in path.name} == {
+        "skep", "kubectl-skep", "kubectl_complete-skep",
+    }  # fmt: skip
     for name in manifest:
         if Path(name).suffix in {".pyc", ".cfg", ".pth"}:
             assert b"/tmp/tmp." not in Path(name).read_bytes(), name

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.kube import images, story_rig
+from tests.kube import images, plugin_rig, story_rig
 from tests.kube.plane import until
 from tests.kube.story_rig import PORT, SYSTEM, InKernel, Story, counter
 from tests.kube.traffic import Traffic
@@ -110,6 +110,10 @@ def shown(story: Story, image: str) -> None:
     (state,) = story.plane.list("bpfapplicationstates", namespace="default")
     link = state["status"]["programs"][0]["tcx"]["links"][0]
     assert link["interfaceName"] == "eth0", link
+    asked = plugin_rig.plugin(story.directory / "plugin", story.plane.kubeconfig, enter=story.node.enter)
+    assert "BpfApplication/default/udp-count: Attached" in (logs := asked.run("skep", "logs", NAME)).out, logs
+    place = ("eth0", "--type", "tcx-ingress", "--netns", link["netnsPath"], "--times", "1")
+    assert "udp_count" in (traced := asked.run("skep", "trace", "node-1", *place)).out, traced
 
 
 def killed(story: Story) -> None:

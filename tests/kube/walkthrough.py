@@ -1,4 +1,5 @@
-"""Writes docs/kubernetes-walkthrough.md anew from a real session: ``python -m tests.kube.walkthrough`` (as root).
+"""Writes docs/kubernetes-walkthrough.md, or another page, anew from a real session (as root):
+``python -m tests.kube.walkthrough [PAGE]``.
 
 Every line of a console block that begins with "$" is run as a user of the cluster, and with "node#" as root on the
 node; what it prints takes the place of what stood below it.
@@ -14,10 +15,10 @@ from pathlib import Path
 
 from tests import bpf_build, instance
 from tests.e2e import documents
-from tests.kube import story_rig
+from tests.kube import plugin_rig, story_rig
 from tests.kube.plane import until
 from tests.kube.story_rig import Story
-from tests.parts import CHECKOUT, part
+from tests.parts import CHECKOUT
 
 PAGE = CHECKOUT / "docs/kubernetes-walkthrough.md"
 PROMPTS = ("$ ", "node# ")
@@ -28,33 +29,40 @@ SETTLED = {
     "kubectl describe bpfapplication": "1 link attached",
     "kubectl get nodebpfinventories": "node-1",
     "kubectl get bpfapplicationstates -o wide": "Success",
+    "kubectl skep status -A": "protocols  Success",
+    "kubectl skep why wrong": "Error: failed on",
+    "kubectl skep why protocols": "ready",
+    "kubectl skep chain": "protocols",
+    "kubectl skep inventory --managed": "protocols",
 }
 """What the output of a command that begins so has to have before it is shown."""
 
 
-def main() -> None:
+def main(page: Path = PAGE) -> None:
     with tempfile.TemporaryDirectory(prefix="skep-walk-") as name, story_rig.story(Path(name)) as story:
         work = _prepared(story, Path(name) / "work")
-        text = PAGE.read_text()
+        text = page.read_text()
         fresh = documents.FENCE.sub(lambda found: _block(story, work, found[1], found[2]), text)
-        PAGE.write_text(fresh)
+        page.write_text(fresh)
 
 
 def _prepared(story: Story, work: Path) -> Path:
     """A directory with the files that the page names, and the commands that it uses."""
     (work / "bin").mkdir(parents=True)
     (work / "deploy").symlink_to(story.deployment())
-    for name in ("web", "application", "reader"):
+    for name in ("web", "application", "reader", "node"):
         (work / f"{name}.yaml").write_text(story.example(name))
-    for name, defines in (("udp_count", ()), ("udp_count_bytes", ("BYTES",))):
-        built = bpf_build.build("udp_count", *defines, sources=instance.EXAMPLES)
+    for name, source, defines in (
+        ("udp_count", "udp_count", ()), ("udp_count_bytes", "udp_count", ("BYTES",)),
+        ("xdp_count", "xdp_count", ()), ("xdp_sample", "xdp_sample", ()),
+    ):  # fmt: skip
+        built = bpf_build.build(source, *defines, sources=instance.EXAMPLES)
         (work / f"{name}.bpf.o").write_bytes(built.read_bytes())
-    kubectl: list[object] = [part("kubernetes").parent / "kubernetes.d/kubectl", "--kubeconfig", story.plane.kubeconfig]
-    skep: list[object] = [sys.executable, "-c", "import sys; from skep.cli.main import main; sys.exit(main())"]
-    for name, words in {"kubectl": kubectl, "skep": skep}.items():
-        script = work / "bin" / name
-        script.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, (*story.node.enter, *words)))} "$@"\n')
-        script.chmod(0o755)
+    plugin_rig.plugin(work / "bin", story.plane.kubeconfig, enter=story.node.enter)
+    skep = [*story.node.enter, sys.executable, "-c", "import sys; from skep.cli.main import main; sys.exit(main())"]
+    script = work / "bin/skep"
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(skep)} "$@"\n')
+    script.chmod(0o755)
     return work
 
 
@@ -69,7 +77,8 @@ def _run(story: Story, work: Path, line: str) -> str:
     prompt, _, command = line.partition(" ")
     awaited = next((text for begin, text in SETTLED.items() if command.startswith(begin)), "")
     where = [] if prompt == "$" else [*story.node.inside, "env", f"PATH={_PATH}"]
-    environment = {**instance.environment(), "PATH": f"{work}/bin:{_PATH}"}
+    cluster = {"PATH": f"{work}/bin:{_PATH}", "KUBECONFIG": str(story.plane.kubeconfig)}
+    environment = {**instance.environment(), **cluster}
 
     def ran() -> str:
         done = subprocess.run(
@@ -89,4 +98,4 @@ _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:]))

@@ -43,6 +43,7 @@ def logs(
     previous: bool,
 ) -> None:
     """Print them."""
+    from skep import errors
     from skep.cli.kubectl import gather, stream
     from skep.kube.plugin import application, line
 
@@ -60,6 +61,11 @@ def logs(
             )
             for each in chosen.sources
         }
+    if follow and len(commands) > stream.AT_ONCE:
+        raise errors.InvalidRequest(
+            f"follow {len(commands)} containers", why=f"at most {stream.AT_ONCE} are followed at a time",
+            do="name a node, or one container with -c",
+        )  # fmt: skip
     ctx.exit(stream.follow(commands, about))
 
 

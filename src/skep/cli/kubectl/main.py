@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from typing import NoReturn
 
 from skep.cli.kubectl import asked, root
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    # What was begun is ended also for whoever says so politely: kubectl proxy, and what logs follow.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     root.KUBECTL.main(prog_name=root.NAME, obj=asked.Asked())
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    sys.exit(128 + number)
 
 
 def complete() -> None:

@@ -10,13 +10,26 @@ from collections.abc import Callable, Mapping
 
 from skep.cli import table
 
+AT_ONCE = 16
+"""Programs that run at a time."""
 _COLOURS = ("36", "33", "32", "35", "34", "31")
 """Of the names, in SGR numbers."""
 
 
 def follow(commands: Mapping[str, list[str]], wanted: Callable[[str], bool] | None) -> int:
-    """Print what commands print until all have ended; ``wanted``: only such lines. What they say on stderr is always
-    shown. The exit code: 0 if one of them ended well, else that of the last."""
+    """Print what commands print until all have ended, so many at once; ``wanted``: only such lines. What they say on
+    stderr is always shown. The exit code: 0 if one of them ended well, else that of the last."""
+    names = list(commands)
+    codes = [
+        code
+        for first in range(0, len(names), AT_ONCE)
+        for code in _some({name: commands[name] for name in names[first : first + AT_ONCE]}, wanted, names)
+    ]
+    return 0 if not codes or 0 in codes else codes[-1]
+
+
+def _some(commands: Mapping[str, list[str]], wanted: Callable[[str], bool] | None, names: list[str]) -> list[int]:
+    """Their exit codes; ``names``: of all commands, for one width and different colours."""
     lines: queue.Queue[tuple[str, str, bool] | int] = queue.Queue()
     processes = {
         name: subprocess.Popen(
@@ -27,7 +40,7 @@ def follow(commands: Mapping[str, list[str]], wanted: Callable[[str], bool] | No
     try:
         for name, process in processes.items():
             threading.Thread(target=_read, args=(name, process, lines), daemon=True).start()
-        return _print(lines, list(processes), wanted)
+        return _print(lines, len(processes), names, wanted)
     finally:
         for process in processes.values():
             process.terminate()
@@ -52,12 +65,15 @@ def _errors(name: str, process: subprocess.Popen[str], lines: queue.Queue[tuple[
 
 
 def _print(
-    lines: queue.Queue[tuple[str, str, bool] | int], names: list[str], wanted: Callable[[str], bool] | None
-) -> int:
+    lines: queue.Queue[tuple[str, str, bool] | int],
+    running: int,
+    names: list[str],
+    wanted: Callable[[str], bool] | None,
+) -> list[int]:
     width = max(map(len, names), default=0)
     coloured = table.coloured()
     codes: list[int] = []
-    while len(codes) < len(names):
+    while len(codes) < running:
         found = lines.get()
         if isinstance(found, int):
             codes.append(found)
@@ -70,4 +86,4 @@ def _print(
             if coloured:
                 prefix = f"\x1b[{_COLOURS[names.index(name) % len(_COLOURS)]}m{prefix}\x1b[0m"
             print(f"{prefix}  {line}", flush=True)
-    return 0 if not codes or 0 in codes else codes[-1]
+    return codes

@@ -63,16 +63,19 @@ def trace(
     """Run it there."""
     if sum(map(bool, (interface, printk, map_))) > 1:
         raise click.UsageError("INTERFACE, --printk and --map are three things: choose one", ctx)
+    # The daemon's settings are in a file that it has read; every command would tell again what it says of them.
+    quiet = ["--config", "/dev/null"]
     if interface:
         words = ["chain", "get", interface, "--type", kind, "--watch", "--interval", f"{interval:g}"]
         words += ["--netns", netns] if netns else []
         words += ["--times", str(times)] if times else []
+        words += quiet
     elif printk:
         words = ["trace"]
     elif map_:
-        words = ["map", "events", map_]
+        words = ["map", "events", map_, *quiet]
     else:
-        words = ["events", "--limit", "10", "--follow"]
+        words = ["events", "--limit", "10", "--follow", *quiet]
     if form is not output.Format.TABLE and not (printk or map_):
         words += ["-o", form.value]
     ctx.exit(_run(asked.of(ctx), node, words))

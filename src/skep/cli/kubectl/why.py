@@ -109,6 +109,7 @@ def _page(found: Answer, following: Step | None, there: tuple[There, ...], wide:
     parts.append(f"  {app.status}: {app.message}" + ("" if app.current else " (of an earlier spec)"))
     counted = f"{app.ready} of {app.desired} nodes ready, {app.failed} failed, {app.pending} pending"
     parts.append(f"  {counted}" + (f"; rollout {app.rollout}" if app.rollout else ""))
+    parts += [f"  {app.rolling}"] if app.rolling else []
     shown = there if wide or len(there) <= MANY else tuple(each for each in there if _telling(each))
     if shown:
         parts += ["", _nodes(shown)]

@@ -38,6 +38,9 @@ class Listed:
     current: bool
     older: str
     rollout: str
+    """How far a staged rollout is: "Paused 3/10"; "" where there is none."""
+    rolling: str
+    """The same in words."""
     created: str
 
     @property
@@ -67,7 +70,7 @@ class Listed:
             "nodes": {
                 "desired": self.desired, "ready": self.ready, "failed": self.failed, "pending": self.pending,
             },
-            "rollout": self.rollout or None,
+            "rollout": {"progress": self.rollout, "message": self.rolling} if self.rollout else None,
             "translatedFrom": self.older or None,
             "created": self.created,
         }  # fmt: skip
@@ -90,19 +93,15 @@ def listed(document: Mapping[str, Any]) -> Listed:  # Any: JSON
         message=condition.get("message") or "no operator has looked at it",
         current=status.get("observedGeneration") == about.get("generation"),
         older=(about.get("labels") or {}).get(naming.TRANSLATED_FROM, ""),
-        rollout=rollout(status.get("rollout")),
+        rollout=_rollout(status.get("rollout") or {}),
+        rolling=(status.get("rollout") or {}).get("message", ""),
         created=about.get("creationTimestamp", ""),
     )
 
 
-def rollout(status: Mapping[str, Any] | None) -> str:  # Any: JSON
-    """How far a staged rollout is, in a few words; "" where there is none."""
-    if not status:
-        return ""
-    phase = str(status.get("phase") or status.get("state") or "")
-    done, of = status.get("updated"), status.get("total", status.get("desired"))
-    counted = f"{done}/{of}" if done is not None and of is not None else "" if done is None else str(done)
-    return " ".join(filter(None, (phase, counted)))
+def _rollout(status: Mapping[str, Any]) -> str:  # Any: JSON
+    counted = f"{status.get('updated', 0)}/{status['total']}" if "total" in status else ""
+    return " ".join(filter(None, (status.get("phase", ""), counted)))
 
 
 def first_condition(status: Mapping[str, Any]) -> Mapping[str, Any]:  # Any: JSON

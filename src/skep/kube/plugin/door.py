@@ -8,8 +8,10 @@ socket is in a directory that is ours alone, and it takes no request that change
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -121,13 +123,11 @@ class Door(contextlib.AbstractContextManager["Door"]):
         directory = self._held.enter_context(tempfile.TemporaryDirectory(prefix="kubectl-skep-"))
         self._socket = str(Path(directory, "socket"))
         words = self.command("proxy", "--unix-socket", self._socket, "--reject-methods", "^(POST|PUT|PATCH|DELETE)$")
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self._held.callback(_end, process)
+        process = self._held.enter_context(_tied(words))
         assert process.stdout is not None and process.stderr is not None
         reader = threading.Thread(target=self._read, args=(process.stderr,), daemon=True)
         reader.start()
-        if not process.stdout.readline():
-            process.wait()
+        if not any(line.startswith("Starting to serve") for line in process.stdout):
             reader.join(5)
             raise resource.unreachable("talk to the cluster", "\n".join(self._said))
 
@@ -187,13 +187,32 @@ def _is_log(line: str) -> bool:
     return len(line) > 5 and line[0] in "EWIF" and line[1:5].isdecimal()
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    process.terminate()
+@contextlib.contextmanager
+def _tied(words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A program that ends with this process, however that ends: a shell waits for the end of a pipe that we hold.
+
+    It has our standard input, for a credential plugin may ask a person.
+    """
     try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    for stream in (process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
+        asked = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
+    except OSError:
+        asked = os.open(os.devnull, os.O_RDONLY)
+    try:
+        source = f"<&{asked}" if asked < 10 else "</dev/null"  # POSIX's shells take one digit
+        process = subprocess.Popen(
+            ["sh", "-c", _TIED.replace("INPUT", source), "sh", *words], pass_fds=(asked,), text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    finally:
+        os.close(asked)
+    with process:
+        try:
+            yield process
+        finally:
+            assert process.stdin is not None
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+
+
+_TIED = '"$@" INPUT & program=$!; exec >/dev/null 2>&1; read -r end; kill $program; wait $program'
+"""The shell gives its outputs away, so that theirs end with the program."""

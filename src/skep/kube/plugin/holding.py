@@ -132,7 +132,8 @@ def owner(told: Mapping[str, Any], *, kin: bool = False) -> str:  # Any: JSON
     if told.get("managed"):
         # What an agent applies is its node's part of an application: KIND/NAME@NODE.
         named = str(told.get("applied") or told.get("application") or "skep").partition("@")[0]
-        return f"{named} (chain)" if told.get("chain") else named
+        # The program that a chain is linked into is all members' alike.
+        return f"chain of {told.get('application') or named}" if told.get("chain") else named
     for process in told.get("processes") or ():
         number = "" if kin else f"[{process['pid']}]"
         return f"{process.get('command') or 'process'}{number}{_within(process, kin=kin)}"

@@ -55,6 +55,8 @@ def step(found: Answer, operator: Operator | None, config: Config | None) -> Ste
     for each in found.selected:
         if not each.ready and (told := _no_agent(each, config)):
             return told
+    if told := _rolling(found):
+        return told
     for each in found.nodes:
         if each.selected is not False and not each.ready and (told := _waiting(each)):
             return told
@@ -133,11 +135,10 @@ def _failed(there: There) -> Step:
 
 def _refused(there: There, reason: str, text: str) -> Step:
     """An agent's error ends with its own advice, in brackets on the first line."""
-    first = text.split("\n", 1)[0]
-    advice = _ADVICE.search(first)
+    advice = _ADVICE.search(text.split("\n", 1)[0])
     return Step(
-        reason=f"on {there.node}: {reason}",
-        do=(advice[1] if advice else "correct it and apply it again") + "; the agent tries again by itself",
+        reason=f"on {there.node}: " + (reason.replace(f" {advice[0].strip()}", "", 1) if advice else reason),
+        do="correct it and apply it again" + (f": {advice[1]}" if advice else ""),
         command=f"kubectl skep logs {there.node} -c agent -c daemon",
     )
 
@@ -166,6 +167,22 @@ def _no_agent(there: There, config: Config | None) -> Step | None:
             command=f"kubectl describe pod -n {place.namespace} {place.pod}",
         )
     return None
+
+
+def _rolling(found: Answer) -> Step | None:
+    """What is to be done about a staged rollout that does not go on."""
+    match found.application.rollout.partition(" ")[0]:
+        case "Paused":
+            do = "correct the spec, or set spec.rollout.paused to false, whichever keeps it"
+        case "Returning" | "Returned":
+            do = "correct the spec and apply it again: the change that was refused is not tried again as it is"
+        case _:
+            return None
+    return Step(
+        reason=f"its rollout does not go on: {found.application.rolling or found.application.message}",
+        do=do,
+        command=_edit(found),
+    )
 
 
 def _waiting(there: There) -> Step | None:

@@ -22,7 +22,8 @@ PROGRAMS = (
     ("owner", "text", "kin"),
     [
         (objects.ours("BpfApplication/web/x@worker-1"), "BpfApplication/web/x", "BpfApplication/web/x"),
-        (objects.ours("X/y", chain="xdp eth0"), "X/y (chain)", "X/y (chain)"),
+        (objects.ours("X/y@n", chain="xdp eth0"), "chain of X/y", "chain of X/y"),
+        (objects.ours("X/y", chain="xdp eth0", application="y, z"), "chain of y, z", "chain of y, z"),
         ({"managed": True, "application": "hand"}, "hand", "hand"),
         ({"managed": True}, "skep", "skep"),
         (

@@ -145,7 +145,22 @@ def test_the_next_step(
 def test_an_errors_own_advice_is_the_step() -> None:
     state = objects.state("b", WAITING, FAILED, type="Error")
     told = step.step(answered(objects.application(type="Error"), state), OPERATOR, CONFIG)
-    assert told is not None and told.do == "ip link shows them; the agent tries again by itself"
+    assert told is not None and told.do == "correct it and apply it again: ip link shows them"
+    assert told.reason == "on b: program count (eth9): interface eth9: there is none"
+
+
+@pytest.mark.parametrize(
+    ("phase", "do"),
+    [("Paused", "set spec.rollout.paused to false"), ("Returned", "correct the spec"), ("Progressing", "look again")],
+)
+def test_a_rollout_that_does_not_go_on_is_the_reason(phase: str, do: str) -> None:
+    app = objects.application(type="Pending", counts=(2, 1, 0))
+    app["status"]["rollout"] = {"phase": phase, "revision": "r2", "updated": 1, "total": 2, "message": "1 of 2 nodes"}
+    found = answered(app, *good("a", app=app), objects.state("b", app, observed=2))
+    told = step.step(found, OPERATOR, CONFIG)
+    assert found.application.rollout == f"{phase} 1/2"
+    assert told is not None and do in told.do
+    assert ("1 of 2 nodes" in told.reason) is (phase != "Progressing")
 
 
 def test_what_is_ready_needs_no_step() -> None:
