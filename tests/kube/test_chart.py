@@ -18,6 +18,7 @@ from tests.parts import CHECKOUT, part
 CHART = CHECKOUT / "deploy/helm/skep"
 NAMED = ("--set", "image.repository=registry.example/skep", "--set", "image.tag=v1")
 IMAGE = "registry.example/skep:v1"
+APIS = ("--api-versions", "monitoring.coreos.com/v1", "--api-versions", "security.openshift.io/v1")
 HOOK = "helm.sh/hook"
 
 Object = dict[str, Any]  # Any: JSON
@@ -41,9 +42,9 @@ def named(objects: list[Object]) -> dict[Key, Object]:
 
 
 @cache
-def kustomized() -> dict[Key, Object]:
+def kustomized(directory: str = "deploy") -> dict[Key, Object]:
     program = part("kubernetes").parent / "kubernetes.d/kubectl"
-    done = subprocess.run([program, "kustomize", CHECKOUT / "deploy"], check=True, capture_output=True, text=True)
+    done = subprocess.run([program, "kustomize", CHECKOUT / directory], check=True, capture_output=True, text=True)
     return named(list(yaml.load_all(done.stdout, Loader=yaml.CSafeLoader)))
 
 
@@ -60,11 +61,7 @@ CONFIG = ("ConfigMap", "bpfman", "bpfman-operator-config")
 def test_it_is_what_kustomize_makes() -> None:
     ours, theirs = rendered(), kustomized()
     assert set(ours) - set(theirs) == {CONFIG}
-    assert set(theirs) - set(ours) == {
-        ("Namespace", "", "bpfman"),  # helm install --create-namespace
-        ("PodDisruptionBudget", "bpfman", "bpfman-operator"),  # by choice
-        ("NetworkPolicy", "bpfman", "bpfman-operator"),
-    }
+    assert set(theirs) - set(ours) == {("Namespace", "", "bpfman")}, "helm install --create-namespace"
     for key in set(ours) & set(theirs) - {DEPLOYMENT}:
         assert ours[key] == theirs[key], key
 
@@ -78,6 +75,35 @@ def test_its_operator_is_kustomizes() -> None:
         *(each for each in container["env"] if each["name"] != "BPFMAN_IMG"), {"name": "SKEP_LOG", "value": "info"},
     ]  # fmt: skip
     assert ours == theirs
+
+
+def test_on_openshift_too() -> None:
+    """Its monitoring is a component there, and a choice here; a namespace is not Helm's to label."""
+    ours, theirs = (
+        rendered("--set", "openshift.enabled=true,monitoring.enabled=true", *APIS),
+        kustomized("deploy/openshift"),
+    )
+    assert set(ours) - set(theirs) == {CONFIG} and set(theirs) - set(ours) == {("Namespace", "", "bpfman")}
+    for key in set(ours) & set(theirs) - {DEPLOYMENT}:
+        assert ours[key] == theirs[key], key
+    pods = [each[DEPLOYMENT]["spec"]["template"] for each in (ours, theirs)]
+    assert pods[0]["spec"]["securityContext"] == pods[1]["spec"]["securityContext"]
+    assert pods[1]["metadata"]["annotations"].items() <= pods[0]["metadata"]["annotations"].items()
+
+
+def test_what_is_scraped_is_served() -> None:
+    words = ("--set", "monitoring.enabled=true,monitoring.agentPort=9100,monitoring.labels.release=prometheus")
+    made = rendered(*words, "--set", "monitoring.interval=1m", *APIS)
+    assert config(*words, *APIS)["spec"]["agent"]["metricsPort"] == 9100
+    (port,) = made["Service", "bpfman", "bpfman-agent-metrics-service"]["spec"]["ports"]
+    assert port["port"] == port["targetPort"] == 9100
+    assert ("PrometheusRule", "bpfman", "bpfman-alerts") not in made
+    assert ("PrometheusRule", "bpfman", "bpfman-alerts") in rendered(*words, "--set", "monitoring.alerts=true", *APIS)
+    monitors = [each for key, each in made.items() if key[0] == "ServiceMonitor"]
+    assert len(monitors) == 2
+    for each in monitors:
+        assert each["metadata"]["labels"] == {"app.kubernetes.io/part-of": "bpfman", "release": "prometheus"}
+        assert [one["interval"] for one in each["spec"]["endpoints"]] == ["1m"]
 
 
 def config(*words: str, namespace: str = "bpfman") -> Object:
@@ -162,8 +188,9 @@ def test_before_an_uninstall() -> None:
 CONTRADICTIONS = {
     "no image": ("image.repository=", "image.repository is not set"),
     "tag and digest": (f"image.digest=sha256:{'a' * 64}", "image.tag (v1) and image.digest contradict each other"),
-    "a budget for one": ("podDisruptionBudget.enabled=true", "podDisruptionBudget.enabled with replicas: 1"),
-    "a budget for none": ("podDisruptionBudget.enabled=true,replicas=0", "enabled with replicas: 0"),
+    "a budget for none": ("replicas=0", "podDisruptionBudget.enabled with replicas: 0"),
+    "no ServiceMonitor": ("monitoring.enabled=true", "this cluster has no ServiceMonitor"),
+    "not OpenShift": ("openshift.enabled=true", "this cluster has no SecurityContextConstraints"),
     "a tag that is read as a number": ("image.tag=1", "got number, want string"),
     "a Config that does not come": (
         "config.create=false,config.spec.daemon.logLevel=debug", "config.spec is set, and config.create is false",
@@ -178,6 +205,10 @@ CONTRADICTIONS = {
     "a digest that is none": ("image.digest=sha256:12", "image/digest"),
     "a tag in the repository": ("image.repository=r/skep:1", "image/repository"),
     "a pull policy that is none": ("image.pullPolicy=Sometimes", "image/pullPolicy"),
+    "alerts about nothing": ("monitoring.alerts=true", "numbers that nobody scrapes"),
+    "scraped elsewhere": (
+        "config.spec.agent.metricsPort=9100,monitoring.enabled=true", "(9100) is not monitoring.agentPort (8444)",
+    ),
     "half an operator": ("replicas=half", "replicas"),
     "a wrong port": ("config.spec.agent.metricsPort=70000", "config/spec/agent/metricsPort"),
 }  # fmt: skip
@@ -185,7 +216,8 @@ CONTRADICTIONS = {
 
 @pytest.mark.parametrize(("values", "told"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
 def test_a_contradiction_is_told(values: str, told: str) -> None:
-    done = helm("template", "skep", str(CHART), "--namespace", "bpfman", *NAMED, "--set", values)
+    apis = APIS if "monitoring.agentPort" in told else ()
+    done = helm("template", "skep", str(CHART), "--namespace", "bpfman", *NAMED, "--set", values, *apis)
     assert done.returncode != 0
     assert told in done.stderr.replace("\\n", "\n"), done.stderr
 

@@ -35,15 +35,17 @@ Object = dict[str, Any]  # Any: JSON
 
 def files(deploy: Path, image: str = IMAGE) -> dict[str, str]:
     """Path below deploy/olm -> text."""
-    crds = [each for path in sorted((deploy / "crds").rglob("*.yaml")) for each in _documents(path)]
-    made = {f"manifests/{each['metadata']['name']}.crd.yaml": each for each in crds}
+    texts = {path: path.read_text() for path in sorted((deploy / "crds").rglob("*.yaml"))}
+    crds = {path: _parsed(text)[0] for path, text in texts.items()}
+    copies = {f"manifests/{each['metadata']['name']}.crd.yaml": texts[path] for path, each in crds.items()}
+    made: dict[str, Object] = {}
     for role in _roles(deploy):
         made[f"manifests/{role['metadata']['name']}.clusterrole.yaml"] = role
-    made[f"manifests/{PACKAGE}.clusterserviceversion.yaml"] = _version(deploy, crds, image)
+    made[f"manifests/{PACKAGE}.clusterserviceversion.yaml"] = _version(deploy, list(crds.values()), image)
     made["metadata/annotations.yaml"] = {"annotations": _ANNOTATIONS}
     made["tests/scorecard/config.yaml"] = _scorecard()
     written = {path: HEADER + crd.as_yaml(each) for path, each in made.items()}
-    return written | {"bundle.Containerfile": HEADER + _containerfile()}
+    return copies | written | {"bundle.Containerfile": HEADER + _containerfile()}
 
 
 def stale(deploy: Path) -> Iterator[str]:
@@ -270,7 +272,12 @@ def _words(name: str) -> str:
 
 
 def _documents(path: Path) -> list[Object]:
-    return [each for each in yaml.safe_load_all(path.read_text()) if each]
+    return _parsed(path.read_text())
+
+
+def _parsed(text: str) -> list[Object]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return [each for each in yaml.load_all(text, Loader=loader) if each]
 
 
 def main(words: list[str]) -> int:

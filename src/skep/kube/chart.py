@@ -22,9 +22,9 @@ import skep
 from skep.kube import crd, deployment, shape
 from skep.kube.operator import settings
 
-COPIED: Final = ("crds", "policies", "rbac")
+COPIED: Final = ("crds", "policies", "rbac", "monitoring", "openshift")
 """Directories of deploy that are in the chart as they are."""
-FILES: Final = ("operator/account.yaml",)
+FILES: Final = ("operator/account.yaml", "operator/network.yaml")
 """Single files that are."""
 MARKS: Final = ("<!-- values: made by `python -m skep.kube.chart deploy` -->\n", "<!-- end of values -->\n")
 _DIALECT: Final = "http://json-schema.org/draft-07/schema#"
@@ -57,6 +57,7 @@ def files(deploy: Path) -> dict[str, str]:
         f"files/{path.relative_to(deploy).as_posix()}": path.read_text()
         for name in COPIED
         for path in sorted((deploy / name).rglob("*.yaml"))
+        if path.stem != "kustomization"
     }
     made |= {f"files/{name}": (deploy / name).read_text() for name in FILES}
     made["files/config.yaml"] = crd.as_yaml(settings.default(("", "")))
@@ -160,6 +161,9 @@ _SPECIAL: Final[Mapping[str, dict[str, Any]]] = {  # Any: JSON
     "image.pullSecrets": _NAMES,
     "nodeSelector": _TEXTS,
     "podAnnotations": _TEXTS,
+    "monitoring.labels": _TEXTS,
+    "monitoring.interval": {"type": "string", "pattern": "^(([0-9]+(ms|s|m|h))+)?$"},
+    "monitoring.agentPort": {"type": "integer", "minimum": 1, "maximum": 65535},
     "resources": _optional(shape.schema(deployment.RESOURCES)),
     "uninstall.timeoutSeconds": {"type": "integer", "minimum": 10},
     "podDisruptionBudget.maxUnavailable": {"anyOf": [{"type": "integer", "minimum": 1}, _PERCENTAGE]},

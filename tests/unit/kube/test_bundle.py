@@ -13,7 +13,7 @@ from skep.kube import bundle
 from tests.unit.house import source_tree
 
 DEPLOY = source_tree.ROOT / "deploy"
-VERSION = yaml.safe_load((DEPLOY / "olm/manifests/skep.clusterserviceversion.yaml").read_text())
+VERSION = yaml.load((DEPLOY / "olm/manifests/skep.clusterserviceversion.yaml").read_text(), Loader=yaml.CSafeLoader)
 POLICIES = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 """Kinds of which OLM's bundle format knows nothing (operator-registry's pkg/lib/bundle/supported_resources.go)."""
 
@@ -21,7 +21,7 @@ Object = dict[str, Any]
 
 
 def documents(paths: list[Path]) -> list[Object]:
-    return [each for path in paths for each in yaml.safe_load_all(path.read_text()) if each]
+    return [each for path in paths for each in yaml.load_all(path.read_text(), Loader=yaml.CSafeLoader) if each]
 
 
 def names(objects: list[Object], kind: str) -> set[str]:

@@ -8,9 +8,9 @@
 {{- end -}}
 {{- end -}}
 
-{{- /* The files of deploy below a directory, with the release's namespace in the place of deploy's. */ -}}
+{{- /* Files of deploy, with a namespace in the place of deploy's: the release's, if none is said. */ -}}
 {{- define "skep.files" -}}
-{{- $namespace := printf "${1} %s" .context.Release.Namespace -}}
+{{- $namespace := printf "${1} %s" (.namespace | default .context.Release.Namespace) -}}
 {{- range $path, $_ := .context.Files.Glob .glob }}
 ---
 {{ regexReplaceAll "(?m)^(\\s*namespace:) bpfman$" ($.context.Files.Get $path) $namespace }}
