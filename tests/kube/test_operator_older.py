@@ -397,7 +397,7 @@ def test_crds_that_come_and_go(plane: ControlPlane, cluster: rig.Operator, names
     install(plane, cut)
     plane.kubectl("delete", "crd", tcx["metadata"]["name"])
     plane.kubectl("delete", "crd", "nodebpfinventories.bpfman.io")
-    lacks = "CRD clusterbpfapplications.bpfman.io lacks spec.mapPolicy, and the API server drops what it lacks: apply deploy/crds"
+    lacks = "CRD clusterbpfapplications.bpfman.io lacks spec.mapPolicy, and the API server drops what it lacks"
     config_says(plane, "Error", lacks, "CRD nodebpfinventories.bpfman.io is not installed")
     until("an Event", lambda: [each for each in plane.list("events") if lacks in each["message"]])
     until("it is no longer asked for", lambda: cluster.said("no longer serving tcxnsprograms.bpfman.io"))
