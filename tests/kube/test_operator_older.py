@@ -23,6 +23,7 @@ A, B = "older-node-a", "older-node-b"
 NAMESPACE = "operator-older"
 PRIMARY = {"interfaceselector": {"interfaces": ["eth0"]}, "priority": 50}
 NOWHERE = {"nodeselector": {"matchLabels": {"no": "node"}}}
+XDP = {"type": "XDP", "xdp": {"links": []}}
 WEB = {"containers": {"pods": {"matchLabels": {"app": "web"}}}}
 EVERY = (
     samples.older("XdpProgram", PRIMARY, name="every-xdp"),
@@ -279,7 +280,9 @@ def test_names_that_two_claim(plane: ControlPlane, cluster: rig.Operator) -> Non
     becomes(plane, two, "ReconcileError", "it is made of the XdpProgram of that name")
     assert "already exists" in plane.kubectl("create", "-f", "-", input=json.dumps(mine), check=False)
     app = current(plane, one)
-    change = {"spec": {"byteCode": {"path": "/somebody/elses.o"}}}
+    # Another source, which does not go together with the one that is there, and a program more.
+    image = {"image": {"url": "localhost/somebody-elses:1"}, "path": None}
+    change = {"spec": {"byteCode": image, "programs": [*app["spec"]["programs"], {**XDP, "name": "more"}]}}
     plane.kubectl("patch", "clusterbpfapplication", "claimed", "--type=merge", "-p", json.dumps(change))
     until("it is as it was", lambda: rig.seen(plane, app)["spec"] == app["spec"])
     events = until("an Event", lambda: [each for each in plane.list("events") if each["reason"] == "Reverted"])
@@ -394,7 +397,7 @@ def test_crds_that_come_and_go(plane: ControlPlane, cluster: rig.Operator, names
     install(plane, cut)
     plane.kubectl("delete", "crd", tcx["metadata"]["name"])
     plane.kubectl("delete", "crd", "nodebpfinventories.bpfman.io")
-    lacks = "CRD clusterbpfapplications.bpfman.io lacks spec.mapPolicy, which are dropped: apply deploy/crds"
+    lacks = "CRD clusterbpfapplications.bpfman.io lacks spec.mapPolicy, and the API server drops what it lacks"
     config_says(plane, "Error", lacks, "CRD nodebpfinventories.bpfman.io is not installed")
     until("an Event", lambda: [each for each in plane.list("events") if lacks in each["message"]])
     until("it is no longer asked for", lambda: cluster.said("no longer serving tcxnsprograms.bpfman.io"))

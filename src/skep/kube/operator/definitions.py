@@ -122,5 +122,5 @@ def _fault(name: str, there: Definition | None) -> str:
     if there.refused:
         return f"CRD {name} {there.refused}: {_APPLY}"
     if there.lacks:
-        return f"CRD {name} lacks {records.listed(there.lacks)}, which are dropped: {_APPLY}"
+        return f"CRD {name} lacks {records.listed(there.lacks)}, and the API server drops what it lacks: {_APPLY}"
     return ""

@@ -130,13 +130,37 @@ class Translating:
         if there is not None:
             # With the uid, nobody's object that came in between is taken over.
             body = {**body, "metadata": {**body["metadata"], "uid": there["metadata"]["uid"]}}
-        done = await objects.apply(self._api, body, manager=MANAGER, force=there is not None)
+        drifted = (
+            there is not None
+            and before is not None
+            and before.digest == digest
+            and before.generation != there["metadata"].get("generation", 0)
+        )
+        done = await self._made_so(ref, body, there, drifted=drifted)
         about = done["metadata"]
         self._applied[ref] = _Applied(digest=digest, uid=about["uid"], generation=about.get("generation", 0))
         self._tell_what_was_done(ref, document, there, done, before, digest, notes)
         if before is None or before.uid != about["uid"]:
             self._made(ref.target)
         return None
+
+    async def _made_so(self, ref: Ref, body: Object, there: Object | None, *, drifted: bool) -> Object:
+        """Apply it. Fields that somebody else has set besides are theirs to the API server, and would stay: where they
+        are a change of what was made before, or do not go together with it, they are taken away."""
+        force = there is not None
+
+        def without_others(document: Object) -> Object:
+            return {**document, "spec": body["spec"]}
+
+        if drifted:
+            await objects.change(self._api, view.kind_of(ref.target), ref.target, without_others, manager=MANAGER)
+        try:
+            return await objects.apply(self._api, body, manager=MANAGER, force=force)
+        except errors.InvalidRequest:
+            if drifted or not force:
+                raise
+        await objects.change(self._api, view.kind_of(ref.target), ref.target, without_others, manager=MANAGER)
+        return await objects.apply(self._api, body, manager=MANAGER, force=force)
 
     def _tell_what_was_done(
         self,
