@@ -99,10 +99,9 @@ def write(image: Built, out: Path, name: str) -> Digest:
         for entry in index["manifests"]:
             entry["annotations"][CONTAINERD_NAME] = name
         (place / INDEX).write_bytes(document.write(index))
-        if out.suffix != ".tar":  # what loads archives takes every entry for an image that runs
-            for part, data in referrer(image).blobs:
-                Writable(place).upload_blob(part, data)
-            Writable(place).put_manifest(referrer(image).manifests[0][1], manifest.OCI_MANIFEST)
+        # What loads an archive takes every entry for an image that runs.
+        if out.suffix != ".tar" and (told := referrer(image)) is not None:
+            transfer.push(told, Writable(place), None)
         if out.suffix == ".tar":
             with tarfile.open(out, "w", format=tarfile.USTAR_FORMAT) as whole:
                 for path in sorted(one for one in place.rglob("*") if one.is_file()):
@@ -110,10 +109,13 @@ def write(image: Built, out: Path, name: str) -> Digest:
     return digest
 
 
-def referrer(image: Built) -> Built:
-    """The image's bill of materials as an artifact that refers to it (OCI image-spec 1.1)."""
+def referrer(image: Built) -> Built | None:
+    """The image's bill of materials as an artifact that refers to it (OCI image-spec 1.1); None if it has none."""
     layer = next(data for one, data in reversed(image.blobs) if one.media_type == manifest.OCI_LAYER_GZIP)
-    described = _described(sbom.MEDIA_TYPE, _files([layer], re.compile(re.escape(sbom.PLACE)))[sbom.PLACE])
+    found = _files([layer], re.compile(re.escape(sbom.PLACE)))
+    if sbom.PLACE not in found:
+        return None
+    described = _described(sbom.MEDIA_TYPE, found[sbom.PLACE])
     empty = _described(manifest.OCI_EMPTY, b"{}")
     top = image.top
     whole = Manifest(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from scripts.container import image, sbom
+from scripts.container.tree import File, archive, compressed
 from skep.image import manifest
 from skep.image.making import Built
 from tests import instance
@@ -107,6 +108,11 @@ def test_who_asks_what_refers_to_it_gets_its_bill_of_materials(built: Built, roo
         whole = json.loads(_crane("manifest", f"{name}@{entry['digest']}"))
         assert whole["subject"]["digest"] == digest == _crane("digest", f"{name}:v1").strip()
         assert _crane("blob", f"{name}@{whole['layers'][0]['digest']}") == (root / sbom.PLACE).read_text()
+
+
+def test_what_is_no_image_of_ours_has_no_bill() -> None:
+    layer = compressed(archive({"readme": File(data=b"")}, seconds=0))
+    assert image.referrer(image.assembled([layer], {}, seconds=0)) is None
 
 
 def test_who_runs_it_is_nobody_unless_they_say_otherwise(built: Built) -> None:
