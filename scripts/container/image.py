@@ -1,6 +1,7 @@
 """The container image of skep, made without a container engine: Debian with Python, what skep depends on, skep.
 
-The same packages, wheels and checkout give the same digest.
+The same packages, wheels and checkout give the same digest. What is in it is told by a bill of materials (``sbom``),
+which is in the image and, in a layout that is a directory, beside it: an artifact that refers to it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import skep
-from scripts.container import debian, python
+from scripts.container import debian, python, sbom
 from scripts.container.tree import Directory, File, Tree, archive, compressed, key
 from skep.image import document, manifest, transfer
 from skep.image.layout import INDEX, Writable
@@ -69,6 +70,10 @@ def built(cache: Path, seconds: int) -> Built:
             python.laid_out(python.own(CHECKOUT), version=version), debian_tree(), version=version,
         )),
     ]  # fmt: skip
+    # Of what is in the layers, and no list that somebody keeps.
+    layers.append(_kept(cache, [*made_of, *(digest_of(one).encode() for one in layers)], seconds, lambda: {
+        sbom.PLACE: File(data=sbom.bill(_files(layers), name="skep", version=skep.__version__, seconds=seconds)),
+    }))  # fmt: skip
     config = {
         "User": f"{NONROOT}:{NONROOT}",
         "Env": ["PATH=/usr/bin", "LANG=C.UTF-8"],
@@ -94,11 +99,33 @@ def write(image: Built, out: Path, name: str) -> Digest:
         for entry in index["manifests"]:
             entry["annotations"][CONTAINERD_NAME] = name
         (place / INDEX).write_bytes(document.write(index))
+        # What loads an archive takes every entry for an image that runs.
+        if out.suffix != ".tar" and (told := referrer(image)) is not None:
+            transfer.push(told, Writable(place), None)
         if out.suffix == ".tar":
             with tarfile.open(out, "w", format=tarfile.USTAR_FORMAT) as whole:
                 for path in sorted(one for one in place.rglob("*") if one.is_file()):
                     whole.add(path, str(path.relative_to(place)), filter=_nobodys)
     return digest
+
+
+def referrer(image: Built) -> Built | None:
+    """The image's bill of materials as an artifact that refers to it (OCI image-spec 1.1); None if it has none."""
+    layer = next(data for one, data in reversed(image.blobs) if one.media_type == manifest.OCI_LAYER_GZIP)
+    found = _files([layer], re.compile(re.escape(sbom.PLACE)))
+    if sbom.PLACE not in found:
+        return None
+    described = _described(sbom.MEDIA_TYPE, found[sbom.PLACE])
+    empty = _described(manifest.OCI_EMPTY, b"{}")
+    top = image.top
+    whole = Manifest(
+        media_type=manifest.OCI_MANIFEST,
+        config=empty[0],
+        layers=(described[0],),
+        artifact_type=sbom.MEDIA_TYPE,
+        subject=Descriptor(media_type=top.media_type, digest=top.digest, size=top.size),
+    )
+    return Built(blobs=(empty, described), manifests=(_described(manifest.OCI_MANIFEST, manifest.pack(whole)),))
 
 
 def unpack(image: Built, root: Path) -> None:
@@ -140,6 +167,18 @@ def _settings() -> Tree:
         "home/nonroot": Directory(mode=0o700, owner=NONROOT),
         **{path: Directory() for path in empty},
     }
+
+
+def _files(layers: list[bytes], which: re.Pattern[str] = sbom.NEEDED) -> dict[str, bytes]:
+    """Contents of the files in layers whose path fits."""
+    found = {}
+    for data in layers:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as layer:
+            for each in layer:
+                content = layer.extractfile(each) if each.isreg() and which.match(each.name) else None
+                if content is not None:
+                    found[each.name] = content.read()
+    return found
 
 
 def _kept(cache: Path, made_of: list[bytes], seconds: int, make: Callable[[], Tree]) -> bytes:

@@ -1,5 +1,5 @@
 """Writes docs/kubernetes-walkthrough.md, or another page, anew from a real session (as root):
-``python -m tests.kube.walkthrough [PAGE]``.
+``python -m tests.kube.walkthrough [PAGE]``. For docs/kubernetes-install.md the cluster is empty.
 
 Every line of a console block that begins with "$" is run as a user of the cluster, and with "node#" as root on the
 node; what it prints takes the place of what stood below it.
@@ -15,17 +15,20 @@ from pathlib import Path
 
 from tests import bpf_build, instance
 from tests.e2e import documents
-from tests.kube import plugin_rig, story_rig
+from tests.kube import images, install_rig, plugin_rig, story_rig
 from tests.kube.plane import until
 from tests.kube.story_rig import Story
 from tests.parts import CHECKOUT
 
-PAGE = CHECKOUT / "docs/kubernetes-walkthrough.md"
+PAGES = CHECKOUT / "docs"
+IMAGE = "registry.example/skep:0.1"
+"""What the pages call the test's image."""
 PROMPTS = ("$ ", "node# ")
 SETTLED = {
     "kubectl get pods -n bpfman -o wide": "3/3",
     "kubectl get csinode": "csi.bpfman.io",
     "kubectl get configs.bpfman.io": "Success",
+    "kubectl exec reader": "0: ",
     "kubectl describe bpfapplication": "1 link attached",
     "kubectl get nodebpfinventories": "node-1",
     "kubectl get bpfapplicationstates -o wide": "Success",
@@ -38,9 +41,11 @@ SETTLED = {
 """What the output of a command that begins so has to have before it is shown."""
 
 
-def main(page: Path = PAGE) -> None:
-    with tempfile.TemporaryDirectory(prefix="skep-walk-") as name, story_rig.story(Path(name)) as story:
+def main(page: Path = PAGES / "kubernetes-walkthrough.md") -> None:
+    empty = page.stem == "kubernetes-install"
+    with tempfile.TemporaryDirectory(prefix="skep-walk-") as name, story_rig.story(Path(name), empty=empty) as story:
         work = _prepared(story, Path(name) / "work")
+        (work / "deploy").symlink_to(CHECKOUT / "deploy" if empty else story.deployment())
         text = page.read_text()
         fresh = documents.FENCE.sub(lambda found: _block(story, work, found[1], found[2]), text)
         page.write_text(fresh)
@@ -49,7 +54,11 @@ def main(page: Path = PAGE) -> None:
 def _prepared(story: Story, work: Path) -> Path:
     """A directory with the files that the page names, and the commands that it uses."""
     (work / "bin").mkdir(parents=True)
-    (work / "deploy").symlink_to(story.deployment())
+    for each in ("Makefile", "scripts"):
+        (work / each).symlink_to(CHECKOUT / each)
+    story.node.run("ctr", "-n", "k8s.io", "images", "tag", images.SKEP, IMAGE)
+    story.push("udp_count", "v1")
+    story.node.run("rm", "-rf", *install_rig.OWN)
     for name in ("web", "application", "reader", "node"):
         (work / f"{name}.yaml").write_text(story.example(name))
     for name, source, defines in (
