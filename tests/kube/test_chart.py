@@ -97,8 +97,9 @@ def test_what_is_scraped_is_served() -> None:
     assert config(*words, *APIS)["spec"]["agent"]["metricsPort"] == 9100
     (port,) = made["Service", "bpfman", "bpfman-agent-metrics-service"]["spec"]["ports"]
     assert port["port"] == port["targetPort"] == 9100
-    assert ("PrometheusRule", "bpfman", "bpfman-alerts") not in made
-    assert ("PrometheusRule", "bpfman", "bpfman-alerts") in rendered(*words, "--set", "monitoring.alerts=true", *APIS)
+    assert ("PrometheusRule", "bpfman", "bpfman-alerts") in made
+    without = rendered(*words, "--set", "monitoring.alerts=false", *APIS)
+    assert set(made) - set(without) == {("PrometheusRule", "bpfman", "bpfman-alerts")}
     monitors = [each for key, each in made.items() if key[0] == "ServiceMonitor"]
     assert len(monitors) == 2
     for each in monitors:
@@ -205,7 +206,6 @@ CONTRADICTIONS = {
     "a digest that is none": ("image.digest=sha256:12", "image/digest"),
     "a tag in the repository": ("image.repository=r/skep:1", "image/repository"),
     "a pull policy that is none": ("image.pullPolicy=Sometimes", "image/pullPolicy"),
-    "alerts about nothing": ("monitoring.alerts=true", "numbers that nobody scrapes"),
     "scraped elsewhere": (
         "config.spec.agent.metricsPort=9100,monitoring.enabled=true", "(9100) is not monitoring.agentPort (8444)",
     ),
