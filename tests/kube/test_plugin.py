@@ -121,9 +121,9 @@ def _heartbeat(plane: ControlPlane, node: str) -> None:
 def _settled(plane: ControlPlane, node: nodes.Node, stranger: int) -> None:
     def all_told() -> bool:
         found = [*plane.list("clusterbpfapplications"), *plane.list("bpfapplications", namespace=TEAM)]
-        told = {
-            each["metadata"]["name"].removeprefix("plugin-"): each["status"]["conditions"][0]["type"] for each in found
-        }
+        mine = {each["metadata"]["name"]: each for each in found if each["metadata"]["name"].startswith("plugin-")}
+        told = {name.removeprefix("plugin-"): one["status"]["conditions"][0]["type"] for name, one in mine.items()}
+        assert len(told) == 6, told
         wanted = dict.fromkeys(told, "Success") | {"broken": "Error", "everywhere": "Pending"}
         assert told == wanted, told
         return True
