@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from skep.kube import naming
+from skep.kube.plugin import door, resource
 from skep.rpc import client
 from tests.kernel.stranger import stranger
 from tests.kube import nodes, operator_rig, plugin_rig
@@ -121,9 +123,9 @@ def _heartbeat(plane: ControlPlane, node: str) -> None:
 def _settled(plane: ControlPlane, node: nodes.Node, stranger: int) -> None:
     def all_told() -> bool:
         found = [*plane.list("clusterbpfapplications"), *plane.list("bpfapplications", namespace=TEAM)]
-        told = {
-            each["metadata"]["name"].removeprefix("plugin-"): each["status"]["conditions"][0]["type"] for each in found
-        }
+        mine = {each["metadata"]["name"]: each for each in found if each["metadata"]["name"].startswith("plugin-")}
+        told = {name.removeprefix("plugin-"): one["status"]["conditions"][0]["type"] for name, one in mine.items()}
+        assert len(told) == 6, told
         wanted = dict.fromkeys(told, "Success") | {"broken": "Error", "everywhere": "Pending"}
         assert told == wanted, told
         return True
@@ -234,8 +236,8 @@ def test_chain_in_order_and_with_strangers(rig: Rig) -> None:
     assert [(each["owner"], each["priority"]) for each in running] == [
         ("ClusterBpfApplication/plugin-everywhere", 10), ("ClusterBpfApplication/plugin-count", 50),
     ]  # fmt: skip
-    with client.Client(rig.node.daemon.layout.socket) as door:
-        (real,) = door.chains()
+    with client.Client(rig.node.daemon.layout.socket) as daemon:
+        (real,) = daemon.chains()
     assert [each["linkId"] for each in running] == [member.link for member in real.record.members]
     text = rig.skep("chain", rig.node.name, "far").out
     assert "(foreign)" in text and "xdp on far" in text
@@ -256,6 +258,18 @@ def test_what_kubectl_offers_to_complete(rig: Rig) -> None:
     assert offered("chain", rig.node.name[:-1]) == [rig.node.name]
     assert {"near", "far"} <= set(offered("chain", rig.node.name, ""))
     assert offered("inventory", "--by", "o") == ["owner"]
+
+
+def test_lists_come_in_pages(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", rig.plugin.environment()["PATH"])
+    told: list[str] = []
+    with door.Door([f"--kubeconfig={rig.plane.kubeconfig}"], tell=told.append) as opened:
+        kind = resource.CLUSTER_APPLICATION
+        names = [each["metadata"]["name"] for each in opened.every(kind, page=2)]
+        assert opened.find(kind, "plugin-nobody") is None
+        with pytest.raises(resource.UnknownKind, match="CRDs are not in it"):
+            opened.find(dataclasses.replace(kind, plural="clusterbpfunknowns"), "any")
+    assert len(set(names)) == len(names) >= 5 and told == []
 
 
 def test_with_the_rights_that_one_has(rig: Rig, tmp_path: Path) -> None:

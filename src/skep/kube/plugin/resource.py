@@ -71,6 +71,10 @@ def application_of(kind: str) -> Resource:
 def refused(what: str, code: int, status: Mapping[str, object] | None, text: str) -> errors.SkepError:
     """The error for an answer that is none. ``status``: the API server's, None where something on the way answered with
     ``text``."""
+    if status is None and code == 404:
+        status = {
+            "message": _UNKNOWN
+        }  # of a kind that it does not know, an API server says no more than "page not found"
     if status is None:
         return unreachable(what, text)
     why = str(status.get("message") or f"HTTP status {code}")
@@ -79,7 +83,7 @@ def refused(what: str, code: int, status: Mapping[str, object] | None, text: str
             return errors.Denied(what, why=why, do="log in again: kubectl auth whoami shows who you are")
         case 403:
             return errors.Denied(what, why=why, do=allowing(why))
-        case 404 if "could not find the requested resource" in why:
+        case 404 if _UNKNOWN in why:
             return UnknownKind(
                 what,
                 why="this cluster does not know the kind: skep's CRDs are not in it",
@@ -91,6 +95,10 @@ def refused(what: str, code: int, status: Mapping[str, object] | None, text: str
             return errors.Conflict(what, why=why, do="ask again: the list changed while it was read")
         case _:
             return errors.Unavailable(what, why=why, do="ask again; if this stays, look at the API server")
+
+
+_UNKNOWN = "could not find the requested resource"
+"""What an API server says of a kind in a group that it knows."""
 
 
 def allowing(why: str) -> str:

@@ -54,6 +54,11 @@ def test_refusals(code: int, message: str, error: type[errors.SkepError], do: st
     assert told.why == message or error is resource.UnknownKind
 
 
+def test_a_kind_that_is_unknown_altogether_is_told_without_a_status() -> None:
+    told = resource.refused("list configs", 404, None, "404 page not found\n")
+    assert type(told) is resource.UnknownKind and "CRDs are not in it" in told.why
+
+
 @pytest.mark.parametrize(
     ("text", "error", "do"),
     [
