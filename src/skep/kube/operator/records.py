@@ -191,9 +191,10 @@ def state(document: Mapping[str, Any]) -> State:  # Any: JSON
         type=sys.intern(first.get("type", "")),
         message=sys.intern(shortened(first.get("message", ""), MESSAGE)),
         generation=status.get("observedGeneration"),
-        assigned=assigned,
-        observed=status.get("observedRevision", ""),
-        running=status.get("revision", ""),
+        assigned=sys.intern(assigned),
+        # Thousands of states say the same few words.
+        observed=sys.intern(status.get("observedRevision", "")),
+        running=sys.intern(status.get("revision", "")),
         since=_time(first.get("lastTransitionTime")) if assigned else None,
     )
 
