@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from skep.kube import naming
-from skep.kube.operator import aggregate, applications
+from skep.kube.operator import aggregate, pace
 from tests.kube import operator_rig
 from tests.kube.fleet import agents, counts, rig
 from tests.kube.fleet.rig import APPLICATIONS, STATES
@@ -67,7 +67,7 @@ class Step:
     def bound(self, of: int) -> float:
         """Statuses of so many applications at most: when it begins and when it ends, a word of each kind, and in
         between how far it is, now and then. Theirs may be one of each for a finalizer, one for what a test writes."""
-        return of * (self.seconds / applications.PROGRESS + 6)
+        return of * (self.seconds / pace.PROGRESS + 6)
 
 
 def test_two_writes_make_a_state(fleet: rig.Fleet) -> None:

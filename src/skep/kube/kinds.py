@@ -185,6 +185,8 @@ def _seen_body(hook: hooks.Hook[Any], *, cluster: bool) -> Record:  # Any: see h
 
 
 def _seen_program(*, cluster: bool) -> Record:
+    """No rule ties members to the type here: only agents write it, and any rule in what they write at every change is
+    half of what such a write costs the API server (docs/kubernetes-scale.md)."""
     known = members.types(cluster=cluster)
     return Record(
         fields=(
@@ -205,7 +207,6 @@ def _seen_program(*, cluster: bool) -> Record:
                 for hook in known
             ),
         ),
-        rules=tuple(members.member_rule(hook) for hook in known),
     )
 
 

@@ -112,7 +112,7 @@ class Fleet:
         context = ssl.create_default_context(cafile=str(directory / "ca.crt"))
         context.load_cert_chain(directory / "admin.crt", directory / "admin.key")
         with urllib.request.urlopen(request, context=context, timeout=60) as answer:
-            items = json.load(answer)["items"]
+            items = json.load(answer)["items"] or ()
         return {each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in items}
 
 

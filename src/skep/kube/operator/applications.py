@@ -16,7 +16,7 @@ from skep.kube.api import notice, objects, served
 from skep.kube.api.connect import Api
 from skep.kube.api.events import Events
 from skep.kube.api.key import Key
-from skep.kube.operator import aggregate, deploy, records, view
+from skep.kube.operator import aggregate, deploy, pace, records, view
 from skep.kube.operator.records import Application
 from skep.kube.operator.rollout import acting, nodes
 
@@ -24,9 +24,6 @@ log = logging.getLogger("skep.kube.operator.applications")
 
 STILL: Final = 2.0
 """Seconds until a deleted application is looked at again whose states the watch has not told yet."""
-PROGRESS: Final = 1.0
-"""Seconds between two statuses that differ only in how far it is: whoever watches reads no faster, and each is a write
-and an event for all who watch. What kind of state it is in is told at once."""
 
 
 class Applications:
@@ -37,14 +34,13 @@ class Applications:
         self._seen = seen
         self._events = events
         self._rollouts = acting.Rollouts(api, seen, events, namespace)
-        self._told: dict[Key, float] = {}
-        """When a status was written last, by the loop's clock."""
+        self._written: dict[Key, pace.Written] = {}
 
     async def handle(self, key: Key) -> float | None:
         """Bring one up to date; in how many seconds it is to be looked at again, whatever happens."""
         application = self._seen.application(key)
         if application is None:
-            self._told.pop(key, None)
+            self._written.pop(key, None)
             return None
         held = naming.OPERATOR_FINALIZER in application.finalizers
         if application.deleted is not None and not held:
@@ -76,12 +72,10 @@ class Applications:
         """Write the status, unless it is that already; in how many seconds, where it is too early for that."""
         if application.told_whole and application.told == told:
             return None
-        now, before = asyncio.get_running_loop().time(), application.told
-        if _goes_on(before, told):
-            left = self._told.get(application.key, -PROGRESS) + PROGRESS - now
-            if left > 0:
-                return left
-        self._told[application.key] = now
+        key, before, now = application.key, application.told, asyncio.get_running_loop().time()
+        if left := pace.wait(self._written.get(key), before, told, now):
+            return left
+        self._written[key] = pace.Written(at=now, before=before, told=told)
         status = told.document()
         if told.rollout is None and before.rollout is not None:
             status["rollout"] = None  # else a merge patch leaves it
@@ -121,19 +115,6 @@ class Applications:
             self._api, view.kind_of(application.key), application.key, naming.OPERATOR_FINALIZER
         )
         return None
-
-
-def _goes_on(before: records.Told, after: records.Told) -> bool:
-    """Whether two statuses differ only in how far it is. The phase of a rollout and what it remembers are more than
-    that: whoever leads next knows them from the status alone."""
-    if (before.type, before.generation) != (after.type, after.generation):
-        return False
-    if before.rollout is None or after.rollout is None:
-        return before.rollout is after.rollout
-    was = dataclasses.replace(
-        before.rollout, updated=after.rollout.updated, ready=after.rollout.ready, message=after.rollout.message
-    )
-    return was == after.rollout
 
 
 def _soonest(wait: float | None, again: datetime.timedelta | None) -> float | None:
