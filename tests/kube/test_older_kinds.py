@@ -14,6 +14,7 @@ from skep.kube import naming
 from skep.kube.older import kinds, rewrite
 from tests.kube.plane import ControlPlane, until
 from tests.parts import CHECKOUT
+from tests.unit.kube.older.forms import MIXED, NOW, THEN
 from tests.unit.kube.older.samples import SEED
 
 SAMPLES = sorted((CHECKOUT / "deploy/samples/older").glob("*.yaml"))
@@ -84,22 +85,6 @@ def application(**spec: Any) -> dict[str, Any]:
     }
 
 
-PODS: dict[str, Any] = {"pods": {}}
-NOW: dict[str, Any] = {
-    "nodeSelector": {}, "byteCode": {"path": "/opt/x.o"},
-    "programs": [{"name": "a", "type": "XDP", "xdp": {"links": [
-        {"interfaceSelector": {"interfaces": ["eth0"]}, "networkNamespaces": PODS}]}}],
-}  # fmt: skip
-XDP: dict[str, Any] = {"bpffunctionname": "a", "interfaceselector": {"interfaces": ["eth0"]}, "priority": 1}
-THEN: dict[str, Any] = {
-    "nodeselector": {}, "bytecode": {"path": "/opt/x.o"}, "programs": [{"type": "XDP", "xdp": XDP}],
-}  # fmt: skip
-
-
-def with_programs(spec: dict[str, Any], *programs: dict[str, Any]) -> dict[str, Any]:
-    return {**spec, "programs": list(programs)}
-
-
 def dry(plane: ControlPlane, spec: dict[str, Any], *words: str) -> dict[str, Any]:
     """What the API server would keep."""
     said = plane.kubectl(
@@ -120,23 +105,7 @@ def test_each_form_comes_back_unchanged(plane: ControlPlane, spec: dict[str, Any
     assert found == spec
 
 
-@pytest.mark.parametrize(
-    ("spec", "why"),
-    [
-        ({**NOW, **THEN}, "byteCode is required"),
-        ({**NOW, "globaldata": {"a": "AQ=="}}, "fields of the older form are forbidden"),
-        ({**THEN, "mapPolicy": "Keep"}, "fields of the current form are forbidden"),
-        ({**THEN, "programs": NOW["programs"]}, "none in the older one"),
-        ({**NOW, "programs": THEN["programs"]}, "each of programs has a name"),
-        (with_programs(THEN, {"type": "UProbe", "uprobe": {"bpffunctionname": "a", "target": "libc"}}), "Uprobe"),
-        (with_programs(THEN, {"type": "XDP", "xdp": {"bpffunctionname": "a"}}), "interfaceselector"),
-        (with_programs(THEN, {"type": "XDP", "xdp": {**XDP, "links": []}}), "the older form has bpffunctionname"),
-        (with_programs(NOW, {"name": "a", "type": "XDP", "xdp": {"priority": 1}}), "none of its fields"),
-        (with_programs(NOW, {"name": "a", "type": "Kprobe", "kprobe": {}}), "the type is one of"),
-        (with_programs(NOW, *NOW["programs"], *NOW["programs"]), "occurs once"),
-        ({**THEN, "globaldata": {"a": [256]}}, "a byte goes from 0 to 255"),
-    ],
-)
+@pytest.mark.parametrize(("spec", "why"), [*MIXED, ({**THEN, "globaldata": {"a": [256]}}, "a byte goes from 0 to 255")])
 def test_forms_are_not_mixed(plane: ControlPlane, spec: dict[str, Any], why: str) -> None:
     with pytest.raises(subprocess.CalledProcessError) as refused:
         dry(plane, spec)
