@@ -51,13 +51,18 @@ def _forms(found: Mapping[str, Any], form: tuple[str, ...], other: tuple[str, ..
     return form[0] not in found or (all(name in found for name in form) and not any(name in found for name in other))
 
 
+def _names(spec: object) -> set[str]:
+    assert isinstance(spec, Record)
+    return {field.name for field in spec.fields}
+
+
 def _all(there: tuple[str, ...], absent: tuple[str, ...]) -> str:
     """CEL: these are there, those are not."""
     return " && ".join([*(f"has(self.{name})" for name in there), *(f"!has(self.{name})" for name in absent)])
 
 
 _NOW: Final = ("byteCode", "nodeSelector")
-_NOW_ONLY: Final = (*_NOW, "globalData", "mapOwnerSelector", "mapPolicy")
+_NOW_ONLY: Final = (*_NOW, *sorted(_names(current.APPLICATION.spec) - {*_NOW, "programs"}))
 _THEN: Final = ("bytecode", "nodeselector")
 _THEN_ONLY: Final = (*_THEN, "globaldata")
 _FORMS: Final = (
