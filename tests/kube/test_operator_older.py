@@ -119,9 +119,8 @@ def current(plane: ControlPlane, document: dict[str, Any]) -> dict[str, Any]:
 
 
 def delete(plane: ControlPlane, *documents: dict[str, Any]) -> None:
-    for each in documents:
-        where = ("-n", each["metadata"]["namespace"]) if each["metadata"].get("namespace") else ()
-        plane.kubectl("delete", named(each), each["metadata"]["name"], *where, "--wait=false", "--ignore-not-found")
+    text = "\n---\n".join(map(json.dumps, documents))
+    plane.kubectl("delete", "-f", "-", "--wait=false", "--ignore-not-found", input=text)
 
 
 def gone(plane: ControlPlane, *documents: dict[str, Any]) -> None:

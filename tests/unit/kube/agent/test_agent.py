@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+import pytest
+
 from skep import errors, model
 from skep.kube.agent import agent, known, records, turn
 from skep.kube.agent.metrics import Numbers
@@ -67,3 +69,48 @@ def test_interfaces_that_come_and_go_are_looked_at() -> None:
 
 def test_but_they_do_not_hurry_what_waits_after_a_failure() -> None:
     assert handled_after(5, failing=True) == 1
+
+
+class Nothing:
+    """What the agent knows where the CRD of applications is missing; ``told``: the API server knows the kind."""
+
+    node = None
+    host = world.HOST
+
+    def __init__(self, *, told: bool) -> None:
+        self.told = told
+
+    def wish(self, key: str) -> None:
+        return None
+
+    def state(self, key: str) -> None:
+        return None
+
+    def sees(self, key: str) -> bool:
+        return self.told
+
+
+class Asked(Exception):
+    """The daemon was asked what is there to be removed."""
+
+
+class Door:
+    def programs(self, *_: object) -> None:
+        raise Asked
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["its CRD is missing", "nobody wants it"])
+def test_what_cannot_be_known_is_not_removed(told: bool) -> None:
+    one = agent.Agent(
+        cast(Api, None),
+        cast(turn.Door, Door()),
+        "n1",
+        cast(known.Known, Nothing(told=told)),
+        lambda *_: None,
+        Numbers(tuple, bool),
+    )
+    if told:
+        with pytest.raises(Asked):
+            asyncio.run(one.handle("ClusterBpfApplication/counter"))
+    else:
+        assert asyncio.run(one.handle("ClusterBpfApplication/counter")) is None
