@@ -201,7 +201,8 @@ def test_an_idle_node_writes_nothing(plane: ControlPlane, one: nodes.Node, name:
 def test_the_state_is_as_the_crd_says(plane: ControlPlane, one: nodes.Node, name: str, url: str) -> None:
     plane.apply(application(name, url, NEAR))
     status = one.becomes(name, "Success")
-    assert {"node", "appLoadStatus", "conditions", "observedGeneration", "programs", "updateCount"} == set(status)
+    about = {"node", "appLoadStatus", "conditions", "observedGeneration", "observedRevision", "revision", "updateCount"}
+    assert about | {"programs"} == set(status)
     edit(plane, name, '{"spec":{"globalData":{"verdict":"AQAAAA=="}}}')
     until("the new generation", lambda: one.state(name)["observedGeneration"] == 2)
     assert kinds.API_VERSION == "bpfman.io/v1alpha1"
