@@ -132,8 +132,8 @@ def fleet(plane: ControlPlane, directory: Path, name: str, namespace: str, count
         process = subprocess.Popen(
             [
                 # In a cluster they are on machines of their own: here they do not take the processors of who is real.
-                "nice", "-n", "10", sys.executable, "-m", "tests.kube.fleet.agents", "--kubeconfig", str(plane.kubeconfig),
-                "--fleet", name, "--namespace", namespace,
+                "nice", "-n", "10", sys.executable, "-m", "tests.kube.fleet.agents",
+                "--kubeconfig", str(plane.kubeconfig), "--fleet", name, "--namespace", namespace,
             ],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=CHECKOUT,
             env={**os.environ, "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"},
