@@ -19,7 +19,7 @@ from tests.kernel import stranger as strangers
 from tests.kernel.manager_rig import ROOT, Rig
 from tests.kernel.stranger import stranger
 
-pytestmark = pytest.mark.guest
+pytestmark = pytest.mark.native  # nothing here is of one kernel only, and emulation makes minutes of it
 KEY = "BpfApplication/web/counter"
 APPLIED = {owners.APPLIED: KEY}
 
