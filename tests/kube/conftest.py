@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.kube import clearing
 from tests.kube.plane import ControlPlane
 
 _numbers = itertools.count(1)
@@ -16,6 +17,13 @@ _numbers = itertools.count(1)
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     with ControlPlane(tmp_path_factory.mktemp("plane")) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def cleared(plane: ControlPlane) -> ControlPlane:
+    """The same with nothing in it of the tests before."""
+    clearing.clear(plane)
+    return plane
 
 
 @pytest.fixture

@@ -34,12 +34,12 @@ def clean(plane: ControlPlane, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def deployed(plane: ControlPlane) -> Iterator[None]:
+def deployed(cleared: ControlPlane) -> Iterator[None]:
     """The operator's Deployment. Without a scheduler its pods wait for ever; the operator of a test is a process."""
-    rig.prepare(plane)
-    plane.kubectl("apply", "-f", str(CHECKOUT / "deploy/operator/deployment.yaml"))
+    rig.prepare(cleared)
+    cleared.kubectl("apply", "-f", str(CHECKOUT / "deploy/operator/deployment.yaml"))
     yield
-    plane.kubectl("delete", "-f", str(CHECKOUT / "deploy/operator/deployment.yaml"), "--ignore-not-found")
+    cleared.kubectl("delete", "-f", str(CHECKOUT / "deploy/operator/deployment.yaml"), "--ignore-not-found")
 
 
 def replicas(plane: ControlPlane) -> int:

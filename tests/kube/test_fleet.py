@@ -29,8 +29,9 @@ def wanted(name: str, url: str) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def fleet(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[rig.Fleet]:
+def fleet(cleared: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[rig.Fleet]:
     """All applications on all nodes."""
+    plane = cleared
     operator_rig.prepare(plane)
     plane.kubectl("create", "namespace", NAMESPACE)
     directory = tmp_path_factory.mktemp("fleet")

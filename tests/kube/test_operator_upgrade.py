@@ -66,7 +66,7 @@ class Operators:
 
 
 @pytest.fixture
-def operators(plane: ControlPlane, tmp_path: Path) -> Iterator[Operators]:
+def operators(cleared: ControlPlane, plane: ControlPlane, tmp_path: Path) -> Iterator[Operators]:
     """Two nodes, a Config, and no operator yet."""
     rig.prepare(plane)
     plane.kubectl("create", "namespace", NAMESPACE)
