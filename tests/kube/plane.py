@@ -38,7 +38,7 @@ def until(what: str, look: Callable[[], T], seconds: float = 30, *, every: float
     while True:
         try:
             last = look()
-        except (AssertionError, KeyError, IndexError, OSError, subprocess.CalledProcessError) as error:
+        except (AssertionError, LookupError, ValueError, OSError, subprocess.CalledProcessError) as error:
             last = getattr(error, "stderr", None) or error
         else:
             if last:
