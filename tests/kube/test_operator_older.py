@@ -233,7 +233,7 @@ def test_of_bpfd(plane: ControlPlane, agents: tuple[rig.Agent, rig.Agent]) -> No
     assert program == {
         "attachpoint": {"interface": "eth0"}, "maps": {"xdp_stats_map": "/sys/fs/bpf/skep/sets/7/xdp_stats_map"},
     }  # fmt: skip
-    assert len(plane.list("bpfprograms.bpfd.io")) == 2
+    until("one for each node", lambda: len(plane.list("bpfprograms.bpfd.io")) == 2)
     delete(plane, document)
     until("it is being deleted", lambda: "deletionTimestamp" in rig.seen(plane, app)["metadata"])
     for agent in agents:
