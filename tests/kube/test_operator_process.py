@@ -99,7 +99,7 @@ def test_probes_and_metrics(plane: ControlPlane, namespace: str, tmp_path: Path)
     )  # fmt: skip
     with rig.operator(plane, tmp_path, *words):
         assert get(f"http://127.0.0.1:{health}/healthz") == (200, "ok\n")
-        assert get(f"http://127.0.0.1:{health}/readyz")[0] == 200
+        until("it is ready", lambda: get(f"http://127.0.0.1:{health}/readyz")[0] == 200)
         url = f"https://127.0.0.1:{metrics}/metrics"
         assert get(url)[0] == 401
         assert get(url, "made-up")[0] == 401
