@@ -78,11 +78,11 @@ class Server:
         """A moment, between two looks at something that starts."""
         time.sleep(0.05)
 
-    def close(self) -> None:
+    def close(self, seconds: float = 10) -> None:
         """Stop it."""
         self._process.terminate()
         try:
-            self._process.wait(10)
+            self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -6,6 +6,8 @@ import dataclasses
 import os
 from collections.abc import Mapping
 
+import pytest
+
 from skep import errors, hooks, model
 from skep.hooks import codec
 from skep.rpc import status
@@ -20,6 +22,16 @@ ELSEWHERE = {
 }
 """Types that no case of ``type_cases`` fits, and the tests that do for each what is done here for the others."""
 NAMES = tuple(str(hook.name) for hook in hooks.HOOKS if not hook.unattached and hook.name not in ELSEWHERE)
+REFUSED = frozenset({
+    "kprobe", "kretprobe", "kprobe_multi", "kprobe_session", "fentry", "fexit", "fmod_ret", "lsm", "lsm_cgroup",
+})  # fmt: skip
+"""Types that the kernels of virtual machines often refuse: these are proven in the guest."""
+
+
+def marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    """For a test of a type about what is decided before the kernel is asked: the guest runs it only of what others
+    refuse, for it takes minutes of emulation there."""
+    return () if name in REFUSED else (pytest.mark.native,)
 
 
 def case(name: str) -> Case:

@@ -45,7 +45,7 @@ def candidates(name: str, attachment: object, section: str) -> tuple[request.Lin
 
 
 ROWS = [
-    pytest.param(name, row, id=f"{name}-{row.gone.__name__}")
+    pytest.param(name, row, id=f"{name}-{row.gone.__name__}", marks=every_type.marks(name))
     for name in every_type.NAMES
     for kind in sorted(targets(name), key=lambda one: one.__name__)
     for row in VANISHINGS.get(kind, ())

@@ -92,7 +92,7 @@ def test_there_is_a_row_for_every_type(name: str) -> None:
     assert not lacking, f"say in wrong_values.WRONG how {hook.attachment.__name__} refuses wrong values of {lacking}"
 
 
-@every
+@pytest.mark.parametrize("name", [pytest.param(one, marks=every_type.marks(one)) for one in every_type.NAMES])
 def test_bad_input_leaves_nothing(rig: Rig, features: dict[str, model.Feature], name: str) -> None:
     """One test for a type, since in the guest a rig takes seconds: from an empty rig to an empty rig."""
     empty = every_type.left(rig)

@@ -217,6 +217,7 @@ def test_programs_are_named_by_id_and_never_by_descriptor(bed: Bed) -> None:
     assert len(bed.entries("devices")) == 1
 
 
+@pytest.mark.native  # half a minute of emulation for reading in Python
 def test_twenty_thousand_elements_come_in_pages(bed: Bed) -> None:
     fd = sys.obj_get(bed.shape("large").view.pins[0])
     with sys.held(fd):

@@ -106,7 +106,8 @@ NEEDS = {"kprobe": "kprobe", "kprobe_multi": "kprobe_multi", "kprobe_multi-patte
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(one, marks=pytest.mark.needs(NEEDS[one])) if one in NEEDS else one for one in CASES]
+    "name",
+    [pytest.param(one, marks=pytest.mark.needs(NEEDS[one]) if one in NEEDS else pytest.mark.native) for one in CASES],
 )
 def test_a_near_miss_is_suggested(rig: Rig, name: str) -> None:
     case = CASES[name]

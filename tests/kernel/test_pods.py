@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,11 +29,20 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         return
     place = tmp_path / "systemd"
     place.mkdir()
-    subprocess.run(["mount", "-t", "cgroup", "-o", f"none,name=skep{os.getpid()}", "cgroup", str(place)], check=True)
+    name = f"name=skep{os.getpid()}"
+    mount = ["mount", "-t", "cgroup", "-o", f"none,{name}", "cgroup", str(place)]
+    subprocess.run(mount, check=True)
     try:
         yield str(tmp_path)
     finally:
         subprocess.run(["umount", str(place)], check=True)
+        # A hierarchy whose groups were just removed outlives its mount: the next umount lets go of it.
+        for _ in range(100):
+            if f":{name}:" not in Path("/proc/self/cgroup").read_text():
+                break
+            time.sleep(0.05)
+            subprocess.run(mount, check=True)
+            subprocess.run(["umount", str(place)], check=True)
 
 
 @pytest.fixture

@@ -284,6 +284,7 @@ def test_values_are_told_by_the_kernels_types(rig: Rig, name: str, defines: tupl
     assert value["common"]["state"].startswith("BPF_STRUCT_OPS_STATE_")
 
 
+@pytest.mark.native  # the crash is Python's
 @pytest.mark.parametrize("defines", [LINKED, LINKLESS], ids=["with a link", "without a link"])
 @pytest.mark.parametrize("point", range(6))
 def test_a_crash_while_registering_is_taken_back(rig: Rig, name: str, defines: tuple[str, ...], point: int) -> None:

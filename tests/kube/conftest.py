@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.kube import clearing
-from tests.kube.plane import ControlPlane
+from tests.kube.plane import ControlPlane, until
 
 _numbers = itertools.count(1)
 
@@ -31,4 +31,5 @@ def namespace(plane: ControlPlane) -> str:
     """A namespace that no other test has. It is not deleted: that takes seconds, and the control plane goes anyway."""
     name = f"test-{next(_numbers)}"
     plane.kubectl("create", "namespace", name)
+    until("its service account", lambda: plane.get("serviceaccount", "default", namespace=name))
     return name

@@ -116,6 +116,24 @@ def nodes(plane: ControlPlane, *documents: dict[str, Any]) -> Iterator[None]:
         plane.kubectl("delete", "node", "--ignore-not-found", *names)
 
 
+@contextmanager
+def cluster(plane: ControlPlane, directory: Path, namespace: str, *documents: dict[str, Any]) -> Iterator[Operator]:
+    """Nodes, a Config with everything in a namespace of its own, and an operator; a pod is on each untainted node."""
+    prepare(plane)
+    plane.kubectl("create", "namespace", namespace)
+    plane.apply(config(namespace))
+    wanted = sum(not each.get("spec", {}).get("taints") for each in documents)
+    try:
+        with nodes(plane, *documents), operator(plane, directory) as made:
+            until("a pod for each node", lambda: len(plane.list("pod", namespace=namespace)) == wanted)
+            yield made
+    finally:
+        plane.kubectl("delete", "config", naming.CONFIG, "--wait=false")
+        release = '{"metadata":{"finalizers":null}}'
+        plane.kubectl("patch", "config", naming.CONFIG, "--type=merge", "-p", release, check=False)
+        until("all is collected", lambda: not plane.list("daemonset"))
+
+
 def config(namespace: str, **spec: Any) -> dict[str, Any]:
     """A Config with everything in ``namespace``."""
     return {

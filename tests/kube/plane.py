@@ -160,7 +160,11 @@ class ControlPlane:
         return self.directory / f"{name}.kubeconfig"
 
     def start_apiserver(self) -> None:
-        """Start the API server and wait until it is ready."""
+        """Start the API server and wait until it is ready.
+
+        The controllers begin anew as well: they wait longer and longer before they look for it again, and other tests
+        wait for what they do.
+        """
         self._api = Server(
             self.directory / "kube-apiserver.log",
             *self.enter,
@@ -183,24 +187,20 @@ class ControlPlane:
             "--cert-dir", self._file("made"), "--profiling=false",
         )  # fmt: skip
         until("the API server", lambda: self._ready("/readyz"), 60)
-
-    def stop_apiserver(self) -> None:
-        """Stop the API server, as an upgrade would."""
-        if self._api is not None:
-            self._api.close()
-            self._api = None
-
-    def restart_apiserver(self) -> None:
-        """Stop it and start it again: every watch ends, nothing is lost.
-
-        The controllers begin anew as well: they wait longer and longer before they look for it again, and other tests
-        wait for what they do.
-        """
-        self.stop_apiserver()
-        self.start_apiserver()
         if self._controllers is not None:
             self._controllers.close()
             self._start_controllers()
+
+    def stop_apiserver(self) -> None:
+        """Stop the API server, as an upgrade would, and no later: it waits a minute for those who watch."""
+        if self._api is not None:
+            self._api.close(1)
+            self._api = None
+
+    def restart_apiserver(self) -> None:
+        """Stop it and start it again: every watch ends, nothing is lost."""
+        self.stop_apiserver()
+        self.start_apiserver()
 
     def _start_etcd(self) -> None:
         client, peer = f"http://127.0.0.1:{self._etcd_port}", f"http://127.0.0.1:{free_port()}"

@@ -16,7 +16,7 @@ from tests.kube import operator_rig as rig
 from tests.kube.plane import ControlPlane, until
 from tests.parts import CHECKOUT
 
-NODE = "clean-node"
+NODE, SILENT = "clean-node", "clean-silent"
 LEFT = "clusterbpfapplications,bpfapplications,clusterbpfapplicationstates,bpfapplicationstates,configs.bpfman.io"
 MADE = "daemonsets,csidrivers"
 
@@ -96,6 +96,48 @@ def test_where_no_operator_runs_and_applications_stay(plane: ControlPlane, names
     assert rig.seen(plane, held) and not rig.seen(plane, config)
     assert clean(plane, "--wait", "30").returncode == 0
     assert not rig.seen(plane, held)
+
+
+def test_a_node_that_never_answers_is_forgotten_or_all_is_abandoned(
+    plane: ControlPlane, namespace: str, tmp_path: Path
+) -> None:
+    """A forgotten node holds up nobody but those who have something elsewhere too; who abandons waits for no node."""
+    app, kept = rig.application("clean-forgotten"), rig.application("clean-abandoned", namespace)
+    plane.apply(rig.config(namespace))
+    with rig.nodes(plane, rig.node(NODE), rig.node(SILENT)):
+        with rig.operator(plane, tmp_path, "--leader-elect"):
+            until("the pods", lambda: len(plane.list("pod", namespace=namespace, labels="name=bpfman-daemon")) == 2)
+            plane.apply(app)
+            rig.wait_for(plane, app, "Pending")
+            answers, silent = (rig.Agent(plane, each, namespace) for each in (NODE, SILENT))
+            for each in (answers, silent):
+                each.report(rig.seen(plane, app), "Success")
+
+            refused = clean(plane, "--forget-node", SILENT, "--wait", "2")
+            assert refused.returncode == 5, refused.stdout + refused.stderr
+            assert f"clean-forgotten (being deleted; waiting for {NODE})" in refused.stderr
+            assert "--forget-node" in refused.stderr
+            answers.let_go(rig.seen(plane, app))
+            going = subprocess.Popen(
+                command(plane, "--forget-node", SILENT), stdout=subprocess.PIPE, text=True, env=rig.environment()
+            )
+            until("the operator is stopped", lambda: replicas(plane) == 0)
+            ended(plane, namespace)
+            assert going.wait(60) == 0, going.communicate()[0]
+            assert plane.list(LEFT) == []
+
+            # The same again, with nobody but somebody who has no more time.
+            plane.apply(rig.config(namespace), kept)
+            rig.wait_for(plane, kept, "Pending")
+            silent.report(rig.seen(plane, kept), "Success")
+        told = subprocess.Popen(
+            command(plane, "--abandon"), stdout=subprocess.PIPE, text=True, env=rig.environment()
+        )  # fmt: skip
+        until("it is gone", lambda: not plane.list("configs.bpfman.io"))
+        ended(plane, namespace)
+        said = told.communicate(timeout=60)[0]
+        assert told.returncode == 0 and "applications are abandoned\n" in said, said
+        assert plane.list(LEFT) == []
 
 
 def inventory() -> dict[str, Any]:

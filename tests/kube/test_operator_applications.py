@@ -21,23 +21,11 @@ NAMESPACE = "operator-applications"
 @pytest.fixture(scope="module")
 def cluster(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[rig.Operator]:
     """Two nodes with a daemon's pod each, a tainted one without, and an operator."""
-    rig.prepare(plane)
-    plane.kubectl("create", "namespace", NAMESPACE)
     tainted = rig.node(TAINTED)
     tainted["spec"] = {"taints": [{"key": "example.com/other", "effect": "NoSchedule"}]}
-    plane.apply(rig.config(NAMESPACE))
-    try:
-        with (
-            rig.nodes(plane, rig.node(A, role="web"), rig.node(B), tainted),
-            rig.operator(plane, tmp_path_factory.mktemp("operator")) as made,
-        ):
-            until("a pod for each node", lambda: len(plane.list("pod", namespace=NAMESPACE)) == 2)
-            yield made
-    finally:
-        plane.kubectl("delete", "config", naming.CONFIG, "--wait=false")
-        release = '{"metadata":{"finalizers":null}}'
-        plane.kubectl("patch", "config", naming.CONFIG, "--type=merge", "-p", release, check=False)
-        until("all is collected", lambda: not plane.list("daemonset"))
+    directory = tmp_path_factory.mktemp("operator")
+    with rig.cluster(plane, directory, NAMESPACE, rig.node(A, role="web"), rig.node(B), tainted) as made:
+        yield made
 
 
 @pytest.fixture

@@ -60,21 +60,9 @@ APPLICATION = samples.older(
 @pytest.fixture(scope="module")
 def cluster(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[rig.Operator]:
     """Two nodes with a daemon's pod each, and an operator."""
-    rig.prepare(plane)
-    plane.kubectl("create", "namespace", NAMESPACE)
-    plane.apply(rig.config(NAMESPACE))
-    try:
-        with (
-            rig.nodes(plane, rig.node(A, played="yes"), rig.node(B, played="yes")),
-            rig.operator(plane, tmp_path_factory.mktemp("older")) as made,
-        ):
-            until("a pod for each node", lambda: len(plane.list("pod", namespace=NAMESPACE)) == 2)
-            yield made
-    finally:
-        plane.kubectl("delete", "config", naming.CONFIG, "--wait=false")
-        release = '{"metadata":{"finalizers":null}}'
-        plane.kubectl("patch", "config", naming.CONFIG, "--type=merge", "-p", release, check=False)
-        until("all is collected", lambda: not plane.list("daemonset"))
+    directory = tmp_path_factory.mktemp("older")
+    with rig.cluster(plane, directory, NAMESPACE, rig.node(A, played="yes"), rig.node(B, played="yes")) as made:
+        yield made
 
 
 @pytest.fixture

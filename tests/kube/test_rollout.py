@@ -236,6 +236,29 @@ def test_thirty_nodes_of_which_half_refuse(plane: ControlPlane, namespace: str, 
             assert time.monotonic() - began < 20 and fleet.stored() == []
 
 
+def test_an_operator_without_the_role_says_so(plane: ControlPlane, namespace: str, tmp_path: Path) -> None:
+    """Somebody has upgraded the operator, and not its roles: it goes on once they are there."""
+    rig.prepare(plane)
+    binding = ("rolebinding", "bpfman-revisions-rolebinding", "-n", naming.NAMESPACE)
+    app = rig.application("denied", namespace, nodeSelector={"matchLabels": {"no": "node"}}, rollout={})
+    plane.kubectl("delete", *binding)
+    try:
+        with rig.operator(plane, tmp_path):
+            plane.apply(app)
+
+            def told() -> bool:
+                events = [each for each in plane.list("events", namespace=namespace) if each["type"] == "Warning"]
+                return any(each["reason"] == "OperatorDenied" and "controllerrevisions" in each["message"].lower()
+                           for each in events)  # fmt: skip
+
+            until("an Event says so", told)
+            rig.prepare(plane)
+            until("it goes on", lambda: rolled(plane, app).get("revision"))
+            plane.kubectl("delete", "bpfapplication", "denied", "-n", namespace)
+    finally:
+        rig.prepare(plane)
+
+
 @pytest.mark.parametrize(
     ("rollout", "words"),
     [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
 
 import click
 
@@ -101,7 +100,7 @@ def _watch(
         _live(skep, kind, place, interval, times, form is output.Format.WIDE)
         return
     before: render.Look | None = None
-    for number in _looks(times, interval):
+    for number in output.looks(times, interval):
         look = render.Look(chain=skep.chain(kind, place), at=time.monotonic())
         if form.structured:
             output.line(render.document(look.chain, members(skep)))
@@ -124,7 +123,7 @@ def _live(
     # Room for the ^C that the terminal prints at the cursor: a line that it breaks would move everything by one.
     console.width = max(1, console.width - 3)
     with Live(console=console, auto_refresh=False) as live:
-        for _ in _looks(times, interval):
+        for _ in output.looks(times, interval):
             try:
                 look = render.Look(chain=skep.chain(kind, place), at=time.monotonic())
             except errors.NotFound as error:
@@ -132,12 +131,3 @@ def _live(
                 continue
             live.update(render.live(look, members(skep), before, live.console.width), refresh=True)  # type: ignore[arg-type]  # rich is lazy
             before = look
-
-
-def _looks(times: int | None, interval: float) -> Iterator[int]:
-    number = 0
-    while times is None or number < times:
-        if number:
-            time.sleep(interval)
-        yield number
-        number += 1

@@ -101,24 +101,14 @@ def _files(paths: tuple[str, ...]) -> Iterator[str]:
 
 
 def _read(path: str) -> str:
+    from skep.kube.plain import files
+
     try:
-        if path == "-":
-            data = sys.stdin.buffer.read(MAX_BYTES + 1)
-        else:
-            with open(path, "rb") as stream:
-                data = stream.read(MAX_BYTES + 1)
-        text = data.decode()
-    except FileNotFoundError as error:
-        raise errors.NotFound(f"no file {path}", do="check the path", errno=error.errno or 0) from error
-    except PermissionError as error:
-        raise errors.Denied(f"cannot read {path}", why=error.strerror or "", do="check who may read it") from error
-    except (OSError, UnicodeDecodeError) as error:
+        return files.data(path, MAX_BYTES).decode()
+    except UnicodeDecodeError as error:
         raise errors.InvalidRequest(
             f"cannot read {_shown(path)}", why=str(error), do="name a YAML or JSON file"
         ) from error
-    if len(data) > MAX_BYTES:
-        raise errors.Exhausted(f"{_shown(path)} is too large", why=f"it may have {MAX_BYTES} bytes", do="split it")
-    return text
 
 
 def _joined(texts: list[str]) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import enum
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,3 +119,13 @@ def warnings(texts: Iterable[str]) -> None:
     """Tell the person what to know about an operation that succeeded."""
     for text in texts:
         print(f"skep: warning: {text}", file=sys.stderr)
+
+
+def looks(times: int | None, interval: float) -> Iterator[int]:
+    """0, 1, 2 … for whoever watches something, ``interval`` seconds apart; for ever where ``times`` is None."""
+    number = 0
+    while times is None or number < times:
+        if number:
+            time.sleep(interval)
+        yield number
+        number += 1

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
+import skep as package
 from skep.cli import ground, lazy, session
 
 ENTRIES = (
@@ -51,6 +52,20 @@ EXAMPLES = """
 """
 
 
+def version(name: str) -> click.Option:
+    """``-V/--version``: one line, as every program has it; the command ``version`` tells more."""
+
+    def tell(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if value and not context.resilient_parsing:
+            click.echo(f"{name} {package.__version__}")
+            context.exit()
+
+    return click.Option(
+        ["-V", "--version"], is_flag=True, is_eager=True, expose_value=False, callback=tell,
+        help="Show the version and exit.",
+    )  # fmt: skip
+
+
 class Root(lazy.Group):
     """The top group; ``main`` turns every failure into one message and one exit code."""
 
@@ -91,5 +106,5 @@ ROOT = Root(
     entries=ENTRIES,
     examples=EXAMPLES,
     help="An eBPF manager: loads, attaches, chains, shares, watches and removes eBPF programs on behalf of others.",
-    params=[*ground.options(hidden=False)],
+    params=[*ground.options(hidden=False), version("skep")],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import skep as package
 from skep import errors, model
 from skep.cli import exit, output, table
 from skep.hooks import tc, tcx, tracepoint, uprobe, xdp
@@ -164,6 +165,12 @@ def test_global_options_are_taken_before_and_after_the_command(run, skep) -> Non
     assert run("link", "detach", "1", "--lock-timeout", "3s").code == 0
     assert run("link", "detach", "1", "--lock-timeout", "0").code == 0
     assert skep.waits == [2.0, 3.0, None]
+
+
+@pytest.mark.parametrize("word", ["-V", "--version"])
+def test_the_version_is_one_line(run, word: str) -> None:
+    done = run(word)
+    assert (done.code, done.out, done.err) == (0, f"skep {package.__version__}\n", "")
 
 
 def test_warnings_of_an_operation_go_to_stderr(run, skep) -> None:

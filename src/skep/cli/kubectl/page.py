@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeAlias
 
 from skep import errors
@@ -38,7 +37,7 @@ def watch(look: Callable[[], tuple[object, Page]], form: output.Format, interval
         _live(look, form is output.Format.WIDE, interval, times)
         return
     before: object = None
-    for number in looks(times, interval):
+    for number in output.looks(times, interval):
         document, page = look()
         if number and document == before:
             continue
@@ -52,16 +51,6 @@ def watch(look: Callable[[], tuple[object, Page]], form: output.Format, interval
         before = document
 
 
-def looks(times: int | None, interval: float) -> Iterator[int]:
-    """0, 1, 2 …, with a pause between."""
-    number = 0
-    while times is None or number < times:
-        if number:
-            time.sleep(interval)
-        yield number
-        number += 1
-
-
 def _live(look: Callable[[], tuple[object, Page]], wide: bool, interval: float, times: int | None) -> None:
     from rich.console import Console, Group
     from rich.live import Live
@@ -71,7 +60,7 @@ def _live(look: Callable[[], tuple[object, Page]], wide: bool, interval: float, 
     # Room for the ^C that the terminal prints at the cursor: a line that it breaks would move everything by one.
     console.width = max(1, console.width - 3)
     with Live(console=console, auto_refresh=False) as live:
-        for _ in looks(times, interval):
+        for _ in output.looks(times, interval):
             try:
                 _, page = look()
             except errors.Unavailable as error:

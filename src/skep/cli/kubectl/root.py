@@ -38,5 +38,5 @@ KUBECTL = root.Root(
     Reads with the rights that kubectl has; what these do not show is named. The ClusterRole skep-viewer-role has all of
     them but those of `trace`.
     """,
-    params=[*asked.options(hidden=False)],
+    params=[*asked.options(hidden=False), root.version(NAME)],
 )

@@ -14,6 +14,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final, Generic, TypeVar
 
+from skep import errors
 from skep.kube.api import answers, served
 from skep.kube.api import key as keys
 from skep.kube.api.backoff import Backoff
@@ -75,6 +76,8 @@ class Informer(Generic[T]):
         """Why what is kept may be old; "" while it is watched."""
         self.absent = False
         """Whether the API server said, when it was asked last, that it knows no such kind."""
+        self.denied = False
+        """Whether it refuses us, for want of a right."""
         self.lists = 0
         """How often all has been listed."""
         self.watches = 0
@@ -219,7 +222,9 @@ class Informer(Generic[T]):
 
     def _told(self, error: Exception | None) -> None:
         """Log when it begins, when it becomes another, and when it ends; not each time."""
-        why = "" if error is None else str(answers.translated(f"watch {served.name(self._resource)}", error))
+        told = None if error is None else answers.translated(f"watch {served.name(self._resource)}", error)
+        self.denied = isinstance(told, errors.Denied)
+        why = "" if told is None else str(told)
         if why == self.trouble:
             return
         if why:

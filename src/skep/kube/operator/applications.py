@@ -66,6 +66,10 @@ class Applications:
             await self._rollouts.act(application, plan)
         except errors.NotFound:
             return None  # its deletion will be told, or has been
+        except errors.Denied as error:
+            # An operator that is newer than its roles; else only its log would say why nothing happens.
+            self._events.tell(_about(application), "OperatorDenied", str(error), warning=True)
+            raise
         return _soonest(wait, plan.again)
 
     async def _tell(self, application: Application, told: records.Told) -> float | None:
@@ -93,10 +97,7 @@ class Applications:
         kind = view.kind_of(application.key)
         log.info("%s: %s", application.key, told.message, extra={"kind": served.name(kind), "state": told.type})
         if told.type != naming.PENDING:
-            about = notice.About(
-                api_version=kinds.API_VERSION, kind=served.name(kind), key=application.key, uid=application.uid
-            )
-            self._events.tell(about, told.type, told.message, warning=told.type != naming.SUCCESS)
+            self._events.tell(_about(application), told.type, told.message, warning=told.type != naming.SUCCESS)
         return None
 
     async def _release(self, application: Application) -> float | None:
@@ -115,6 +116,12 @@ class Applications:
             self._api, view.kind_of(application.key), application.key, naming.OPERATOR_FINALIZER
         )
         return None
+
+
+def _about(application: Application) -> notice.About:
+    """Whom its Events are about."""
+    kind = served.name(view.kind_of(application.key))
+    return notice.About(api_version=kinds.API_VERSION, kind=kind, key=application.key, uid=application.uid)
 
 
 def _soonest(wait: float | None, again: datetime.timedelta | None) -> float | None:

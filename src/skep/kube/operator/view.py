@@ -204,9 +204,11 @@ class View:
         return tuple(found)
 
     def revisions(self, uid: str) -> tuple[Stored, ...]:
-        """The stored revisions of the application with this uid. Unavailable while they are not known."""
+        """The stored revisions of the application with this uid. Unavailable while they are not known, Denied when we
+        may not know them."""
         if not self._revisions.is_synced:
-            raise errors.Unavailable(
+            kind = errors.Denied if self._revisions.denied else errors.Unavailable
+            raise kind(
                 "stored revisions are not known", why=self._revisions.trouble, do="see the Role bpfman-revisions-role"
             )
         return tuple(each for each in self._revisions.all().values() if each.of == uid)

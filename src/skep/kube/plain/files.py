@@ -27,7 +27,7 @@ def keys(paths: Iterable[str]) -> tuple[str, ...]:
 def _each(paths: Iterable[str], read: Callable[[object], T], key: Callable[[T], str]) -> Iterator[T]:
     places: dict[str, str] = {}
     for path in paths:
-        documents = _documents(path, _text(path))
+        documents = _documents(path, data(path, MAX_BYTES))
         if not documents:
             raise errors.InvalidRequest(f"{path} holds no object", do="write one, as in deploy/samples")
         for number, document in enumerate(documents, 1):
@@ -48,26 +48,28 @@ def _each(paths: Iterable[str], read: Callable[[object], T], key: Callable[[T], 
             yield found
 
 
-def _text(path: str) -> bytes:
+def data(path: str, most: int) -> bytes:
+    """What a file holds, "-" being standard input. Errors: Exhausted (more than ``most`` bytes), NotFound, Denied."""
+    shown = "standard input" if path == "-" else path
     try:
         if path == "-":
-            data = sys.stdin.buffer.read(MAX_BYTES + 1)
+            found = sys.stdin.buffer.read(most + 1)
         else:
             with open(path, "rb") as stream:
-                data = stream.read(MAX_BYTES + 1)
+                found = stream.read(most + 1)
     except FileNotFoundError as error:
         raise errors.NotFound(f"no file {path}", do="check the path", errno=error.errno or 0) from error
     except PermissionError as error:
         raise errors.Denied(
-            f"cannot read {path}", why=error.strerror or "", do="the file is opened as the user who runs skep"
+            f"cannot read {shown}", why=error.strerror or "", do="the file is opened as the user who runs skep"
         ) from error
     except OSError as error:
         raise errors.InvalidRequest(
-            f"cannot read {path}", why=error.strerror or str(error), do="name a YAML or JSON file"
+            f"cannot read {shown}", why=error.strerror or str(error), do="name a YAML or JSON file"
         ) from error
-    if len(data) > MAX_BYTES:
-        raise errors.Exhausted(f"{path} is too large", why=f"it may have {MAX_BYTES} bytes (3 MiB)", do="split it")
-    return data
+    if len(found) > most:
+        raise errors.Exhausted(f"{shown} is too large", why=f"it may have {most >> 20} MiB", do="split it")
+    return found
 
 
 def _documents(path: str, data: bytes) -> list[Any]:  # Any: parsed YAML
