@@ -42,6 +42,5 @@ def agent(plane: ControlPlane, namespace: str, node: str) -> Path:
     until("the agent's pod", lambda: plane.apply(pod))
     over = '{"status":{"phase":"Succeeded"}}'
     plane.kubectl("patch", "pod", name, "-n", namespace, "--subresource=status", "--type=merge", "-p", over)
-    bound = ("--bound-object-kind=Pod", f"--bound-object-name={name}")
-    made = plane.kubeconfig_for(namespace, naming.ACCOUNT, *bound)
+    made = plane.kubeconfig_for(namespace, naming.ACCOUNT, {"apiVersion": "v1", "kind": "Pod", "name": name})
     return made.rename(made.with_name(f"{namespace}-{name}.kubeconfig"))

@@ -176,8 +176,7 @@ class Agent:
         self._plane = plane
         self.node = node
         until("the agents' account", lambda: plane.get("serviceaccount", naming.ACCOUNT, namespace=namespace))
-        bound = ("--bound-object-kind=Node", f"--bound-object-name={node}")
-        made = plane.kubeconfig_for(namespace, naming.ACCOUNT, *bound)
+        made = plane.kubeconfig_for(namespace, naming.ACCOUNT, {"apiVersion": "v1", "kind": "Node", "name": node})
         self.kubeconfig = made.with_name(f"agent-of-{node}.kubeconfig")
         made.replace(self.kubeconfig)
 

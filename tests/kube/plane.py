@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.kube.direct import Direct
 from tests.kube.pki import Authority
-from tests.kube.reading import Reader
 from tests.parts import CHECKOUT, Server, free_port, part
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ class ControlPlane:
         self._running = contextlib.ExitStack()
         self._api: Server | None = None
         self._controllers: Server | None = None
-        self._reading: Reader | None = None
+        self._straight: Direct | None = None
 
     def __enter__(self) -> ControlPlane:
         try:
@@ -122,7 +122,12 @@ class ControlPlane:
         self._running.close()
 
     def kubectl(self, *words: str, input: str | None = None, kubeconfig: Path | None = None, check: bool = True) -> str:
-        """Run kubectl as the administrator, or as somebody else; what it printed. CalledProcessError with stderr."""
+        """Run kubectl as the administrator, or as somebody else; what it printed. CalledProcessError with stderr.
+
+        The administrator's plain deletions and namespaces are done without it, and say as much.
+        """
+        if input is None and kubeconfig is None and (done_so := self._plain(words, check)) is not None:
+            return done_so
         program = [*self.enter, str(self.programs / "kubectl")]
         command = [*program, "--kubeconfig", str(kubeconfig or self.kubeconfig), *words]
         done = subprocess.run(command, input=input, capture_output=True, text=True, check=False, timeout=120)
@@ -132,11 +137,47 @@ class ControlPlane:
 
     def apply(self, *objects: dict[str, Any], kubeconfig: Path | None = None) -> str:  # Any: JSON
         """Apply objects as they are; CalledProcessError with what the API server says against them."""
-        return self.kubectl("apply", "-f", "-", input="\n---\n".join(map(json.dumps, objects)), kubeconfig=kubeconfig)
+        direct, refused = (self._direct() if kubeconfig is None else None), []
+        if direct is None:
+            documents = "\n---\n".join(map(json.dumps, objects))
+            return self.kubectl("apply", "-f", "-", input=documents, kubeconfig=kubeconfig)
+        for each in objects:
+            said = direct.apply(each)
+            if said is None:
+                self.kubectl("apply", "-f", "-", input=json.dumps(each))
+            elif said:
+                refused.append(said)
+        if refused:
+            raise subprocess.CalledProcessError(1, ["apply"], "", "\n".join(refused))
+        return f"{len(objects)} applied"
+
+    def _plain(self, words: tuple[str, ...], check: bool) -> str | None:
+        """What kubectl would print of what takes no kubectl; None if it does."""
+        direct = self._direct()
+        if direct is None:
+            return None
+        match words:
+            case ("create", "namespace", str(name)):
+                return self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+            case ("delete", str(kind), str(name), *more) if not {",", "/"} & set(kind) and not name.startswith("-"):
+                flags, namespace = set(more), "default"
+                if "-n" in more:
+                    namespace = more[more.index("-n") + 1]
+                    flags -= {"-n", namespace}
+                if flags - {"--wait=false", "--ignore-not-found"}:
+                    return None
+                said = direct.delete(
+                    kind, name, namespace, wait="--wait=false" not in flags, missing="--ignore-not-found" in flags
+                )
+                if said and check:
+                    raise subprocess.CalledProcessError(1, words, "", said)
+                return said if said is None or said else f'{kind} "{name}" deleted'
+            case _:
+                return None
 
     def get(self, kind: str, name: str, *, namespace: str | None = None) -> dict[str, Any]:  # Any: JSON
         """One object; {} if there is none."""
-        if (read := self._reader()) is not None and (told := read.get(kind, name, namespace or "default")) is not None:
+        if (read := self._direct()) is not None and (told := read.get(kind, name, namespace or "default")) is not None:
             return told
         where = ("-n", namespace) if namespace else ()
         text = self.kubectl("get", kind, name, *where, "--ignore-not-found", "-o", "json")
@@ -145,16 +186,21 @@ class ControlPlane:
 
     def list(self, kind: str, *, namespace: str | None = None, labels: str = "") -> list[dict[str, Any]]:  # Any: JSON
         """All objects of a kind."""
-        if (read := self._reader()) is not None and (told := read.list(kind, namespace, labels)) is not None:
+        if (read := self._direct()) is not None and (told := read.list(kind, namespace, labels)) is not None:
             return told
         where = ("-n", namespace) if namespace else ("-A",)
         chosen = ("-l", labels) if labels else ()
         items: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, *where, *chosen, "-o", "json"))["items"]
         return items
 
-    def kubeconfig_for(self, namespace: str, account: str, *more: str) -> Path:
-        """A file with which to be a service account, with a token that lasts an hour; ``more``: of create token."""
-        token = self.kubectl("create", "token", account, "-n", namespace, "--duration=1h", *more).strip()
+    def kubeconfig_for(self, namespace: str, account: str, bound: dict[str, str] | None = None) -> Path:
+        """A file with which to be a service account, with a token that lasts an hour, and no longer than the object to
+        which it is ``bound`` (apiVersion, kind, name)."""
+        if (direct := self._direct()) is not None:
+            token = direct.token(namespace, account, bound)
+        else:
+            words = [f"--bound-object-{key}={value}" for key, value in (bound or {}).items() if key != "apiVersion"]
+            token = self.kubectl("create", "token", account, "-n", namespace, "--duration=1h", *words).strip()
         name = f"{namespace}-{account}"
         self._kubeconfig(name, {"token": token})
         return self.directory / f"{name}.kubeconfig"
@@ -251,11 +297,11 @@ class ControlPlane:
         context.load_cert_chain(self._file("admin.crt"), self._file("admin.key"))
         return context
 
-    def _reader(self) -> Reader | None:
+    def _direct(self) -> Direct | None:
         """None where the API server is in another network."""
-        if self._reading is None and not self.enter:
-            self._reading = Reader(self.address, self.port, self._administrator())
-        return self._reading
+        if self._straight is None and not self.enter:
+            self._straight = Direct(self.address, self.port, self._administrator())
+        return self._straight
 
     def kubeconfig_of(self, name: str, user: str, *groups: str) -> Path:
         """A file with which to be a user in some groups, by certificate."""

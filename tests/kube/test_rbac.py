@@ -137,17 +137,17 @@ def test_who_may_edit_a_namespace_loads_programs_only_if_somebody_says_so(plane:
 NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-rbac"}}
 
 
-def agent(plane: ControlPlane, namespace: str, *bound: str) -> Path:
+def agent(plane: ControlPlane, namespace: str, bound: dict[str, str] | None = None) -> Path:
     whom = account(plane, namespace, naming.ACCOUNT)
     plane.kubectl("create", "clusterrolebinding", f"{namespace}-agent", "--clusterrole=bpfman-agent-role", whom)
-    config = plane.kubeconfig_for(namespace, naming.ACCOUNT, *bound)
+    config = plane.kubeconfig_for(namespace, naming.ACCOUNT, bound)
     until("the binding is known", lambda: may(plane, config, "create", "bpfapplicationstates", "-n", namespace))
     return config
 
 
 def test_an_agent_writes_of_its_own_node_only(plane: ControlPlane, namespace: str) -> None:
     plane.apply(NODE)
-    mine = agent(plane, namespace, "--bound-object-kind=Node", "--bound-object-name=node-rbac")
+    mine = agent(plane, namespace, {"apiVersion": "v1", "kind": "Node", "name": "node-rbac"})
     until("the policy is in force", lambda: plane.apply(state("node-rbac", namespace=namespace), kubeconfig=mine))
     said = forbidden(plane, mine, state("node-b", namespace=namespace))
     assert "the agent of node node-rbac may not write for node node-b" in said

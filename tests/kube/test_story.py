@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import pty
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +118,34 @@ def shown(story: Story, image: str) -> None:
     assert "BpfApplication/default/udp-count: Attached" in (logs := asked.run("skep", "logs", NAME)).out, logs
     place = ("eth0", "--type", "tcx-ingress", "--netns", link["netnsPath"], "--times", "1")
     assert "udp_count" in (traced := asked.run("skep", "trace", "node-1", *place)).out, traced
+    followed(story, asked, "--printk")
+    followed(story, asked, said="attach")
+    followed(story, asked, *place[:-2], "-o", "json", said="udp_count")
+    followed(story, asked, *place[:-2], said="udp_count", terminal=True)
+
+
+def followed(story: Story, asked: plugin_rig.Plugin, *words: str, said: str = "", terminal: bool = False) -> None:
+    """What follows something on the node ends there when whoever asked is gone: the next one would miss what it takes
+    out, or be refused."""
+
+    def there() -> list[str]:
+        running = story.node.run("ps", "-e", "-o", "args").splitlines()
+        return [one for one in running if "--end-with-stdin" in one and "kubectl" not in one]
+
+    command = ["kubectl", "skep", "trace", "node-1", *words]
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    stdin = theirs if terminal else subprocess.DEVNULL
+    with subprocess.Popen(
+        command, env=asked.environment(), stdin=stdin, stdout=theirs, stderr=theirs, start_new_session=True
+    ) as asking:
+        os.close(theirs)
+        until("it runs on the node", there)
+        shown = b""
+        while said.encode() not in shown:
+            shown += os.read(ours, 4096)
+        os.killpg(asking.pid, signal.SIGKILL)
+    os.close(ours)
+    until("it has ended on the node", lambda: not there())
 
 
 def killed(story: Story) -> None:

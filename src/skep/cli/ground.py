@@ -12,7 +12,7 @@ GLOBAL = ("runtime_dir", "socket_path", "image_cache_dir", "lock_timeout", "log_
 
 
 def options(names: tuple[str, ...] = GLOBAL, *, hidden: bool = True) -> list[click.Option]:
-    """Fresh options for the named settings, ``--config``, ``--direct`` and ``--no-color``."""
+    """Fresh options for the named settings, ``--config`` and ``--direct``."""
     made = [setting(row, hidden=hidden) for row in config.SETTINGS if row.name in names and row.flag]
     made.append(
         click.Option(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
 
 import skep as package
-from skep.cli import ground, lazy, session
+from skep.cli import ground, lazy, session, table
 
 ENTRIES = (
     lazy.Entry(name="program", target="program:PROGRAM", help="Load, list, replace and unload programs."),
@@ -66,6 +71,36 @@ def version(name: str) -> click.Option:
     )  # fmt: skip
 
 
+def far() -> list[click.Option]:
+    """For whoever runs this at the other end of a connection, which takes no signal along: ``--end-with-stdin``, and
+    what it prints to, ``--far-terminal 120x40`` or ``120x40-plain``."""
+
+    def watch(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        if value and not context.resilient_parsing:
+            threading.Thread(target=_read_stdin, daemon=True).start()
+
+    def shown(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+        if value is None or context.resilient_parsing:
+            return
+        size = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})(-plain)?", value)
+        if size is None:
+            raise click.BadParameter("not like 120x40")
+        table.far(int(size[1]), int(size[2]), coloured=not size[3])
+
+    return [
+        click.Option(["--end-with-stdin"], is_flag=True, hidden=True, expose_value=False, callback=watch),
+        click.Option(["--far-terminal"], hidden=True, expose_value=False, callback=shown),
+    ]
+
+
+def _read_stdin() -> None:
+    """As Ctrl-C, once nobody holds the other end of standard input."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 class Root(lazy.Group):
     """The top group; ``main`` turns every failure into one message and one exit code."""
 
@@ -106,5 +141,5 @@ ROOT = Root(
     entries=ENTRIES,
     examples=EXAMPLES,
     help="An eBPF manager: loads, attaches, chains, shares, watches and removes eBPF programs on behalf of others.",
-    params=[*ground.options(hidden=False), version("skep")],
+    params=[*ground.options(hidden=False), version("skep"), *far()],
 )

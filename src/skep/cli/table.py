@@ -53,8 +53,22 @@ class Section:
     sections: tuple[Section, ...] = ()
 
 
+FAR = "SKEP_FAR_TERMINAL"
+"""Set where what is printed is shown by a terminal at the other end of a connection."""
+
+
+def far(columns: int, lines: int, *, coloured: bool) -> None:
+    """What this process prints is shown by a terminal of this size that is elsewhere, and takes no keys."""
+    os.environ.update({FAR: "1", "COLUMNS": str(columns), "LINES": str(lines), "TERM": "xterm-256color"})
+    os.environ["FORCE_COLOR"] = "1"  # for rich: that there is a terminal
+    if not coloured:
+        os.environ["NO_COLOR"] = "1"
+
+
 def terminal(stream: object = None) -> bool:
     """Whether a stream is a terminal that can move its cursor: then tables fit its width."""
+    if os.environ.get(FAR):
+        return True
     target = sys.stdout if stream is None else stream
     isatty = getattr(target, "isatty", None)
     return bool(isatty and isatty()) and os.environ.get("TERM") != "dumb"

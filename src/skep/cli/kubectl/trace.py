@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
-import sys
 
 import click
 
@@ -98,8 +98,24 @@ def _run(wanted: asked.Asked, node: str, words: list[str]) -> int:
                 do=f"kubectl describe pod -n {found.namespace} {found.pod}",
             )
         gather.check_exec(opened, found)
-        # A terminal there where there is one here: tables are redrawn in place, and Ctrl-C ends what runs there.
-        terminal = ["-it"] if table.terminal() and sys.stdin.isatty() else []
-        where = ["-n", found.namespace, found.pod, "-c", "daemon", "--", "skep"]
-        command = opened.command("exec", *terminal, *where, *words)
-    return subprocess.run(command, check=False).returncode
+        # What runs there hears of no signal, and of the connection's end only by its standard input; never by a
+        # terminal of its own. So it has none, and is told what ours is like.
+        there = ["skep", "--end-with-stdin"]
+        if table.terminal():
+            size = shutil.get_terminal_size()
+            plain = "" if table.coloured() else "-plain"
+            there += ["--far-terminal", f"{size.columns}x{size.lines}{plain}"]
+        where = ["-n", found.namespace, found.pod, "-c", "daemon"]
+        command = opened.command("exec", "-i", *where, "--", *there, *words)
+    return _held(command)
+
+
+def _held(command: list[str]) -> int:
+    """Run kubectl until one of both ends has enough; its exit code. Its input is ours to end: what stands on our own,
+    nothing perhaps, must not."""
+    try:
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as running:
+            return running.wait()
+    finally:
+        if table.terminal():
+            print("\x1b[?25h", end="", flush=True)  # a table that was redrawn has hidden the cursor
