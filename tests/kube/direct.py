@@ -67,23 +67,22 @@ class Direct:
             one = {"apiVersion": found["apiVersion"], "kind": found["kind"].removesuffix("List")}
             return [self._seen({**one, **each}) for each in found["items"]]
 
-    def apply(self, document: dict[str, Any]) -> str | None:  # Any: JSON
-        """Server-side apply as whom nobody else is, and what the API server has against it; None: kubectl has to."""
-        about = document["metadata"]
+    def apply(self, document: dict[str, Any]) -> bool:  # Any: JSON
+        """Server-side apply as whom nobody else is; False if that cannot be: kubectl has to."""
+        about = document.get("metadata", {})
         with self._lock:
             kind = document["apiVersion"], document["kind"]
             if kind not in self._kinds:
                 self._known = self._discovered()
             resource = self._kinds.get(kind)
-            if resource is None:
-                return None
+            if resource is None or "name" not in about:
+                return False
             path = _path(resource, about.get("namespace", "default")) + "/" + urllib.parse.quote(about["name"])
             query = "?fieldManager=tests&force=true&fieldValidation=Strict"
-            status, found = self._ask(path + query, "PATCH", document, "application/apply-patch+yaml")
+            status, _ = self._ask(path + query, "PATCH", document, "application/apply-patch+yaml")
             if status == 404:
                 self._unsure()
-                return None
-            return "" if status in (200, 201) else str(found["message"])
+            return status in (200, 201)
 
     def delete(self, kind: str, name: str, namespace: str, *, wait: bool, missing: bool) -> str | None:
         """Delete one, and wait until it is gone; what is against it, None: kubectl has to say. ``missing``: it may be
