@@ -16,6 +16,8 @@ from skep import model
 from skep.kernel import host, netns, routing
 from tests import instance
 
+pytestmark = pytest.mark.native  # what it is about is the same in the guest, and slow there
+
 SECONDS = 30.0
 
 

@@ -197,6 +197,8 @@ def test_processes_of_another_pid_namespace_are_said_to_be(root: str, node: kube
 import json
 from skep import model
 from skep.kernel import pods
+
+pytestmark = pytest.mark.native  # what it is about is the same in the guest, and slow there
 wanted = model.PodRef(uid={pod.uid!r}, containers=(model.ContainerRef(name="app", id={app.url!r}),))
 found = pods.Pods({root!r}).find((wanted,))[0]
 print(json.dumps([found.missing, found.containers[0].missing]))

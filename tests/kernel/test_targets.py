@@ -18,6 +18,8 @@ from tests import bpf_build
 from tests.kernel import kernel_rig, manager_rig, members, types_rig
 from tests.unit import host
 
+pytestmark = pytest.mark.native  # what it is about is the same in the guest, and slow there
+
 ROOT = manager_rig.ROOT
 LONG = "an-alternative-name-longer-than-others"
 
