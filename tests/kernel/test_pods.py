@@ -17,32 +17,41 @@ from skep import errors, model
 from skep.kernel import cgroups, pods, process
 from tests import kubepods
 
+pytestmark = pytest.mark.native  # what it is about is the same in the guest, and slow there
+
 SLEEP = ("sleep", "infinity")
 PAUSE = ("unshare", "--net", "sleep", "infinity")
 
 
-@pytest.fixture(params=["version 2", "version 1"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Where control groups are mounted: the host's, or a hierarchy of version 1 without controllers."""
-    if request.param == "version 2":
-        yield cgroups.mount()
-        return
-    place = tmp_path / "systemd"
+@pytest.fixture(scope="module")
+def first_version(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A hierarchy of version 1 without controllers, mounted where systemd has its own."""
+    directory = tmp_path_factory.mktemp("version-1")
+    place = directory / "systemd"
     place.mkdir()
     name = f"name=skep{os.getpid()}"
     mount = ["mount", "-t", "cgroup", "-o", f"none,{name}", "cgroup", str(place)]
     subprocess.run(mount, check=True)
     try:
-        yield str(tmp_path)
+        yield str(directory)
     finally:
         subprocess.run(["umount", str(place)], check=True)
-        # A hierarchy whose groups were just removed outlives its mount: the next umount lets go of it.
-        for _ in range(100):
+        # A hierarchy whose groups were just removed outlives its mount: a later umount lets go of it.
+        for _ in range(10):
             if f":{name}:" not in Path("/proc/self/cgroup").read_text():
                 break
-            time.sleep(0.05)
+            time.sleep(0.3)
             subprocess.run(mount, check=True)
             subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.fixture(params=["version 2", "version 1"])
+def root(request: pytest.FixtureRequest) -> str:
+    """Where control groups are mounted: the host's, or a hierarchy of version 1."""
+    if request.param == "version 2":
+        return cgroups.mount()
+    made: str = request.getfixturevalue("first_version")
+    return made
 
 
 @pytest.fixture
@@ -197,8 +206,6 @@ def test_processes_of_another_pid_namespace_are_said_to_be(root: str, node: kube
 import json
 from skep import model
 from skep.kernel import pods
-
-pytestmark = pytest.mark.native  # what it is about is the same in the guest, and slow there
 wanted = model.PodRef(uid={pod.uid!r}, containers=(model.ContainerRef(name="app", id={app.url!r}),))
 found = pods.Pods({root!r}).find((wanted,))[0]
 print(json.dumps([found.missing, found.containers[0].missing]))

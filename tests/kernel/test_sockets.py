@@ -19,10 +19,10 @@ from skep.kernel import linux
 from tests.kernel import socket_group, types_rig
 from tests.kernel.types_rig import ROOT, Rig
 
+pytestmark = pytest.mark.native  # what it is about is the same in the guest, and slow there
+
 CHILD = """
 import socket, sys
-
-pytestmark = pytest.mark.native  # what it is about is the same in the guest, and slow there
 one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 one.bind(("127.0.0.1", 0))
