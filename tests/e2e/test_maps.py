@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,15 +99,24 @@ def test_events_stream_until_the_reader_goes(skep: instance.Instance, name: str)
         stdout=subprocess.PIPE,
         text=True,
     )
+    read = threading.Event()
+
+    def call() -> None:
+        """Again and again: the daemon opens a perf buffer on one processor after the other, and we move among them."""
+        while not read.wait(0.02):
+            os.getpgid(0)
+
+    calling = threading.Thread(target=call)
     try:
         wait(lambda: bool(descriptors(skep)))
-        for _ in range(3):
-            os.getpgid(0)
+        calling.start()
         assert process.stdout is not None
         events = [json.loads(process.stdout.readline()) for _ in range(3)]
     finally:
+        read.set()
         process.kill()
         process.wait()
+    calling.join()
     assert [one["event"]["name"] for one in events] == ["hello"] * 3
     # Killed, it said no goodbye: the daemon finds out by itself and lets everything go.
     wait(lambda: not descriptors(skep))
