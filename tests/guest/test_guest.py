@@ -21,8 +21,7 @@ import pytest
 from tests import instance
 
 GUEST = instance.REPOSITORY / "scripts/guest"
-SECONDS = 2700
-"""All of a guest's: the other stages run beside, and have the right of way."""
+SECONDS = 1500
 PYTEST = (sys.executable, "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", "-o", "timeout=600")
 CHOSEN = ("-m", "guest or (kernel and not slow and not native)")
 SUITE = ("tests/contract", "tests/kernel")

@@ -16,7 +16,7 @@ from tests import instance
 from tests.kernel import kernel_rig
 from tests.kernel.kernel_rig import Rig
 
-ROUNDS = 30
+ROUNDS = 100
 
 
 def test_xdp_runs_while_attached(rig: Rig, network: instance.Network) -> None:
@@ -125,7 +125,7 @@ HOOKS: dict[str, Callable[[instance.Network], tuple[request.LinkRequest, ...]]] 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HOOKS)
 def test_detach_is_done_when_it_returns(rig: Rig, network: instance.Network, name: str) -> None:
-    """Gone by id, and the same place can be taken again at once, again and again."""
+    """Gone by id, and the same place can be taken again at once, a hundred times."""
     (program,) = rig.load("hooks", name)
     pin = rig.link_pin("1")
     left: list[model.KernelLinkId] = []

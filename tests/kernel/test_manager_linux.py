@@ -55,7 +55,7 @@ def test_load_attach_run_detach_unload(rig, name):
 @pytest.mark.parametrize("name", TYPES)
 def test_when_detach_returns_the_same_program_can_be_attached_again(rig, name):
     (program,) = rig.load(name)
-    for _ in range(30):
+    for _ in range(100):
         rig.detach(rig.attach(program, rig.attachment(name)))
     ran = rig.runs(program)  # not always 0: a tracepoint also sees what others on this host do meanwhile
     rig.trigger(name)

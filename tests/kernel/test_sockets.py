@@ -48,7 +48,7 @@ def child(uid: int = 0) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
         fd, port = made.stdout.readline().split()
         yield made, f"{made.pid}:{fd}", f"udp:127.0.0.1:{port}"
     finally:
-        made.communicate(input="", timeout=60)
+        made.communicate(input="", timeout=10)
 
 
 def on(name: str, netns: str | None = None) -> socket.SocketAttachment:
@@ -163,7 +163,7 @@ def test_a_process_that_ends_leaves_a_defunct_link(rig: Rig, name: str) -> None:
     with child() as (process, by_number, _):
         link = rig.attach(rig.load(name), on(by_number))
         assert state(rig, link) == ("attached", "")
-        process.communicate(input="", timeout=60)
+        process.communicate(input="", timeout=10)
     shown, reason = state(rig, link)
     assert shown == "defunct"
     assert "its socket is closed" in reason
@@ -205,7 +205,7 @@ def test_an_address_in_another_namespace(rig: Rig) -> None:
         assert attachment.inode and attachment.cookie
         rig.detach(link)
     finally:
-        made.communicate(input="", timeout=60)
+        made.communicate(input="", timeout=10)
 
 
 def test_an_ipv6_address(rig: Rig) -> None:

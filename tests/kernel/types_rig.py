@@ -180,7 +180,7 @@ def pinned(path: str) -> int:
     return bpf_raw.bpf(_OBJ_GET, bytearray(struct.pack("=QII", bpf_raw.address(text), 0, 0)))
 
 
-def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
     """Wait until something is true."""
     end = time.monotonic() + seconds
     while not true():

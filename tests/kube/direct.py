@@ -29,7 +29,7 @@ class Resource:
 
 
 class Direct:
-    """Used by several threads, one at a time."""
+    """One administrator's connection. Used by several threads, one at a time."""
 
     def __init__(self, address: str, port: int, context: ssl.SSLContext) -> None:
         self._address, self._port, self._context = address, port, context
@@ -124,6 +124,7 @@ class Direct:
     def _unsure(self) -> None:
         """The kind may be gone, or have another scope: the next look asks anew which kinds there are."""
         self._known.clear()
+        self._kinds.clear()
 
     def _seen(self, document: dict[str, Any]) -> dict[str, Any]:  # Any: JSON
         """As kubectl shows it."""

@@ -53,21 +53,22 @@ class Section:
     sections: tuple[Section, ...] = ()
 
 
-FAR = "SKEP_FAR_TERMINAL"
-"""Set where what is printed is shown by a terminal at the other end of a connection."""
+_is_far = False
 
 
 def far(columns: int, lines: int, *, coloured: bool) -> None:
     """What this process prints is shown by a terminal of this size that is elsewhere, and takes no keys."""
-    os.environ.update({FAR: "1", "COLUMNS": str(columns), "LINES": str(lines), "TERM": "xterm-256color"})
-    os.environ["FORCE_COLOR"] = "1"  # for rich: that there is a terminal
+    global _is_far
+    _is_far = True
+    # For rich, which asks the environment: that there is a terminal, and how large it is.
+    os.environ.update(COLUMNS=str(columns), LINES=str(lines), TERM="xterm-256color", FORCE_COLOR="1")
     if not coloured:
         os.environ["NO_COLOR"] = "1"
 
 
 def terminal(stream: object = None) -> bool:
     """Whether a stream is a terminal that can move its cursor: then tables fit its width."""
-    if os.environ.get(FAR):
+    if _is_far:
         return True
     target = sys.stdout if stream is None else stream
     isatty = getattr(target, "isatty", None)
